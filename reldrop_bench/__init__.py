@@ -1,0 +1,63 @@
+"""reldrop-bench: do explanation-guided regularizers make models better, and how sure are we?
+
+The public API; everything is imported on first use, so that ``import reldrop_bench`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reldrop_bench.data import Batch, Facts, TensorSplit, TrainingSplits
+    from reldrop_bench.errors import UserError
+    from reldrop_bench.evaluation.contract import Context, Evaluation, Record
+    from reldrop_bench.loading import load_results
+    from reldrop_bench.recipe import Recipe
+    from reldrop_bench.regularizer import Regularizer, Step
+    from reldrop_bench.report import Report
+    from reldrop_bench.results import Results
+    from reldrop_bench.runner import run
+    from reldrop_bench.section import Figure, Prose, ReportSection, Table
+    from reldrop_bench.spec import BenchmarkSpec
+    from reldrop_bench.standalone import explain, regularizer, task
+    from reldrop_bench.task import Task
+
+_HOMES = {
+    "Batch": "data",
+    "Facts": "data",
+    "TensorSplit": "data",
+    "TrainingSplits": "data",
+    "UserError": "errors",
+    "Context": "evaluation.contract",
+    "Evaluation": "evaluation.contract",
+    "Record": "evaluation.contract",
+    "load_results": "loading",
+    "Recipe": "recipe",
+    "Regularizer": "regularizer",
+    "Step": "regularizer",
+    "Report": "report",
+    "Results": "results",
+    "run": "runner",
+    "Figure": "section",
+    "Prose": "section",
+    "ReportSection": "section",
+    "Table": "section",
+    "BenchmarkSpec": "spec",
+    "explain": "standalone",
+    "regularizer": "standalone",
+    "task": "standalone",
+    "Task": "task",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - the names are the keys of the table above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

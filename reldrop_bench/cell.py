@@ -1,0 +1,261 @@
+"""Compute one cell from whatever its record already holds: train, evaluate, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reldrop_bench.data import Facts
+from reldrop_bench.environment import describe
+from reldrop_bench.errors import one_line
+from reldrop_bench.evaluation.contract import Context, Evaluation
+from reldrop_bench.evaluation.contract import Record as EvaluationRecord
+from reldrop_bench.matrix import SCHEMA, CellSpec, Choice
+from reldrop_bench.store import (
+    EPOCHS_FILE,
+    WEIGHTS_FILE,
+    Record,
+    Store,
+    evaluation_file,
+    pending_evaluations,
+)
+from reldrop_bench.training import Trained, build_model, train
+from reldrop_bench.watch import ProcessWatch
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell with all that a worker needs to compute it; plain data, picklable under spawn."""
+
+    cell: CellSpec
+    folder: Path
+    root: Path | None
+    keep_model: bool = True
+    memory_limit: int | None = None
+    """Bytes; above it the worker ends itself."""
+    accelerator: str = "auto"
+    device_index: int | None = None
+
+
+class Heartbeat:
+    """A small file that tells other processes what a cell is doing."""
+
+    def __init__(self, folder: Path, cell: CellSpec) -> None:
+        self.path = folder / "running" / f"{cell.key}.json"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.content: dict[str, Any] = {**cell.identity, "pid": os.getpid(), "started": time.time()}
+
+    def beat(self, stage: str, done: int = 0, total: int = 0) -> None:
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        temporary.write_text(
+            json.dumps({**self.content, "stage": stage, "done": done, "total": total})
+        )
+        os.replace(temporary, self.path)
+
+    def end(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def new_record(cell: CellSpec) -> Record:
+    """Return the record of a cell that nothing is known of yet."""
+    return {
+        "schema": SCHEMA,
+        "key": cell.key,
+        "components": cell.components,
+        "status": "interrupted",
+        "error": "",
+        "traceback": "",
+        "trained": False,
+        "evaluations": {},
+        "files": {},
+        "training": {},
+        "facts": {},
+        "environment": {},
+        "warnings": [],
+        "deviations": [],
+    }
+
+
+def failed_record(
+    record: Record | None, cell: CellSpec, status: str, error: str, trace: str = ""
+) -> Record:
+    """Return the record with a failure noted; what it already holds is kept."""
+    kept = new_record(cell) if record is None else record
+    return {**kept, "status": status, "error": one_line(error), "traceback": trace}
+
+
+def failure_status(error: BaseException) -> str:
+    """Return "oom" for an exception that means that memory ran out, else "failed"."""
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return "oom" if memory or "can't allocate memory" in str(error) else "failed"
+
+
+@contextmanager
+def _numerics(cell: CellSpec) -> Iterator[None]:
+    """Fix what changes the last bits: the number of threads, and the choice of kernels on a GPU."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.set_num_threads(cell.threads)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+
+
+def _train(job: Job, store: Store, record: Record, heartbeat: Heartbeat) -> Trained:
+    heartbeat.beat("training", 0, job.cell.recipe.epochs)
+    trained = train(
+        job.cell,
+        job.root,
+        progress=lambda epoch, epochs: heartbeat.beat("training", epoch, epochs),
+        accelerator=job.accelerator,
+        devices=1 if job.device_index is None else [job.device_index],
+    )
+    record["facts"] = dataclasses.asdict(trained.facts)
+    record["environment"] = describe(trained.device, job.cell.threads)
+    record["training"] = {
+        "train_seconds": trained.train_seconds,
+        "step_seconds": trained.step_seconds,
+        "explained": trained.explained,
+        "occluded_fraction": trained.occluded_fraction,
+        "samples": trained.samples,
+        "epochs": len(trained.epochs),
+        "selected_epoch": trained.selected_epoch,
+        "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+    }
+    store.write_weights(record, trained.model.state_dict())
+    store.write_table(record, EPOCHS_FILE, trained.epochs)
+    record["trained"] = True
+    record["error"] = "stopped before all evaluations were done"
+    store.write_cell(record)
+    return trained
+
+
+def _restore(job: Job, store: Store) -> tuple[torch.nn.Module, Facts, torch.device]:
+    """Build the cell's model again and load its weights."""
+    facts = job.cell.task.plugin.facts(job.root)
+    model = build_model(job.cell, facts)
+    model.load_state_dict(store.read_weights(job.cell.key))
+    cuda = torch.cuda.is_available() and job.accelerator != "cpu"
+    device = torch.device("cuda", job.device_index or 0) if cuda else torch.device("cpu")
+    return model.to(device), facts, device
+
+
+def _evaluate(context: Context, choice: Choice, job: Job, store: Store, record: Record) -> None:
+    """Run one evaluation; its failure is noted, and the others still run."""
+    evaluation: Evaluation = choice.plugin
+    started = time.perf_counter()
+    outcome: dict[str, Any] = {
+        "key": job.cell.evaluation_key(choice),
+        "status": "done",
+        "error": "",
+    }
+    try:
+        table = EvaluationRecord()
+        if evaluation.applies_to(context.facts):
+            evaluation.evaluate(context, table)
+        else:
+            outcome["error"] = "does not apply to this task"
+        store.write_table(record, evaluation_file(choice.name), table.frame())
+    except Exception as error:  # noqa: BLE001 - an evaluation is a plugin and may raise anything
+        outcome |= {
+            "status": failure_status(error),
+            "error": one_line(f"{type(error).__name__}: {error}"),
+            "traceback": traceback.format_exc(),
+        }
+    outcome["seconds"] = time.perf_counter() - started
+    record["evaluations"][choice.name] = outcome
+    store.write_cell(record)
+
+
+def _compute(job: Job, store: Store, record: Record, heartbeat: Heartbeat) -> None:
+    cell = job.cell
+    has_weights = WEIGHTS_FILE in record["files"]
+    if record["trained"] and has_weights:
+        model, facts, device = _restore(job, store)
+    else:
+        trained = _train(job, store, record, heartbeat)
+        model, facts, device = trained.model, trained.facts, trained.device
+    context = Context(
+        model=model.eval(),
+        task=cell.task.plugin,
+        facts=facts,
+        root=job.root,
+        regularizer=cell.regularizer.plugin,
+        attributor=cell.relevance.plugin,
+        seed=cell.seed,
+        device=device,
+    )
+    pending = pending_evaluations(cell, record)
+    for index, choice in enumerate(pending):
+        heartbeat.beat(choice.name, index, len(pending))
+        _evaluate(context, choice, job, store, record)
+    failed = [
+        name for name, outcome in record["evaluations"].items() if outcome["status"] != "done"
+    ]
+    if failed:
+        first = record["evaluations"][failed[0]]
+        record["status"] = first["status"]
+        record["error"] = one_line(f"evaluation {failed[0]}: {first['error']}")
+        record["traceback"] = first["traceback"]
+    else:
+        record |= {"status": "done", "error": "", "traceback": ""}
+
+
+def run_job(job: Job, worker: bool = True) -> str:
+    """Compute what a cell's record lacks and write it; returns the status.
+
+    Every failure that Python can catch becomes the cell's status and traceback. What kills the
+    process is noted by the executor that started it.
+    """
+    store = Store(job.folder)
+    cell = job.cell
+    heartbeat = Heartbeat(job.folder, cell)
+    record = store.read_cell(cell.key) or new_record(cell)
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        ProcessWatch(job.memory_limit, worker) as watch,
+        _numerics(cell),
+    ):
+        warnings.simplefilter("default")
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        try:
+            if cell.regularizer.error:
+                reason = cell.regularizer.error.strip().rpartition("\n")[2]
+                record = failed_record(
+                    record, cell, "failed", f"import: {reason}", cell.regularizer.error
+                )
+            else:
+                _compute(job, store, record, heartbeat)
+        except Exception as error:  # noqa: BLE001 - a cell's failure is a row, not the end of the run
+            text = f"{type(error).__name__}: {error}"
+            record = failed_record(
+                record, cell, failure_status(error), text, traceback.format_exc()
+            )
+    told = dict.fromkeys(one_line(f"{item.category.__name__}: {item.message}") for item in caught)
+    record["warnings"] = list(dict.fromkeys([*record["warnings"], *told]))
+    memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else watch.peak
+    record["training"]["peak_memory"] = max(memory, record["training"].get("peak_memory", 0))
+    record["status"] = str(record["status"])
+    store.write_cell(record)
+    if record["status"] == "done" and not job.keep_model:
+        store.drop_weights(record)
+    heartbeat.end()
+    return record["status"]

@@ -1,0 +1,158 @@
+"""Batches, splits and the facts of a task: what training and evaluation know of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a task before any sample is seen.
+
+    Images are (C, H, W), clouds (C, N) with C = 3 or 6 (normals); both are normalised with `mean`
+    and `std` (one value a channel), so that `fill` (0) is the data's mean.
+    """
+
+    modality: str
+    classes: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fill: float = 0.0
+    masks: bool = False
+    """Whether every sample has a region-of-interest mask."""
+    cues: int = 0
+    """How many redundant cues signal a class; 0 where that is unknown."""
+
+    @property
+    def element_shape(self) -> tuple[int, ...]:
+        """Shape of one mask or relevance map: (H, W) or (N,)."""
+        return self.input_shape[1:]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples that travel together.
+
+    inputs: (B, C, H, W) or (B, C, N) float32, normalised. targets: (B,) int64 classes or (B, K)
+    float class probabilities. masks: (B, H, W) or (B, N) uint8 part index, 0 = background, or None.
+    occluded: (B, H, W) or (B, N) bool, what a regularizer has hidden, or None.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    masks: Tensor | None = None
+    occluded: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def replace(self, **changes: Tensor | None) -> Batch:
+        """Return a copy with the given fields changed."""
+        return replace(self, **changes)
+
+    @property
+    def labels(self) -> Tensor:
+        """The hard class of each sample, (B,) int64; the likeliest one where targets are soft."""
+        return self.targets if self.targets.ndim == 1 else self.targets.argmax(1)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on another device."""
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device)
+
+        return Batch(
+            self.inputs.to(device), self.targets.to(device), move(self.masks), move(self.occluded)
+        )
+
+
+class Split(Protocol):
+    """A set of samples of known length, read by index."""
+
+    @property
+    def targets(self) -> Tensor:
+        """All classes, (len,) int64."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Return the samples at `indices` (b,) int64, in that order."""
+        ...
+
+
+@dataclass(frozen=True)
+class TensorSplit:
+    """A split held in memory: inputs (N, C, …) float32, targets (N,) int64, masks (N, …) uint8."""
+
+    inputs: Tensor
+    targets: Tensor
+    masks: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batch(self, indices: Tensor) -> Batch:
+        masks = None if self.masks is None else self.masks[indices]
+        return Batch(self.inputs[indices], self.targets[indices], masks)
+
+
+@dataclass(frozen=True)
+class SubsetSplit:
+    """The samples of another split at `indices` (n,) int64."""
+
+    whole: Split
+    indices: Tensor
+
+    @property
+    def targets(self) -> Tensor:
+        return self.whole.targets[self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batch(self, indices: Tensor) -> Batch:
+        return self.whole.batch(self.indices[indices])
+
+
+class TrainingSplits(NamedTuple):
+    """What training may see."""
+
+    train: Split
+    validation: Split
+
+
+Shifts = Mapping[str, Callable[[], Split]]
+"""Shifted test sets by name, each made only when it is asked for."""
+
+
+def stratified_split(
+    targets: Tensor, fraction: float, generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Cut indices into two parts, class by class.
+
+    targets (N,) int64; `fraction` of every class (rounded, at least one sample of each class stays
+    in either part when the class has two or more) goes to the second part. Returns two sorted index
+    tensors. The result depends on `generator` alone, not on the machine.
+    """
+    first: list[np.ndarray] = []
+    second: list[np.ndarray] = []
+    values = targets.numpy()
+    for label in np.unique(values):
+        members = generator.permutation(np.flatnonzero(values == label))
+        count = round(len(members) * fraction)
+        if len(members) > 1 and fraction > 0:
+            count = min(max(count, 1), len(members) - 1)
+        second.append(members[:count])
+        first.append(members[count:])
+    return (
+        torch.from_numpy(np.sort(np.concatenate(first))),
+        torch.from_numpy(np.sort(np.concatenate(second))),
+    )

@@ -1,0 +1,28 @@
+"""Errors that a user can act on: one line that says what, where and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Wrong use: the command line prints the message as one line and exits with code 2."""
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """Fold `text` into one line of at most `limit` characters."""
+    folded = " ".join(str(text).split())
+    return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def suggest(wrong: str, known: Iterable[str]) -> str:
+    """Say what `wrong` could have meant: the nearest known names, else all of them.
+
+    Returns a phrase such as ``did you mean 'cutout'?`` to put behind an error.
+    """
+    names = sorted(set(known))
+    near = difflib.get_close_matches(wrong, names, n=3, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(repr(name) for name in near) + "?"
+    return "allowed: " + (", ".join(names) if names else "none")

@@ -1,0 +1,1 @@
+"""What is measured on a trained model: one file an evaluation."""

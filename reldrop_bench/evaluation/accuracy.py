@@ -1,0 +1,55 @@
+"""Accuracy on the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
+
+
+def accuracy(predictions: np.ndarray, targets: np.ndarray) -> float:
+    """Return the share of right predictions; both (N,)."""
+    return float(np.mean(predictions == targets))
+
+
+def class_mean_accuracy(predictions: np.ndarray, targets: np.ndarray) -> float:
+    """Return the mean over classes of the accuracy within a class; both (N,).
+
+    Classes without a single test item have no accuracy and are left out of the mean.
+    """
+    _, inverse, count = np.unique(targets, return_inverse=True, return_counts=True)
+    right = np.bincount(inverse, weights=predictions == targets)
+    return float(np.mean(right / count))
+
+
+@dataclass(frozen=True)
+class Accuracy(Evaluation):
+    """Overall and class-mean accuracy on the test split, with every single prediction.
+
+    Example rows: "prediction" and "target" (class indices) and "confidence" (the largest softmax
+    probability), for tests over items such as McNemar's.
+    """
+
+    name: ClassVar[str] = "accuracy"
+    metrics: ClassVar[Mapping[str, Direction]] = {
+        "accuracy": "higher",
+        "class_mean_accuracy": "higher",
+        "prediction": "neither",
+        "target": "neither",
+        "confidence": "neither",
+    }
+
+    def evaluate(self, context: Context, record: Record) -> None:
+        confidence, prediction = (
+            tensor.numpy() for tensor in context.logits().double().softmax(1).max(1)
+        )
+        targets = context.targets().numpy()
+        record.metric("test", "accuracy", accuracy(prediction, targets))
+        record.metric("test", "class_mean_accuracy", class_mean_accuracy(prediction, targets))
+        record.examples("test", "prediction", prediction)
+        record.examples("test", "target", targets)
+        record.examples("test", "confidence", confidence)

@@ -1,0 +1,30 @@
+"""Accuracy on the task's shifted test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from reldrop_bench.evaluation.accuracy import accuracy
+from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
+
+
+@dataclass(frozen=True)
+class ShiftAccuracy(Evaluation):
+    """Accuracy on every shifted test set of the task; the split carries the shift's name.
+
+    No row is written where the task has none, and none for single items: benchmarks of corruptions
+    hold dozens of copies of the test set.
+    """
+
+    name: ClassVar[str] = "shifts"
+    metrics: ClassVar[Mapping[str, Direction]] = {"accuracy": "higher"}
+    requires: ClassVar[frozenset[str]] = frozenset({"shifts"})
+
+    def evaluate(self, context: Context, record: Record) -> None:
+        for name in context.shifts:
+            context.progress(f"shift {name}")
+            predictions = context.logits(name).argmax(1).numpy()
+            targets = context.targets(name).numpy()
+            record.metric(name, "accuracy", accuracy(predictions, targets))

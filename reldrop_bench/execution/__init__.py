@@ -1,0 +1,1 @@
+"""Ways to compute many cells: one small file each, one interface."""

@@ -1,0 +1,101 @@
+"""Compute cells in a pool of local processes with a hard time limit each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
+
+from pebble import ProcessExpired, ProcessPool
+
+from reldrop_bench.cell import Job, failed_record, run_job
+from reldrop_bench.execution.contract import Finished
+from reldrop_bench.store import Store
+from reldrop_bench.watch import MEMORY_EXIT
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole process group: the parent alone decides what becomes of the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _death(error: ProcessExpired, job: Job) -> tuple[str, str]:
+    """Return the status and the reason of a worker that died."""
+    code = error.exitcode or 0
+    if code == MEMORY_EXIT and job.memory_limit is not None:
+        return "oom", f"used more memory than the limit of {job.memory_limit / 2**30:.1f} GiB"
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = " (out of memory, or killed from outside)" if -code == signal.SIGKILL else ""
+        return "failed", f"the process was ended by {name}{hint}"
+    return "failed", f"the process ended itself with exit code {code}"
+
+
+class LocalPool:
+    """Spawned worker processes, each computing one cell at a time.
+
+    `seconds`: wall time after which a cell's process is killed. `devices`: number of GPUs, dealt
+    out to the jobs in turn; 0 for none.
+    """
+
+    def __init__(self, workers: int, seconds: float, devices: int = 0) -> None:
+        self.workers = workers
+        self.seconds = seconds
+        self.devices = devices
+
+    def _finish(self, job: Job, future: Future[str]) -> str:
+        """Return the status of a finished job; the parent writes the record of a worker that died."""
+        try:
+            return future.result()
+        except FutureTimeout:
+            status, reason = "timeout", f"took longer than the limit of {self.seconds:g} s"
+        except ProcessExpired as error:
+            status, reason = _death(error, job)
+        except CancelledError:
+            status, reason = "interrupted", "interrupted"
+        except Exception as error:  # noqa: BLE001 - such as a result that cannot be sent back
+            status, reason = "failed", f"{type(error).__name__}: {error}"
+        self._note(job, status, reason)
+        return status
+
+    def _note(self, job: Job, status: str, reason: str) -> None:
+        store = Store(job.folder)
+        store.write_cell(failed_record(store.read_cell(job.cell.key), job.cell, status, reason))
+        (job.folder / "running" / f"{job.cell.key}.json").unlink(missing_ok=True)
+
+    def run(self, jobs: Sequence[Job], finished: Finished) -> None:
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPool(max_workers=self.workers, initializer=_start_worker, context=context)
+        running: dict[Future[str], Job] = {}
+        try:
+            for index, job in enumerate(jobs):
+                if self.devices:
+                    job = replace(job, device_index=index % self.devices)
+                future = pool.schedule(run_job, args=[job], timeout=self.seconds)
+                running[future] = job
+            while running:
+                ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    job = running.pop(future)
+                    finished(job, self._finish(job, future))
+        except BaseException:
+            pool.stop()
+            pool.join()
+            for job in running.values():
+                if (job.folder / "running" / f"{job.cell.key}.json").exists():
+                    self._note(job, "interrupted", "interrupted")
+            raise
+        pool.close()
+        pool.join()
+
+
+def default_workers(threads: int) -> int:
+    """Return how many cells fit on this machine at a time: cores that may be used / threads a cell."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return max(1, cores // threads)

@@ -1,0 +1,1 @@
+"""Networks, written so that layer-wise relevance propagation works on them."""

@@ -1,0 +1,120 @@
+"""PointNet: a shared network for every point, then a maximum over the points."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from reldrop_bench.data import Facts
+from reldrop_bench.models.contract import Model
+from reldrop_bench.plugin import Positive, Probability
+
+_COORDINATES = 3
+
+
+@dataclass(frozen=True)
+class PointNet(Model):
+    """A shared multi-layer perceptron over points, max-pooling and a classification head.
+
+    Clouds (B, C, N), C = 3 or 6 (normals) → (B, classes). Qi et al., arXiv 1612.00593, narrower
+    default (64-128-256 instead of 64-64-64-128-1024) and without its orthogonality loss.
+    """
+
+    name: ClassVar[str] = "pointnet"
+    modalities: ClassVar[Set[str]] = frozenset({"cloud"})
+    width: Positive = 0.5
+    """Factor on the hidden widths 64, 128 and 256."""
+    transforms: bool = False
+    """Whether T-Nets align coordinates (3x3; normals pass as they are) and point features."""
+    dropout: Probability = 0.0
+    """Probability of dropout in the head."""
+
+    def build(self, facts: Facts) -> nn.Module:
+        return PointNetwork(
+            facts.input_shape[0], len(facts.classes), self.width, self.transforms, self.dropout
+        )
+
+
+class PointNetwork(nn.Module):
+    """The network of `PointNet`: (B, channels, N) → (B, classes).
+
+    The transform nets come last: rules for the first layer go to the first one *registered*, which
+    has to be the one that reads the points on the way to the logits.
+    """
+
+    def __init__(
+        self, channels: int, classes: int, width: float, transforms: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        narrow, middle, wide = (max(1, round(width * base)) for base in (64, 128, 256))
+        self.first = point_layer(channels, narrow)
+        self.features = nn.Sequential(point_layer(narrow, middle), point_layer(middle, wide))
+        self.head = nn.Sequential(
+            *dense_layer(wide, middle), nn.Dropout(dropout), nn.Linear(middle, classes)
+        )
+        self.transforms = transforms
+        if transforms:
+            self.input_transform = LearnedTransform(_COORDINATES, (narrow, middle, wide))
+            self.feature_transform = LearnedTransform(narrow, (narrow, middle, wide))
+
+    def forward(self, points: Tensor) -> Tensor:
+        if self.transforms:
+            aligned = self.input_transform(points[:, :_COORDINATES])
+            points = torch.cat([aligned, points[:, _COORDINATES:]], dim=1)
+        features = self.first(points)
+        if self.transforms:
+            features = self.feature_transform(features)
+        return self.head(strongest(self.features(features)))
+
+
+class LearnedTransform(nn.Module):
+    """A T-Net: predicts a matrix from all points and applies it to each.
+
+    (B, C, N) → (B, C, N). It starts at the identity. While a model is explained, the matrix counts
+    as a constant: what it multiplies has relevance, how it came about has none.
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        narrow, middle, wide = widths
+        self.features = nn.Sequential(
+            point_layer(channels, narrow), point_layer(narrow, middle), point_layer(middle, wide)
+        )
+        self.head = nn.Sequential(*dense_layer(wide, middle))
+        self.offset = nn.Linear(middle, channels * channels)
+        nn.init.zeros_(self.offset.weight)
+        nn.init.zeros_(self.offset.bias)
+
+    def matrix(self, points: Tensor) -> Tensor:
+        """Return the transform of each cloud, (B, C, C)."""
+        batch, channels, _ = points.shape
+        offset = self.offset(self.head(strongest(self.features(points))))
+        identity = torch.eye(channels, dtype=offset.dtype, device=offset.device)
+        return identity + offset.view(batch, channels, channels)
+
+    def forward(self, points: Tensor) -> Tensor:
+        return torch.bmm(self.matrix(points), points)
+
+
+def strongest(features: Tensor) -> Tensor:
+    """Return the maximum over the points, (B, C, N) → (B, C).
+
+    Not ``amax``, which would share the gradient, and so the relevance, among ties.
+    """
+    return torch.max(features, dim=2).values
+
+
+def point_layer(inputs: int, outputs: int) -> nn.Sequential:
+    """Make one layer of the perceptron that all points share."""
+    return nn.Sequential(
+        nn.Conv1d(inputs, outputs, 1, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()
+    )
+
+
+def dense_layer(inputs: int, outputs: int) -> nn.Sequential:
+    """Make one layer of a head."""
+    return nn.Sequential(nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU())

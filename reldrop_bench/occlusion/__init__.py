@@ -1,0 +1,1 @@
+"""Hiding parts of an input: score (where) x shape (which region) x fill (with what)."""

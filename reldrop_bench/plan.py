@@ -1,0 +1,221 @@
+"""What a run would do, before it does it: cells, reasons, time and disk."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from reldrop_bench.matrix import CellSpec
+from reldrop_bench.store import (
+    CELL_FILE,
+    WEIGHTS_FILE,
+    Record,
+    Store,
+    is_complete,
+    pending_evaluations,
+)
+
+Action = Literal["train", "evaluate", "cached"]
+
+TABLES_BYTES = 400_000
+"""Disk that the tables of a cell take where no finished cell tells."""
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, what is to be done for it and why."""
+
+    cell: CellSpec
+    action: Action
+    reason: str
+    seconds: float | None
+    """Estimated seconds on one worker, from finished cells of this folder; None: nothing to go by."""
+
+    def row(self) -> dict[str, Any]:
+        """Return plain data for tables and JSON."""
+        return {
+            **self.cell.identity,
+            "action": self.action,
+            "reason": self.reason,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a run with the totals."""
+
+    cells: tuple[PlannedCell, ...]
+    workers: int
+    disk_bytes: int
+    """Estimated disk that the cells still to be trained will take."""
+
+    @property
+    def to_do(self) -> list[PlannedCell]:
+        return [planned for planned in self.cells if planned.action != "cached"]
+
+    @property
+    def seconds(self) -> float | None:
+        """Estimated wall time with this number of workers; None where nothing is known."""
+        known = [planned.seconds for planned in self.to_do if planned.seconds is not None]
+        if self.to_do and not known:
+            return None
+        mean = statistics.fmean(known) if known else 0.0
+        total = sum(mean if planned.seconds is None else planned.seconds for planned in self.to_do)
+        return total / max(1, min(self.workers or 1, len(self.to_do)))
+
+
+def all_records(store: Store) -> Iterator[Record]:
+    """Yield every readable cell record of a folder, also of cells that the spec no longer holds."""
+    for path in sorted(store.cells.glob(f"*/{CELL_FILE}")):
+        try:
+            record = store.read_cell(path.parent.name)
+        except ValueError:
+            continue
+        if record is not None:
+            yield record
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:
+    found = []
+    for key in dict.fromkeys([*old, *new]):
+        here = f"{path}.{key}" if path else key
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, here)
+        elif key == "source":
+            found.append(f"the source of the {path} changed")
+        else:
+            found.append(f"{here} {json.dumps(before)} → {json.dumps(after)}")
+    return found
+
+
+def _relatives(cell: CellSpec, records: Sequence[Record]) -> list[Record]:
+    """Return the records that were the same cell before something about it changed."""
+
+    def same(record: Record) -> bool:
+        components = record["components"]
+        return components["seed"] == cell.seed and all(
+            components[part]["name"] == cell.components[part]["name"]
+            for part in ("task", "model", "regularizer")
+        )
+
+    return [record for record in records if same(record)]
+
+
+def _why_train(cell: CellSpec, record: Record | None, records: Sequence[Record]) -> str:
+    if record is not None:
+        if record["trained"] and WEIGHTS_FILE not in record["files"]:
+            return "an evaluation is missing and the model was not kept"
+        return (
+            f"{record['status']} before: {record['error']}"
+            if record["error"]
+            else "was not finished"
+        )
+    changes = [
+        _differences(old["components"], cell.components) for old in _relatives(cell, records)
+    ]
+    return "; ".join(min(changes, key=len)) if changes else "new"
+
+
+def cell_seconds(record: Record) -> float | None:
+    """Return how long a cell took in all; None where its record does not tell."""
+    if record["status"] != "done" or "train_seconds" not in record["training"]:
+        return None
+    evaluations = sum(outcome.get("seconds", 0.0) for outcome in record["evaluations"].values())
+    return record["training"]["train_seconds"] + evaluations
+
+
+class History:
+    """Seconds of finished cells, for estimates: of the same kind, else of the same task, else any."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for record in records:
+            components = record["components"]
+            self.add(
+                components["task"]["name"], components["regularizer"]["name"], cell_seconds(record)
+            )
+
+    def add(self, task: str, regularizer: str, seconds: float | None) -> None:
+        if seconds is not None:
+            for level in ((task, regularizer), (task,), ()):
+                self._seconds[level].append(seconds)
+
+    def estimate(self, cell: CellSpec) -> float | None:
+        """Return the expected seconds of a cell, or None where nothing was ever finished."""
+        for level in ((cell.task.name, cell.regularizer.name), (cell.task.name,), ()):
+            if self._seconds[level]:
+                return statistics.median(self._seconds[level])
+        return None
+
+
+def plan_cell(
+    cell: CellSpec, record: Record | None, records: Sequence[Record], history: History
+) -> PlannedCell:
+    """Say what a cell needs, from its record as it lies on disk."""
+    if is_complete(cell, record):
+        return PlannedCell(cell, "cached", "", 0.0)
+    if record is not None and record["trained"] and WEIGHTS_FILE in record["files"]:
+        pending = [choice.name for choice in pending_evaluations(cell, record)]
+        reason = f"evaluations: {', '.join(pending)}" if pending else record["error"]
+        seconds = sum(record["evaluations"].get(name, {}).get("seconds", 1.0) for name in pending)
+        return PlannedCell(cell, "evaluate", reason, seconds)
+    return PlannedCell(cell, "train", _why_train(cell, record, records), history.estimate(cell))
+
+
+def _folder_bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+
+
+def estimate_disk(
+    store: Store, cells: Sequence[PlannedCell], records: Sequence[Record], keep_models: bool
+) -> int:
+    """Return the bytes that the cells to be trained will take, going by finished cells where there are any."""
+    sizes = [
+        _folder_bytes(store.cell_folder(record["key"]))
+        for record in records
+        if record["status"] == "done"
+    ]
+    training = [planned.cell for planned in cells if planned.action == "train"]
+    if sizes:
+        return round(statistics.fmean(sizes)) * len(training)
+    weights: dict[tuple[str, str], int] = {}
+    total = 0
+    for cell in training:
+        name = (cell.task.label, cell.model.label)
+        if keep_models and name not in weights:
+            weights[name] = _model_bytes(cell)
+        total += TABLES_BYTES + weights.get(name, 0)
+    return total
+
+
+def _model_bytes(cell: CellSpec) -> int:
+    """Return the size of the cell's weights and buffers; 0 where its data is not there to tell."""
+    import torch
+
+    from reldrop_bench.errors import UserError
+
+    try:
+        facts = cell.task.plugin.facts(None)
+    except UserError:
+        return 0
+    with torch.random.fork_rng(devices=[]):
+        model = cell.model.plugin.build(facts)
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+
+
+def make_plan(store: Store, cells: Sequence[CellSpec], workers: int, keep_models: bool) -> Plan:
+    """Compare the cells with what the folder holds; reads only."""
+    records = list(all_records(store))
+    by_key = {record["key"]: record for record in records}
+    history = History(records)
+    planned = tuple(plan_cell(cell, by_key.get(cell.key), records, history) for cell in cells)
+    return Plan(planned, workers, estimate_disk(store, planned, records, keep_models))

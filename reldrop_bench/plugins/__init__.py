@@ -1,0 +1,75 @@
+"""Where plugins live: the `__path__` of this package holds every plugin folder.
+
+A plugin folder holds any of `regularizers/`, `datasets/`, `reports/` and `evaluations/`, each a plain
+folder of modules; together they are portions of the namespace packages
+`reldrop_bench.plugins.regularizers` and so on, and the ordinary import system does the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from reldrop_bench.errors import UserError, one_line
+
+GROUP = "reldrop_bench.plugins"
+VARIABLE = "RELDROP_PLUGINS"
+
+
+def builtin_folder() -> Path:
+    """Return the folder that holds the built-in plugins: the source tree's root, else this package."""
+    here = Path(__file__).resolve().parent
+    root = here.parent.parent
+    pyproject = root / "pyproject.toml"
+    if pyproject.is_file():
+        try:
+            project = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
+        except (OSError, tomllib.TOMLDecodeError):
+            return here
+        if project.get("name") == "reldrop-bench":
+            return root
+    return here
+
+
+def _entry_point_folders(broken: dict[str, str]) -> list[Path]:
+    folders = []
+    for point in entry_points(group=GROUP):
+        try:
+            package = importlib.import_module(point.value)
+            folders += [Path(folder) for folder in package.__path__]
+        except Exception as error:  # noqa: BLE001 - a stranger's package may raise anything
+            broken[f"{point.name} = {point.value}"] = one_line(f"{type(error).__name__}: {error}")
+    return folders
+
+
+def _folders() -> list[str]:
+    given = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    folders = [builtin_folder(), *given, *_entry_point_folders(broken_entry_points)]
+    return list(dict.fromkeys(str(folder.expanduser().resolve()) for folder in folders))
+
+
+def add_folder(folder: str | Path) -> None:
+    """Make the plugins of `folder` known, here and in the processes that are started from here.
+
+    Raises
+    ------
+    UserError
+        The folder does not exist.
+    """
+    path = Path(folder).expanduser().resolve()
+    if not path.is_dir():
+        raise UserError(f"plugin folder {folder} does not exist; give the folder that holds regularizers/ …")
+    given = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    if str(path) not in given:
+        os.environ[VARIABLE] = os.pathsep.join([*given, str(path)])
+    if str(path) not in __path__:
+        __path__.append(str(path))
+        importlib.invalidate_caches()
+
+
+broken_entry_points: dict[str, str] = {}
+"""Entry points that could not be imported, with the reason."""
+__path__: list[str] = _folders()

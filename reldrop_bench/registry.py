@@ -1,0 +1,260 @@
+"""Name → plugin class: what is installed, where it came from, and what is broken."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import inspect
+import traceback
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reldrop_bench import plugins
+from reldrop_bench.errors import UserError, one_line, suggest
+from reldrop_bench.plugin import Plugin
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of plugin: what its classes derive from and which packages hold them."""
+
+    name: str
+    singular: str
+    base: str
+    packages: tuple[str, ...]
+    folder: str | None = None
+    """The folder of a plugin folder that holds this kind; None: built in only."""
+
+    def base_class(self) -> type[Plugin]:
+        module, _, attribute = self.base.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "regularizers",
+            "regularizer",
+            "reldrop_bench.regularizer:Regularizer",
+            ("reldrop_bench.plugins.regularizers",),
+            "regularizers",
+        ),
+        Kind(
+            "tasks",
+            "task",
+            "reldrop_bench.task:Task",
+            ("reldrop_bench.plugins.datasets",),
+            "datasets",
+        ),
+        Kind("models", "model", "reldrop_bench.models.contract:Model", ("reldrop_bench.models",)),
+        Kind(
+            "relevance",
+            "relevance method",
+            "reldrop_bench.relevance.contract:Attributor",
+            ("reldrop_bench.relevance",),
+        ),
+        Kind(
+            "evaluations",
+            "evaluation",
+            "reldrop_bench.evaluation.contract:Evaluation",
+            ("reldrop_bench.evaluation", "reldrop_bench.plugins.evaluations"),
+            "evaluations",
+        ),
+        Kind(
+            "sections",
+            "report section",
+            "reldrop_bench.section:ReportSection",
+            ("reldrop_bench.plugins.reports",),
+            "reports",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A plugin by name: its class, or the traceback that says why there is none."""
+
+    kind: str
+    name: str
+    file: Path
+    cls: type[Plugin] | None = None
+    error: str = ""
+    """The traceback of a plugin that could not be imported."""
+
+    @property
+    def reason(self) -> str:
+        """The last line of the traceback: what went wrong."""
+        return one_line(self.error.strip().rpartition("\n")[2])
+
+    def source(self) -> str:
+        """Return a hash of the plugin's file and of the plugin files that it imports."""
+        return source_hash(self.file)
+
+
+def _portions(package: str) -> list[Path]:
+    """Return the folders that a package (or a namespace package) is made of."""
+    if not package.startswith(plugins.__name__ + "."):
+        return [Path(next(iter(importlib.import_module(package).__path__)))]
+    folder = package.rpartition(".")[2]
+    return [path for base in plugins.__path__ if (path := Path(base) / folder).is_dir()]
+
+
+def _declared_names(file: Path) -> list[str]:
+    """Return the `name = "…"` of every class in a file that cannot be imported; else the file's name."""
+    names: list[str] = []
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        tree = ast.Module([], [])
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for statement in node.body:
+            targets: list[ast.expr] = []
+            if isinstance(statement, ast.AnnAssign):
+                targets = [statement.target]
+            elif isinstance(statement, ast.Assign):
+                targets = statement.targets
+            value = getattr(statement, "value", None)
+            named = any(isinstance(target, ast.Name) and target.id == "name" for target in targets)
+            if named and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                names.append(value.value)
+    return names or [file.stem.replace("_", "-")]
+
+
+def _load_module(kind: Kind, package: str, file: Path) -> list[Entry]:
+    try:
+        module = importlib.import_module(f"{package}.{file.stem}")
+    except (Exception, SystemExit):  # noqa: BLE001 - a stranger's module may raise anything
+        error = traceback.format_exc()
+        return [Entry(kind.name, name, file, error=error) for name in _declared_names(file)]
+    base = kind.base_class()
+    return [
+        Entry(kind.name, cls.name, file, cls)
+        for cls in vars(module).values()
+        if isinstance(cls, type)
+        and issubclass(cls, base)
+        and cls.__module__ == module.__name__
+        and not inspect.isabstract(cls)
+        and isinstance(getattr(cls, "name", None), str)
+    ]
+
+
+@functools.lru_cache(maxsize=32)
+def _load(kind_name: str, path: tuple[str, ...]) -> tuple[Entry, ...]:
+    kind = KINDS[kind_name]
+    found: list[Entry] = []
+    for package in kind.packages:
+        seen: dict[str, Path] = {}
+        for folder in _portions(package):
+            for file in sorted(folder.glob("*.py")):
+                if file.stem.startswith("_"):
+                    continue
+                if file.stem in seen:
+                    raise UserError(
+                        f"two plugin files are called {file.name}: {seen[file.stem]} and {file}; rename one"
+                    )
+                seen[file.stem] = file
+                found += _load_module(kind, package, file)
+    by_name: dict[str, list[Entry]] = defaultdict(list)
+    for entry in found:
+        by_name[entry.name].append(entry)
+    for name, same in by_name.items():
+        if len(same) > 1:
+            raise UserError(
+                f"two plugins are called {name!r} ({kind.singular}): {same[0].file} and {same[1].file}; "
+                "rename one"
+            )
+    return tuple(sorted(found, key=lambda entry: entry.name))
+
+
+def entries(kind: str) -> tuple[Entry, ...]:
+    """Return every plugin of a kind, broken ones included, by name.
+
+    Raises
+    ------
+    UserError
+        An unknown kind, or two plugins of one name.
+    """
+    if kind not in KINDS:
+        raise UserError(f"no kind of plugin is called {kind!r}; {suggest(kind, KINDS)}")
+    return _load(kind, tuple(plugins.__path__))
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of all plugins of a kind that work."""
+    return [entry.name for entry in entries(kind) if entry.cls is not None]
+
+
+def find(kind: str, name: str) -> Entry:
+    """Return the plugin of that name, broken or not.
+
+    Raises
+    ------
+    UserError
+        There is none; the message offers the nearest names.
+    """
+    for entry in entries(kind):
+        if entry.name == name:
+            return entry
+    raise UserError(f"no {KINDS[kind].singular} is called {name!r}; {suggest(name, names(kind))}")
+
+
+def create(kind: str, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    """Make an instance of a plugin from its name and the parameters that differ from the defaults.
+
+    Raises
+    ------
+    UserError
+        Unknown name, a broken plugin, or parameters that it does not allow.
+    """
+    entry = find(kind, name)
+    if entry.cls is None:
+        raise UserError(
+            f"{KINDS[kind].singular} {name!r} cannot be imported ({entry.file}): {entry.reason}"
+        )
+    return entry.cls.create(parameters)
+
+
+def _imported_plugin_files(file: Path, tree: ast.AST) -> Iterable[Path]:
+    prefix = plugins.__name__ + "."
+    for node in ast.walk(tree):
+        modules: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        for module in modules:
+            if module.startswith(prefix):
+                relative = Path(*module.removeprefix(prefix).split(".")).with_suffix(".py")
+                yield from (
+                    path for base in plugins.__path__ if (path := Path(base) / relative).is_file()
+                )
+
+
+def source_hash(file: Path) -> str:
+    """Return a hash of a plugin file and, transitively, of the plugin files that it imports.
+
+    Line ends do not count; neither does where the files lie.
+    """
+    digest = hashlib.sha256()
+    queue, seen = [file], set()
+    while queue:
+        current = queue.pop(0)
+        if current in seen:
+            continue
+        seen.add(current)
+        text = current.read_bytes().replace(b"\r\n", b"\n")
+        digest.update(text)
+        try:
+            queue += sorted(_imported_plugin_files(current, ast.parse(text)))
+        except (SyntaxError, ValueError):
+            continue
+    return digest.hexdigest()[:16]

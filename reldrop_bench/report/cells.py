@@ -1,0 +1,42 @@
+"""How a value of a table is written, in whatever format."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from reldrop_bench.report.style import printable
+from reldrop_bench.section import Table
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is shown as a number (right-aligned)."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def written(table: Table, column: str, value: Any) -> str:
+    """Write a value with the column's format; a hole is a dash."""
+    if value is None or (is_number(value) and math.isnan(value)):
+        return "–"
+    template = (table.formats or {}).get(column)
+    if template is not None and is_number(value):
+        return template.format(value)
+    if is_number(value) and not float(value).is_integer():
+        return f"{value:.4g}"
+    return printable(value)
+
+
+def rows_of(table: Table) -> tuple[list[str], list[list[tuple[str, bool, str]]]]:
+    """Return the column names, and the rows as (text, is a number, tone)."""
+    columns = [printable(column) for column in table.frame.columns]
+    tones = table.tones or {}
+    rows = []
+    for record in table.frame.itertuples(index=False, name=None):
+        cells = []
+        for column, value in zip(table.frame.columns, record, strict=True):
+            text = written(table, column, value)
+            cells.append((text, is_number(value), tones.get(text, "")))
+        rows.append(cells)
+    return columns, rows

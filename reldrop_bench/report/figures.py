@@ -1,0 +1,69 @@
+"""Figures as files and as parts of a page: the same figure gives the same bytes."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+from reldrop_bench.report.style import INK, RULE, printable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METADATA = {
+    "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+"""No dates and no versions: they would change bytes that nothing else has changed."""
+
+
+def render(figure: Figure, name: str, raster: bool = False) -> dict[str, bytes]:
+    """Return the figure as svg, pdf and png; call it within `Style.theme`.
+
+    raster: the figure holds pictures, which need no more than 110 dots an inch.
+    """
+    import matplotlib as mpl
+
+    mpl.rcParams["svg.hashsalt"] = name
+    # The layout is computed once, not once a format.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    files = {}
+    for suffix, metadata in METADATA.items():
+        buffer = io.BytesIO()
+        dpi = 110 if raster else 150
+        transparent = {"facecolor": "none"} if suffix == "svg" else {"facecolor": "white"}
+        figure.savefig(buffer, format=suffix, dpi=dpi, metadata=metadata, **transparent)
+        files[suffix] = buffer.getvalue()
+    return files
+
+
+def inline_svg(svg: bytes, name: str, alt: str) -> Markup:
+    """Return an SVG as a part of an HTML page: own ids, the page's colours, no foreign names."""
+    text = printable(svg.decode("utf-8"))
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    head, body = text.split(">", 1)
+    view = re.search(r'viewBox="([-\d. ]+)"', head)
+    box = view.group(1) if view else "0 0 1 1"
+    width = float(box.split()[2])
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = body.replace("url(#", f"url(#{name}-")
+    body = re.sub(r'xlink:href="#', f'href="#{name}-', body).replace("xlink:href=", "href=")
+    body = body.replace(INK, "var(--ink)").replace(RULE, "var(--rule)")
+    opening = (
+        f'<svg role="img" aria-label="{escape(printable(alt))}" viewBox="{box}" '
+        f'style="width:{width / 72 * 96:.0f}px">'
+    )
+    return Markup(opening + body)  # noqa: S704 - matplotlib escaped the texts of its own SVG
+
+
+def inline_png(png: bytes, alt: str) -> Markup:
+    """Return a PNG as an image within the page."""
+    data = base64.b64encode(png).decode("ascii")
+    return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(printable(alt), data)

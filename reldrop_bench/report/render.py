@@ -1,0 +1,226 @@
+"""From sections to files: the page, the tables and the figures of a report."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import jinja2
+from markupsafe import Markup
+
+from reldrop_bench.errors import UserError, one_line
+from reldrop_bench.plugins import builtin_folder
+from reldrop_bench.report import latex, markdown
+from reldrop_bench.report.cells import rows_of
+from reldrop_bench.report.figures import inline_png, inline_svg, render
+from reldrop_bench.report.style import Style, printable
+from reldrop_bench.results import Results
+from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
+
+Format = Literal["html", "markdown", "latex"]
+PAGES: dict[Format, str] = {
+    "html": "report.html",
+    "markdown": "report.md",
+    "latex": "report.tex",
+}
+
+
+@dataclass(frozen=True)
+class BuiltSection:
+    """A section after it was built, with the files of its figures; or what went wrong instead."""
+
+    name: str
+    title: str
+    blocks: tuple[Block, ...] = ()
+    figures: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    """By figure name: svg, pdf and png."""
+    error: str = ""
+    traceback: str = ""
+
+
+def write_report(
+    results: Results,
+    folder: str | Path,
+    sections: Iterable[ReportSection],
+    format: Format = "html",
+) -> Path:
+    """Write the report into `folder` and return the path of its page.
+
+    Beside report.html, report.md or report.tex come tables/*.csv (LaTeX: tables/*.tex as well) and
+    figures/*.{svg,pdf,png}. The same results give the same bytes. A section that raises does not
+    end the report: its place shows the error.
+
+    Raises
+    ------
+    UserError
+        An unknown format, or a folder that cannot be written.
+    """
+    if format not in PAGES:
+        raise UserError(f"format {format!r} is unknown; allowed: {', '.join(PAGES)}")
+    built = build_sections(results, sections)
+    folder = Path(folder)
+    try:
+        _write_parts(folder, built, format)
+        page = folder / PAGES[format]
+        _write(page, _page(results, built, format).encode("utf-8", "replace"))
+    except OSError as error:
+        raise UserError(f"the report cannot be written to {folder}: {error.strerror}") from None
+    return page
+
+
+def build_sections(results: Results, sections: Iterable[ReportSection]) -> list[BuiltSection]:
+    """Build all sections in their order; names of tables and figures come out unique."""
+    style = Style(tuple(dict.fromkeys([*results.labels, *results.cells["label"]])), results.baseline)
+    taken: set[tuple[type, str]] = set()
+    ordered = sorted(sections, key=lambda section: (section.order, section.name))
+    with style.theme():
+        return [_build(section, results, style, taken) for section in ordered]
+
+
+def _build(
+    section: ReportSection, results: Results, style: Style, taken: set[tuple[type, str]]
+) -> BuiltSection:
+    name, title = _file_name(section.name), section.title
+    try:
+        blocks, figures = [], {}
+        for block in section.build(results, style):
+            if not isinstance(block, Prose):
+                block = _with_free_name(block, taken)
+            if isinstance(block, Figure):
+                figures[block.name] = render(block.figure, block.name, block.raster)
+            blocks.append(block)
+        return BuiltSection(name, title, tuple(blocks), figures)
+    except Exception as error:  # noqa: BLE001 - a section may be anyone's; the others must appear
+        message = one_line(f"{type(error).__name__}: {error}")
+        return BuiltSection(name, title, error=message, traceback=traceback.format_exc())
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "unnamed"
+
+
+def _with_free_name(block: Table | Figure, taken: set[tuple[type, str]]) -> Table | Figure:
+    """Return the block with a name that is safe as a file name and that no other block has."""
+    base = name = _file_name(block.name)
+    number = 1
+    while (type(block), name.lower()) in taken:
+        number += 1
+        name = f"{base}-{number}"
+    taken.add((type(block), name.lower()))
+    return replace(block, name=name)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def _write_parts(folder: Path, built: list[BuiltSection], format: Format) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for section in built:
+        for block in section.blocks:
+            if isinstance(block, Table):
+                frame = block.frame if block.data is None else block.data
+                text = frame.to_csv(index=False, lineterminator="\n")
+                _write(folder / "tables" / f"{block.name}.csv", text.encode("utf-8", "replace"))
+                if format == "latex":
+                    content = latex.table(block).encode("utf-8", "replace")
+                    _write(folder / "tables" / f"{block.name}.tex", content)
+        for name, files in section.figures.items():
+            for suffix, content in files.items():
+                _write(folder / "figures" / f"{name}.{suffix}", content)
+
+
+def _title(results: Results) -> str:
+    return f"Comparison report: {results.name}"
+
+
+def _lead(results: Results) -> str:
+    cells = results.cells
+    done = int((cells["status"] == "done").sum())
+    return (
+        f"{done} of {len(cells)} cells are done: {cells['label'].nunique()} labels × "
+        f"{cells['task'].nunique()} tasks × {cells['seed'].nunique()} seeds, compared with the "
+        f"baseline “{results.baseline}”."
+    )
+
+
+def _page(results: Results, built: list[BuiltSection], format: Format) -> str:
+    if format == "html":
+        return _html(results, built)
+    if format == "markdown":
+        return _markdown(results, built)
+    return _latex(results, built)
+
+
+def _html(results: Results, built: list[BuiltSection]) -> str:
+    def inlined(section: BuiltSection, block: Figure) -> Markup:
+        files = section.figures[block.name]
+        if block.raster:
+            return inline_png(files["png"], block.alt)
+        return inline_svg(files["svg"], block.name, block.alt)
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(builtin_folder() / "reports" / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        title=printable(_title(results)),
+        lead=printable(_lead(results)),
+        complete=bool((results.cells["status"] == "done").all()),
+        sections=built,
+        kind_of=lambda block: type(block).__name__,
+        printable=printable,
+        rows_of=rows_of,
+        inlined=inlined,
+    )
+
+
+def _markdown(results: Results, built: list[BuiltSection]) -> str:
+    parts = [f"# {markdown.escaped(_title(results))}", markdown.escaped(_lead(results))]
+    for section in built:
+        parts.append(f"## {markdown.escaped(section.title)}")
+        if section.error:
+            parts.append(f"> This section failed: {markdown.escaped(section.error)}")
+            parts.append(markdown.fenced(section.traceback))
+        for block in section.blocks:
+            if isinstance(block, Prose):
+                parts.append(markdown.prose(block))
+            elif isinstance(block, Table):
+                parts.append(markdown.table(block))
+            else:
+                parts.append(markdown.figure(block))
+    return "\n\n".join(parts) + "\n"
+
+
+def _latex(results: Results, built: list[BuiltSection]) -> str:
+    parts = [
+        latex.PREAMBLE + rf"\title{{{latex.escaped(_title(results))}}}" + "\n\\date{}",
+        "\\begin{document}\n\\maketitle",
+        latex.escaped(_lead(results)),
+    ]
+    for section in built:
+        parts.append(rf"\section{{{latex.escaped(section.title)}}}")
+        if section.error:
+            parts.append(rf"\textbf{{This section failed:}} {latex.escaped(section.error)}")
+            parts.append(latex.prose(Prose(section.traceback, "code")))
+        for block in section.blocks:
+            if isinstance(block, Prose):
+                parts.append(latex.prose(block))
+            elif isinstance(block, Table):
+                parts.append(rf"\input{{tables/{block.name}.tex}}")
+            else:
+                parts.append(latex.figure(block))
+        parts.append(r"\clearpage")
+    return "\n\n".join([*parts, r"\end{document}"]) + "\n"

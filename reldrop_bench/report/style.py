@@ -1,0 +1,147 @@
+"""How the report looks: one colour, marker and line a label, the same in every figure."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#56b4e9")
+"""seaborn's "colorblind" palette, less the colours that vanish on white and the grey."""
+BASELINE = "#808080"
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">")
+LINES = ("-", "--", "-.", ":")
+
+INK = "#24292f"
+RULE = "#d3d8de"
+"""Colours of text and grid; the page replaces them by its own, light or dark."""
+
+THEME: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": RULE,
+    "axes.facecolor": "none",
+    "axes.formatter.use_mathtext": False,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "figure.dpi": 100,
+    "figure.facecolor": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
+    "font.size": 9,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "image.cmap": "viridis",
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "pdf.fonttype": 42,
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.color": INK,
+    "ytick.labelsize": 8,
+}
+
+
+def printable(text: object) -> str:
+    """Return the text without control characters, which neither XML nor a font can show."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else "\ufffd"
+        for character in str(text)
+    )
+
+
+@dataclass(frozen=True)
+class Style:
+    """Colours, markers and lines by label, and figures that share one theme."""
+
+    labels: tuple[str, ...]
+    baseline: str
+
+    def _place(self, label: str) -> int:
+        others = [other for other in self.labels if other != self.baseline]
+        return others.index(label) if label in others else len(others)
+
+    def color(self, label: str) -> str:
+        """Return the label's colour as #rrggbb; the baseline is grey."""
+        return BASELINE if label == self.baseline else PALETTE[self._place(label) % len(PALETTE)]
+
+    def marker(self, label: str) -> str:
+        """Return the label's marker: with the colour it is unique up to 63 labels."""
+        if label == self.baseline:
+            return "o"
+        return MARKERS[(self._place(label) + 1) % len(MARKERS)]
+
+    def line(self, label: str) -> str:
+        """Return the label's line style."""
+        return "-" if label == self.baseline else LINES[self._place(label) % len(LINES)]
+
+    def text(self, text: object, width: int = 26) -> str:
+        """Return a name as a figure shows it: wrapped, and never one that matplotlib hides."""
+        shown = textwrap.fill(" ".join(printable(text).split()), width, max_lines=3, placeholder="…")
+        return f"\u2009{shown}" if shown.startswith("_") else shown
+
+    @contextmanager
+    def theme(self) -> Iterator[None]:
+        """Draw and save figures in the report's theme; matplotlib's settings are put back after."""
+        import matplotlib as mpl
+
+        with mpl.rc_context(), warnings.catch_warnings():
+            mpl.rcdefaults()
+            mpl.rcParams.update(THEME)
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            yield
+
+    def grid(
+        self,
+        rows: int,
+        columns: int,
+        size: tuple[float, float] = (2.5, 2.0),
+        extra: tuple[float, float] = (0.0, 0.5),
+        **share: Any,
+    ) -> tuple[Figure, list[list[Axes]]]:
+        """Return a figure with rows × columns axes of `size` inches each; `extra` for labels."""
+        from matplotlib.figure import Figure
+
+        width, height = columns * size[0] + extra[0], rows * size[1] + extra[1]
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots(rows, columns, squeeze=False, **share).tolist()
+
+    def legend(self, figure: Figure, labels: Sequence[str], lines: bool = False) -> None:
+        """Put one legend for all axes below them."""
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D(
+                [],
+                [],
+                color=self.color(label),
+                marker=self.marker(label),
+                linestyle=self.line(label) if lines else "none",
+            )
+            for label in labels
+        ]
+        texts = [self.text(label) for label in labels]
+        width = max((len(line) for text in texts for line in text.split("\n")), default=1)
+        fitting = max(1, math.floor(figure.get_figwidth() * 72 / (width * 5.6 + 36)))
+        figure.legend(
+            handles, texts, loc="outside lower center", ncols=min(fitting, len(texts)), handlelength=3
+        )

@@ -1,0 +1,218 @@
+"""Run a benchmark from its spec to its results."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from reldrop_bench import plugins as plugin_path
+from reldrop_bench.cell import Job
+from reldrop_bench.errors import UserError
+from reldrop_bench.execution.contract import Executor
+from reldrop_bench.loading import load_results
+from reldrop_bench.matrix import CellSpec, expand, select
+from reldrop_bench.plan import Plan, PlannedCell, make_plan
+from reldrop_bench.results import Results
+from reldrop_bench.spec import BenchmarkSpec, load_spec
+from reldrop_bench.store import Store, remove_leftovers
+
+DATA_VARIABLE = "RELDROP_DATA"
+
+Source = str | Path | Mapping[str, Any] | BenchmarkSpec
+
+
+class Listener:
+    """What is told while a benchmark runs; this one stays silent."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line, such as a damaged file that was moved aside."""
+
+    def planned(self, plan: Plan) -> None:
+        """The plan is made; computing starts."""
+
+    def finished(self, planned: PlannedCell, status: str) -> None:
+        """A cell has ended."""
+
+
+@dataclass
+class Benchmark:
+    """A spec with its cells and its folder: what `plan`, `run` and `status` share."""
+
+    spec: BenchmarkSpec
+    cells: list[CellSpec]
+    chosen: list[CellSpec]
+    """The cells that `only` leaves."""
+    store: Store
+    workers: int
+    root: Path | None = None
+    resolved: dict[str, Any] = field(default_factory=dict)
+
+    def plan(self) -> Plan:
+        """Return what is to do; reads only."""
+        keep = self.spec.keep_models == "all"
+        return make_plan(self.store, self.chosen, self.workers, keep)
+
+
+def data_root(given: str | Path | None) -> Path | None:
+    """Return the folder of local data sets: the one given, else RELDROP_DATA, else None."""
+    text = given if given is not None else os.environ.get(DATA_VARIABLE)
+    if text is None or str(text) == "":
+        return None
+    root = Path(text).expanduser()
+    if not root.is_dir():
+        raise UserError(
+            f"data folder {text} does not exist; give an existing folder with --data or {DATA_VARIABLE}"
+        )
+    return root.resolve()
+
+
+def _devices() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def prepare(
+    spec: Source,
+    output: str | Path | None = None,
+    workers: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    data: str | Path | None = None,
+    settings: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> Benchmark:
+    """Read and check everything that a run needs, without writing anything.
+
+    Raises
+    ------
+    UserError
+        Anything in the spec, the settings or the folders that cannot be run.
+    """
+    from reldrop_bench.execution.local import default_workers
+
+    for folder in plugins:
+        plugin_path.add_folder(folder)
+    loaded = load_spec(spec, settings)
+    root = data_root(data)
+    cells = expand(loaded)
+    for task in {cell.task.label: cell.task for cell in cells}.values():
+        task.plugin.facts(root)  # a missing data set is told before anything starts
+    store = Store(
+        Path(output).expanduser() if output is not None else Path("results") / loaded.name
+    )
+    store.check_owner(loaded.name)
+    if workers is not None and workers < 0:
+        raise UserError(f"workers = {workers} is not allowed: 0 (this process) or more")
+    count = workers if workers is not None else _devices() or default_workers(loaded.threads)
+    return Benchmark(
+        loaded, cells, select(cells, only), store, count, root, loaded.model_dump(mode="json")
+    )
+
+
+@contextlib.contextmanager
+def _locked(store: Store) -> Iterator[None]:
+    """Hold the folder's lock, which the system frees when the process ends in whatever way."""
+    store.folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(store.folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(
+            f"another run is writing to {store.folder}; wait for it (reldrop-bench status) or choose another --output"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _executor(benchmark: Benchmark) -> Executor:
+    if benchmark.workers == 0:
+        from reldrop_bench.execution.inline import InlineExecutor
+
+        return InlineExecutor()
+    from reldrop_bench.execution.local import LocalPool
+
+    return LocalPool(benchmark.workers, benchmark.spec.limits.seconds, _devices())
+
+
+def _job(benchmark: Benchmark, cell: CellSpec) -> Job:
+    memory = benchmark.spec.limits.memory
+    return Job(
+        cell=cell,
+        folder=benchmark.store.folder.resolve(),
+        root=benchmark.root,
+        keep_model=benchmark.spec.keep_models == "all",
+        memory_limit=None if memory is None else round(memory * 2**30),
+    )
+
+
+def execute(
+    benchmark: Benchmark, listener: Listener, order: Callable[[list[Job]], list[Job]] = list
+) -> None:
+    """Compute every chosen cell that is not complete, and write its record.
+
+    `order` may rearrange the jobs; no result depends on it.
+    """
+    store = benchmark.store
+    with _locked(store):
+        store.write_benchmark(benchmark.spec.name, benchmark.resolved, benchmark.cells)
+        remove_leftovers(store.folder)
+        for cell in benchmark.chosen:
+            store.repair(cell, listener.note)
+        plan = benchmark.plan()
+        listener.planned(plan)
+        to_do = {planned.cell.key: planned for planned in plan.to_do}
+        if not to_do:
+            return
+        jobs = [_job(benchmark, planned.cell) for planned in to_do.values()]
+        _executor(benchmark).run(
+            order(jobs), lambda job, status: listener.finished(to_do[job.cell.key], status)
+        )
+
+
+def run(
+    spec: Source,
+    output: str | Path | None = None,
+    workers: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    data: str | Path | None = None,
+    settings: Sequence[str] = (),
+    only: Sequence[str] = (),
+    listener: Listener | None = None,
+) -> Results:
+    """Run a benchmark; what exists already is not computed again.
+
+    Parameters
+    ----------
+    spec
+        A shipped name, a YAML file, a mapping or a `BenchmarkSpec`.
+    output
+        Folder of the results; ``results/<name>`` by default.
+    workers
+        Processes that compute cells; by default as many as fit on the machine, 0 for this process
+        alone (no isolation, no time limit: for a debugger). Results do not depend on it. Scripts
+        that use processes need the usual ``if __name__ == "__main__":``.
+    plugins
+        Folders with plugins.
+    data
+        Folder of local data sets; RELDROP_DATA by default.
+    settings
+        Overrides of the spec such as ``recipe.epochs=3``.
+    only
+        Conditions such as ``task=digits`` that the cells to compute must meet.
+
+    Raises
+    ------
+    UserError
+        Something in the spec or the folders is wrong; nothing was started.
+    """
+    benchmark = prepare(spec, output, workers, plugins, data, settings, only)
+    execute(benchmark, listener or Listener())
+    return load_results(benchmark.store.folder)

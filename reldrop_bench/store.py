@@ -1,0 +1,285 @@
+"""Cell records on disk: every file complete or absent, every damage noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import safetensors.torch
+from torch import Tensor
+
+from reldrop_bench.errors import UserError, one_line
+from reldrop_bench.matrix import SCHEMA, CellSpec, Choice
+
+BENCHMARK_FILE = "benchmark.json"
+CELL_FILE = "cell.json"
+EPOCHS_FILE = "train.parquet"
+WEIGHTS_FILE = "model.safetensors"
+
+Record = dict[str, Any]
+"""The content of cell.json."""
+
+
+def evaluation_file(name: str) -> str:
+    """Return the file name of an evaluation's table."""
+    return f"{name}.parquet"
+
+
+def write_atomically(path: Path, content: bytes) -> str:
+    """Write to a temporary name beside `path`, then rename; returns the content's SHA-256."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON atomically; not-a-number is refused, so that any reader can read it."""
+    write_atomically(path, json.dumps(value, indent=1, allow_nan=False).encode())
+
+
+def _aside(path: Path) -> Path:
+    """Return a free name for a damaged file or folder to be kept under."""
+    number = 1
+    while (target := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+        number += 1
+    return target
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of one benchmark's results."""
+
+    folder: Path
+
+    @property
+    def cells(self) -> Path:
+        return self.folder / "cells"
+
+    def cell_folder(self, key: str) -> Path:
+        return self.cells / key
+
+    def read_benchmark(self) -> Record | None:
+        """Return benchmark.json, or None where no benchmark was run.
+
+        Raises
+        ------
+        UserError
+            It cannot be read, or a newer version of this package wrote it.
+        """
+        path = self.folder / BENCHMARK_FILE
+        if not path.is_file():
+            return None
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            schema = found["schema"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} cannot be read ({one_line(error)}); move it away and run the spec again: "
+                "the cells are kept"
+            ) from None
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise UserError(
+                f"{path} has schema {schema}, this version reads up to {SCHEMA}; "
+                "install the newer reldrop-bench, or choose another --output"
+            )
+        return found
+
+    def write_benchmark(
+        self, name: str, spec: Mapping[str, Any], cells: Sequence[CellSpec]
+    ) -> None:
+        """Claim the folder for a benchmark and note its matrix.
+
+        Raises
+        ------
+        UserError
+            The folder belongs to another benchmark, or holds something else.
+        """
+        self.check_owner(name)
+        self.cells.mkdir(parents=True, exist_ok=True)
+        matrix = [
+            {
+                **cell.identity,
+                "relevance": cell.relevance.label if cell.uses_relevance else "",
+                "evaluations": {
+                    choice.name: cell.evaluation_key(choice) for choice in cell.evaluations
+                },
+            }
+            for cell in cells
+        ]
+        content = {"schema": SCHEMA, "name": name, "spec": spec, "matrix": matrix}
+        write_json(self.folder / BENCHMARK_FILE, content)
+
+    def check_owner(self, name: str) -> None:
+        """Raise UserError unless the folder is empty, missing or of the benchmark `name`."""
+        found = self.read_benchmark()
+        if found is None:
+            foreign = self.folder.exists() and (
+                not self.folder.is_dir()
+                or any(not path.name.startswith(".") for path in self.folder.iterdir())
+            )
+            if foreign and not self.cells.is_dir():
+                raise UserError(
+                    f"{self.folder} holds something else than results; choose another --output"
+                )
+        elif found["name"] != name:
+            raise UserError(
+                f"{self.folder} holds the results of benchmark {found['name']!r}, not of {name!r}; "
+                "choose another --output"
+            )
+
+    def read_cell(self, key: str) -> Record | None:
+        """Return a cell's record, or None where there is none.
+
+        Raises
+        ------
+        ValueError
+            cell.json is damaged.
+        """
+        path = self.cell_folder(key) / CELL_FILE
+        if not path.is_file():
+            return None
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{CELL_FILE} is damaged: {error}") from None
+        if not isinstance(record, dict) or record.get("key") != key or "status" not in record:
+            raise ValueError(f"{CELL_FILE} is not the record of cell {key}")
+        return record
+
+    def write_cell(self, record: Record) -> None:
+        """Write a cell's record."""
+        folder = self.cell_folder(record["key"])
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / CELL_FILE, record)
+
+    def write_table(self, record: Record, file: str, frame: pd.DataFrame) -> None:
+        """Write a table of a cell and note its checksum in `record` (which the caller then writes)."""
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False, compression="zstd")
+        folder = self.cell_folder(record["key"])
+        folder.mkdir(parents=True, exist_ok=True)
+        record.setdefault("files", {})[file] = write_atomically(folder / file, buffer.getvalue())
+
+    def write_weights(self, record: Record, state: Mapping[str, Tensor]) -> None:
+        """Write a model's weights and buffers."""
+        tensors = {
+            name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()
+        }
+        folder = self.cell_folder(record["key"])
+        folder.mkdir(parents=True, exist_ok=True)
+        content = safetensors.torch.save(tensors)
+        record.setdefault("files", {})[WEIGHTS_FILE] = write_atomically(
+            folder / WEIGHTS_FILE, content
+        )
+
+    def read_weights(self, key: str) -> dict[str, Tensor]:
+        """Return a model's weights and buffers."""
+        return safetensors.torch.load_file(self.cell_folder(key) / WEIGHTS_FILE)
+
+    def drop_weights(self, record: Record) -> None:
+        """Forget a cell's weights (`keep_models: none`)."""
+        record.get("files", {}).pop(WEIGHTS_FILE, None)
+        self.write_cell(record)
+        (self.cell_folder(record["key"]) / WEIGHTS_FILE).unlink(missing_ok=True)
+
+    def damaged_files(self, record: Record) -> list[str]:
+        """Return the files of a record that are missing or differ from their checksum."""
+        folder = self.cell_folder(record["key"])
+        damaged = []
+        for name, checksum in record.get("files", {}).items():
+            path = folder / name
+            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != checksum:
+                damaged.append(name)
+        return damaged
+
+    def read_table(self, record: Record, file: str) -> pd.DataFrame:
+        """Return a table of a cell.
+
+        Raises
+        ------
+        ValueError
+            The file is missing or damaged.
+        """
+        path = self.cell_folder(record["key"]) / file
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ValueError(f"{file} cannot be read: {one_line(error.strerror)}") from None
+        if hashlib.sha256(content).hexdigest() != record.get("files", {}).get(file):
+            raise ValueError(f"{file} is damaged (its checksum differs)")
+        return pd.read_parquet(io.BytesIO(content))
+
+    def repair(self, cell: CellSpec, tell: Callable[[str], None]) -> Record | None:
+        """Return the record of a cell after moving damaged files aside, so that they are made again.
+
+        Nothing is deleted. What was found is told as one line and noted in the record.
+        """
+        folder = self.cell_folder(cell.key)
+        try:
+            record = self.read_cell(cell.key)
+        except ValueError as error:
+            target = _aside(folder)
+            folder.rename(target)
+            tell(f"cell {cell.key}: {one_line(error)}; moved to {target.name}, computed again")
+            return None
+        if record is None:
+            return None
+        damaged = self.damaged_files(record)
+        for name in damaged:
+            note = f"{name} was damaged or missing and was computed again"
+            path = folder / name
+            if path.exists():
+                target = _aside(path)
+                path.rename(target)
+                note = f"{name} was damaged, kept as {target.name}, and was computed again"
+            tell(f"cell {cell.key}: {note}")
+            del record["files"][name]
+            record.setdefault("deviations", []).append(note)
+            for evaluation in [
+                key for key in record["evaluations"] if evaluation_file(key) == name
+            ]:
+                del record["evaluations"][evaluation]
+        if EPOCHS_FILE in damaged:
+            # Without its training log a cell is not trained: the same bits come out again.
+            record["trained"] = False
+        if damaged:
+            record["status"] = "interrupted"
+            self.write_cell(record)
+        return record
+
+
+def pending_evaluations(cell: CellSpec, record: Record | None) -> list[Choice]:
+    """Return the evaluations of a cell that its record lacks, has under another key or has failed."""
+    done = {} if record is None else record["evaluations"]
+    return [
+        choice
+        for choice in cell.evaluations
+        if done.get(choice.name, {}).get("key") != cell.evaluation_key(choice)
+        or done[choice.name]["status"] != "done"
+    ]
+
+
+def is_complete(cell: CellSpec, record: Record | None) -> bool:
+    """Return whether nothing is left to do for a cell."""
+    return (
+        record is not None and record["status"] == "done" and not pending_evaluations(cell, record)
+    )
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that a killed process left behind."""
+    for path in folder.glob("cells/*/.*.tmp"):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder / "running", ignore_errors=True)
