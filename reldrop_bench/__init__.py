@@ -50,7 +50,32 @@ _HOMES = {
     "Task": "task",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605 - the names are the keys of the table above
+__all__ = [
+    "Batch",
+    "BenchmarkSpec",
+    "Context",
+    "Evaluation",
+    "Facts",
+    "Figure",
+    "Prose",
+    "Recipe",
+    "Record",
+    "Regularizer",
+    "Report",
+    "ReportSection",
+    "Results",
+    "Step",
+    "Table",
+    "Task",
+    "TensorSplit",
+    "TrainingSplits",
+    "UserError",
+    "explain",
+    "load_results",
+    "regularizer",
+    "run",
+    "task",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def replace(self, **changes: Tensor | None) -> Batch:
+    def replace(self, **changes: Any) -> Batch:
         """Return a copy with the given fields changed."""
         return replace(self, **changes)
 

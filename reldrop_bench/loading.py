@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from reldrop_bench import registry
 from reldrop_bench.errors import UserError, one_line
+from reldrop_bench.evaluation.contract import Evaluation
 from reldrop_bench.results import (
     CELL_COLUMNS,
     CURVE_COLUMNS,
@@ -25,6 +25,18 @@ from reldrop_bench.results import (
 )
 from reldrop_bench.spec import BenchmarkSpec
 from reldrop_bench.store import BENCHMARK_FILE, EPOCHS_FILE, Record, Store, evaluation_file
+
+NUMBERS = (
+    "train_seconds",
+    "step_seconds",
+    "explained",
+    "occluded_fraction",
+    "peak_memory",
+    "parameters",
+    "epochs",
+    "samples",
+)
+"""Columns of a cell that its training fills."""
 
 Tables = dict[str, list[pd.DataFrame]]
 
@@ -45,19 +57,7 @@ def _cell_row(entry: Record, record: Record | None, problem: str) -> dict[str, A
         **row,
         "status": "failed" if problem else record["status"],
         "error": problem or record["error"],
-        **{
-            name: training.get(name)
-            for name in (
-                "train_seconds",
-                "step_seconds",
-                "explained",
-                "occluded_fraction",
-                "peak_memory",
-                "parameters",
-                "epochs",
-                "samples",
-            )  # fmt: skip
-        },
+        **{name: training.get(name) for name in NUMBERS},
         "warnings": record["warnings"],
         "deviations": record["deviations"],
     }
@@ -110,15 +110,12 @@ def _frame(parts: Iterable[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFr
 
 
 def _directions(metrics: Iterable[str]) -> dict[str, str]:
-    patterns: dict[str, str] = {}
-    for entry in registry.entries("evaluations"):
-        patterns |= getattr(entry.cls, "metrics", {})
-    found = {}
+    evaluations = [entry.cls for entry in registry.entries("evaluations") if entry.cls is not None]
+    known = [cast(type[Evaluation], cls) for cls in evaluations]
+    found: dict[str, str] = {}
     for metric in metrics:
-        match = next(
-            (way for pattern, way in patterns.items() if fnmatchcase(metric, pattern)), None
-        )
-        found[metric] = match or "neither"
+        directions = [direction for cls in known if (direction := cls.direction(metric))]
+        found[metric] = directions[0] if directions else "neither"
     return found
 
 
@@ -168,9 +165,7 @@ def load_results(folder: str | Path) -> Results:
                 ]
         rows.append(_cell_row(entry, record, problem))
     cells = pd.DataFrame(rows, columns=list(CELL_COLUMNS))
-    numbers = ["train_seconds", "step_seconds", "explained", "occluded_fraction", "peak_memory", "parameters",
-               "epochs", "samples"]  # fmt: skip
-    cells[numbers] = cells[numbers].apply(pd.to_numeric).fillna(math.nan)
+    cells[list(NUMBERS)] = cells[list(NUMBERS)].apply(pd.to_numeric).fillna(math.nan)
     metrics = _frame(tables.get("metric", []), METRIC_COLUMNS)
     return Results(
         name=benchmark["name"],

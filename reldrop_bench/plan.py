@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import statistics
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from reldrop_bench.store import (
 
 Action = Literal["train", "evaluate", "cached"]
 
+PROBE_STEPS = 4
 TABLES_BYTES = 400_000
 """Disk that the tables of a cell take where no finished cell tells."""
 
@@ -122,7 +124,7 @@ def _why_train(cell: CellSpec, record: Record | None, records: Sequence[Record])
     changes = [
         _differences(old["components"], cell.components) for old in _relatives(cell, records)
     ]
-    return "; ".join(min(changes, key=len)) if changes else "new"
+    return "; ".join(sorted(changes, key=len)[0]) if changes else "new"
 
 
 def cell_seconds(record: Record) -> float | None:
@@ -148,6 +150,10 @@ class History:
         if seconds is not None:
             for level in ((task, regularizer), (task,), ()):
                 self._seconds[level].append(seconds)
+
+    def knows(self, cell: CellSpec) -> bool:
+        """Return whether a cell of the same task and regularizer was ever finished or timed."""
+        return bool(self._seconds[cell.task.name, cell.regularizer.name])
 
     def estimate(self, cell: CellSpec) -> float | None:
         """Return the expected seconds of a cell, or None where nothing was ever finished."""
@@ -212,10 +218,47 @@ def _model_bytes(cell: CellSpec) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 
-def make_plan(store: Store, cells: Sequence[CellSpec], workers: int, keep_models: bool) -> Plan:
-    """Compare the cells with what the folder holds; reads only."""
+def measured_seconds(cell: CellSpec, root: Path | None) -> float:
+    """Return the training time of a cell, extrapolated from a few steps on this machine."""
+    from reldrop_bench.training import train
+
+    short = replace(cell, recipe=cell.recipe.model_copy(update={"epochs": 1}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        probe = train(short, root, steps=PROBE_STEPS)
+        train_split, _ = cell.task.plugin.splits(root, cell.seed)
+    per_epoch = max(1, len(train_split) // cell.recipe.batch_size)
+    return probe.step_seconds * per_epoch * cell.recipe.epochs
+
+
+def _measure(cells: Sequence[CellSpec], history: History, root: Path | None) -> None:
+    """Time a few steps of every (task, regularizer) that no finished cell tells of."""
+    for cell in cells:
+        if history.knows(cell) or cell.regularizer.error:
+            continue
+        try:
+            seconds = measured_seconds(cell, root)
+        except Exception:  # noqa: BLE001 - what fails here will be a failed cell, not a failed plan
+            continue
+        history.add(cell.task.name, cell.regularizer.name, seconds)
+
+
+def make_plan(
+    store: Store,
+    cells: Sequence[CellSpec],
+    workers: int,
+    keep_models: bool,
+    root: Path | None = None,
+    measure: bool = False,
+) -> Plan:
+    """Compare the cells with what the folder holds; reads only.
+
+    With `measure`, cells of which nothing is known are timed on a few training steps.
+    """
     records = list(all_records(store))
     by_key = {record["key"]: record for record in records}
     history = History(records)
+    if measure:
+        _measure([cell for cell in cells if cell.key not in by_key], history, root)
     planned = tuple(plan_cell(cell, by_key.get(cell.key), records, history) for cell in cells)
     return Plan(planned, workers, estimate_disk(store, planned, records, keep_models))

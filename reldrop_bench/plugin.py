@@ -21,7 +21,7 @@ MODALITIES = frozenset({"image", "cloud"})
 
 
 @functools.cache
-def _validators(cls: type) -> dict[str, pydantic.TypeAdapter[Any]]:
+def _validators(cls: Any) -> dict[str, pydantic.TypeAdapter[Any]]:
     hints = typing.get_type_hints(cls, include_extras=True)
     config = pydantic.ConfigDict(allow_inf_nan=False)
     return {
@@ -61,7 +61,8 @@ class Plugin:
     """Named sets of parameter values, chosen with ``preset: NAME``."""
 
     def __post_init__(self) -> None:
-        for name, validator in _validators(type(self)).items():
+        cls: Any = type(self)
+        for name, validator in _validators(cls).items():
             try:
                 value = validator.validate_python(getattr(self, name))
             except pydantic.ValidationError as error:

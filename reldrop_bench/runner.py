@@ -53,10 +53,10 @@ class Benchmark:
     root: Path | None = None
     resolved: dict[str, Any] = field(default_factory=dict)
 
-    def plan(self) -> Plan:
-        """Return what is to do; reads only."""
+    def plan(self, measure: bool = False) -> Plan:
+        """Return what is to do; reads only. `measure` times a few steps where nothing is known."""
         keep = self.spec.keep_models == "all"
-        return make_plan(self.store, self.chosen, self.workers, keep)
+        return make_plan(self.store, self.chosen, self.workers, keep, self.root, measure)
 
 
 def data_root(given: str | Path | None) -> Path | None:

@@ -121,7 +121,7 @@ def read_spec(source: str | Path | Mapping[str, Any] | BenchmarkSpec) -> dict[st
             f"no spec {str(source)!r}: neither a file nor a shipped spec; {suggest(str(source), shipped)}"
         )
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - derives from SafeLoader
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"spec {path} cannot be read: {one_line(error)}") from None
     if not isinstance(data, dict):

@@ -140,12 +140,13 @@ def train(
     progress: Callable[[int, int], None] = lambda epoch, epochs: None,
     accelerator: str = "auto",
     devices: Any = 1,
+    steps: int | None = None,
 ) -> Trained:
     """Train a cell.
 
     Weights, data order, splits and augmentation derive from (task, seed); the regularizer draws
     from a stream of its own, so that cells of equal (task, seed) are paired. Only the training and
-    validation splits are opened.
+    validation splits are opened. `steps` cuts every epoch short, to time a few.
 
     Raises
     ------
@@ -184,9 +185,8 @@ def train(
             model.train()
             meter = _Meter()
             rate = recipe.learning_rate
-            for index, indices in enumerate(
-                epoch_batches(len(train_split), recipe.batch_size, order)
-            ):
+            batches = epoch_batches(len(train_split), recipe.batch_size, order)[:steps]
+            for index, indices in enumerate(batches):
                 step_started = time.perf_counter()
                 done = epoch * steps_per_epoch + index
                 step.epoch, step.progress = epoch, done / (recipe.epochs * steps_per_epoch)

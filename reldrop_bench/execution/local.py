@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
+from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -21,6 +23,8 @@ from reldrop_bench.watch import MEMORY_EXIT
 def _start_worker() -> None:
     # Ctrl-C reaches the whole process group: the parent alone decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The slow imports come before the first cell, so that its time limit does not pay for them.
+    importlib.import_module("lightning_fabric")
 
 
 def _death(error: ProcessExpired, job: Job) -> tuple[str, str]:
@@ -47,7 +51,7 @@ class LocalPool:
         self.seconds = seconds
         self.devices = devices
 
-    def _finish(self, job: Job, future: Future[str]) -> str:
+    def _finish(self, job: Job, future: Future[Any]) -> str:
         """Return the status of a finished job; the parent writes the record of a worker that died."""
         try:
             return future.result()
@@ -70,12 +74,12 @@ class LocalPool:
     def run(self, jobs: Sequence[Job], finished: Finished) -> None:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPool(max_workers=self.workers, initializer=_start_worker, context=context)
-        running: dict[Future[str], Job] = {}
+        running: dict[Future[Any], Job] = {}
         try:
             for index, job in enumerate(jobs):
                 if self.devices:
                     job = replace(job, device_index=index % self.devices)
-                future = pool.schedule(run_job, args=[job], timeout=self.seconds)
+                future: Future[Any] = pool.schedule(run_job, args=[job], timeout=self.seconds)
                 running[future] = job
             while running:
                 ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)

@@ -61,7 +61,9 @@ def add_folder(folder: str | Path) -> None:
     """
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
-        raise UserError(f"plugin folder {folder} does not exist; give the folder that holds regularizers/ …")
+        raise UserError(
+            f"plugin folder {folder} does not exist; give the folder that holds regularizers/ …"
+        )
     given = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     if str(path) not in given:
         os.environ[VARIABLE] = os.pathsep.join([*given, str(path)])

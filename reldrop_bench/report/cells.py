@@ -22,9 +22,9 @@ def written(table: Table, column: str, value: Any) -> str:
         return "–"
     template = (table.formats or {}).get(column)
     if template is not None and is_number(value):
-        return template.format(value)
+        return template.format(value).replace("-", "−")
     if is_number(value) and not float(value).is_integer():
-        return f"{value:.4g}"
+        return f"{value:.4g}".replace("-", "−")
     return printable(value)
 
 

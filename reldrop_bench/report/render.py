@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -48,12 +48,13 @@ def write_report(
     folder: str | Path,
     sections: Iterable[ReportSection],
     format: Format = "html",
+    broken: Sequence[BuiltSection] = (),
 ) -> Path:
     """Write the report into `folder` and return the path of its page.
 
     Beside report.html, report.md or report.tex come tables/*.csv (LaTeX: tables/*.tex as well) and
     figures/*.{svg,pdf,png}. The same results give the same bytes. A section that raises does not
-    end the report: its place shows the error.
+    end the report: its place shows the error. `broken`: sections that could not even be made.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def write_report(
     """
     if format not in PAGES:
         raise UserError(f"format {format!r} is unknown; allowed: {', '.join(PAGES)}")
-    built = build_sections(results, sections)
+    built = [*build_sections(results, sections), *broken]
     folder = Path(folder)
     try:
         _write_parts(folder, built, format)
@@ -75,7 +76,9 @@ def write_report(
 
 def build_sections(results: Results, sections: Iterable[ReportSection]) -> list[BuiltSection]:
     """Build all sections in their order; names of tables and figures come out unique."""
-    style = Style(tuple(dict.fromkeys([*results.labels, *results.cells["label"]])), results.baseline)
+    style = Style(
+        tuple(dict.fromkeys([*results.labels, *results.cells["label"]])), results.baseline
+    )
     taken: set[tuple[type, str]] = set()
     ordered = sorted(sections, key=lambda section: (section.order, section.name))
     with style.theme():

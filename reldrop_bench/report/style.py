@@ -96,7 +96,9 @@ class Style:
 
     def text(self, text: object, width: int = 26) -> str:
         """Return a name as a figure shows it: wrapped, and never one that matplotlib hides."""
-        shown = textwrap.fill(" ".join(printable(text).split()), width, max_lines=3, placeholder="…")
+        shown = textwrap.fill(
+            " ".join(printable(text).split()), width, max_lines=3, placeholder="…"
+        )
         return f"\u2009{shown}" if shown.startswith("_") else shown
 
     @contextmanager
@@ -143,5 +145,9 @@ class Style:
         width = max((len(line) for text in texts for line in text.split("\n")), default=1)
         fitting = max(1, math.floor(figure.get_figwidth() * 72 / (width * 5.6 + 36)))
         figure.legend(
-            handles, texts, loc="outside lower center", ncols=min(fitting, len(texts)), handlelength=3
+            handles,
+            texts,
+            loc="outside lower center",
+            ncols=min(fitting, len(texts)),
+            handlelength=3,
         )

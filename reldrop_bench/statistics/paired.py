@@ -11,13 +11,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import special
-
-PAIR = ("task", "model", "seed")
-"""Cells that agree in these are a pair."""
 
 
 @dataclass(frozen=True)
@@ -66,57 +64,63 @@ def paired_difference(
     error = deviation / math.sqrt(n)
     half = float(special.stdtrit(n - 1, 0.5 + confidence / 2)) * error
     p = 2 * float(special.stdtr(n - 1, -abs(mean) / error))
-    return PairedDifference(n, expected, mean, mean - half, mean + half, mean / deviation, min(p, 1.0))
+    return PairedDifference(
+        n, expected, mean, mean - half, mean + half, mean / deviation, min(p, 1.0)
+    )
 
 
-def pair(values: pd.DataFrame, baseline: str) -> pd.DataFrame:
+def pair(
+    values: pd.DataFrame, baseline: str, within: Sequence[str] = ("task", "model")
+) -> pd.DataFrame:
     """Put the baseline's value beside every other label's.
 
-    values: a row a cell of the matrix with columns task, model, label, seed, value (NaN where the
-    cell has none). Returns task, model, label, seed, value, baseline_value, difference: a row for
-    every seed that the label or the baseline has in that task and model, NaN where one is missing.
+    values: a row a cell of the matrix with columns `within`, label, seed, value (NaN where the cell
+    has none). Returns `within`, label, seed, value, baseline_value, difference: a row for every
+    seed that the label or the baseline has there, NaN where one of them is missing.
 
     Raises
     ------
     ValueError
-        Two rows have the same task, model, label and seed: they cannot be paired.
+        Two rows have the same `within`, label and seed: they cannot be paired.
     """
-    rows = values[[*PAIR, "label", "value"]]
-    double = rows.duplicated([*PAIR, "label"])
+    keys = [*within, "seed"]
+    rows = values[[*keys, "label", "value"]]
+    double = rows.duplicated([*keys, "label"])
     if double.any():
         row = rows[double].iloc[0]
-        raise ValueError(
-            f"two values of {row['label']!r} on {row['task']!r} ({row['model']}), seed {row['seed']}: "
-            "pairs need one"
-        )
-    columns = [*PAIR, "label", "value", "baseline_value", "difference"]
-    others, parts = rows[rows["label"] != baseline], []
+        where = ", ".join(f"{key} {row[key]!r}" for key in keys)
+        raise ValueError(f"two values of {row['label']!r} for {where}: a pair needs one")
+    others = rows[rows["label"] != baseline]
     reference = rows[rows["label"] == baseline].drop(columns="label")
     reference = reference.rename(columns={"value": "baseline_value"})
-    for (task, model, label), group in others.groupby(["task", "model", "label"], sort=False):
-        here = reference[(reference["task"] == task) & (reference["model"] == model)]
-        both = group.drop(columns="label").merge(here, on=list(PAIR), how="outer")
-        parts.append(both.assign(label=label))
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    paired = pd.concat(parts, ignore_index=True)
+    # Every label meets every seed of the baseline, also those that it lacks itself.
+    met = others[[*within, "label"]].drop_duplicates().merge(reference, on=list(within))
+    paired = others.merge(met, on=[*keys, "label"], how="outer")
     paired["difference"] = paired["value"] - paired["baseline_value"]
-    return paired[columns].sort_values(["task", "model", "label", "seed"], ignore_index=True)
+    columns = [*within, "label", "seed", "value", "baseline_value", "difference"]
+    return paired[columns].sort_values([*within, "label", "seed"], ignore_index=True)
 
 
-def compare(values: pd.DataFrame, baseline: str, confidence: float = 0.95) -> pd.DataFrame:
-    """Compare every label with the baseline within each task and model.
+def compare(
+    values: pd.DataFrame,
+    baseline: str,
+    within: Sequence[str] = ("task", "model"),
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Compare every label with the baseline within each task and model (or whatever `within` says).
 
-    values: as for `pair`. Returns a row a (task, model, label), in order of appearance, with the
+    values: as for `pair`. Returns a row a (`within`, label), in order of appearance, with the
     fields of `PairedDifference` (NaN for None). A row depends on its own pairs alone.
     """
-    paired = pair(values, baseline)
-    names = ["task", "model", "label"]
+    paired = pair(values, baseline, within)
+    names = [*within, "label"]
     order = values.loc[values["label"] != baseline, names].drop_duplicates()
-    groups = {key: group["difference"] for key, group in paired.groupby(names)}
+    groups: dict[tuple[Any, ...], list[float]] = {}
+    for *key, difference in paired[[*names, "difference"]].itertuples(index=False, name=None):
+        groups.setdefault(tuple(key), []).append(difference)
     rows = []
     for key in order.itertuples(index=False, name=None):
-        summary = paired_difference(groups[key].to_numpy(np.float64), confidence=confidence)
+        summary = paired_difference(groups[key], confidence=confidence)
         rows.append(dict(zip(names, key, strict=True)) | asdict(summary))
     frame = pd.DataFrame(rows, columns=[*names, *PairedDifference.__dataclass_fields__])
     numbers = ["mean", "low", "high", "d_z", "p"]
@@ -185,7 +189,9 @@ def limits_of(n: int, comparisons: int = 1, level: float = 0.05) -> str:
     """Say in a few sentences what n pairs can show at best, in a family of `comparisons`."""
     effect = smallest_detectable_effect(n, level=level)
     if effect is None:
-        return f"Nothing can be significant with n={n}: an interval and a test need two pairs or more."
+        return (
+            f"Nothing can be significant with n={n}: an interval and a test need two pairs or more."
+        )
     text = (
         f"With n={n} pairs a paired t test finds, with 80 % power, only effects of d_z ≥ {effect:.2f} "
         f"before any adjustment (a mean difference {effect:.2f} times its own standard deviation "

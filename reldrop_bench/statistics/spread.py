@@ -12,20 +12,10 @@ def over_seeds(values: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     Returns `by`, n (values), n_expected (rows), mean, sd (ddof 1; NaN for n < 2), in order of
     appearance; mean and sd are over what is there, and n < n_expected says that something is not.
     """
-    rows = []
-    for key, group in values.groupby(by, sort=False, dropna=False):
-        present = np.sort(group["value"].to_numpy(np.float64))
-        present = present[np.isfinite(present)]
-        rows.append(
-            (
-                *key,
-                len(present),
-                len(group),
-                present.mean() if len(present) else np.nan,
-                present.std(ddof=1) if len(present) > 1 else np.nan,
-            )
-        )
-    return pd.DataFrame(rows, columns=[*by, "n", "n_expected", "mean", "sd"])
+    ordered = values[[*by, "value"]].sort_values("value")  # sums must not depend on row order
+    found = ordered.groupby(by)["value"].agg(n="count", n_expected="size", mean="mean", sd="std")
+    order = pd.MultiIndex.from_frame(values[by].drop_duplicates())
+    return found.reindex(order).reset_index()
 
 
 def shown(mean: float, sd: float, n: int, n_expected: int, digits: int = 3) -> str:

@@ -1,0 +1,84 @@
+"""Handwritten digits of scikit-learn: real images without a download."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import pydantic
+import torch
+
+from reldrop_bench.corruptions import (
+    Levels,
+    corrupted,
+    image_blur,
+    image_noise,
+    image_occlusion,
+    image_translation,
+)
+from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits, stratified_split
+from reldrop_bench.plugins.datasets.holdout import cut_validation
+from reldrop_bench.recipe import Recipe
+from reldrop_bench.seeding import numpy_generator
+from reldrop_bench.task import Task
+
+LEVELS: Levels = {
+    "noise": (image_noise, (0.4, 0.8, 1.2)),
+    "blur": (image_blur, (0.5, 0.75, 1.0)),
+    "shift": (image_translation, (1, 2)),
+    "occlusion": (image_occlusion, (0.375, 0.5, 0.625)),
+}
+
+
+@dataclass(frozen=True)
+class Digits(Task):
+    """1797 real handwritten digits of 8×8 grey pixels (sklearn.datasets.load_digits)."""
+
+    name: ClassVar[str] = "digits"
+    modalities: ClassVar = frozenset({"image"})
+    default_model: ClassVar[str] = "small-cnn"
+    recipe: ClassVar[Recipe] = Recipe(
+        epochs=12, batch_size=64, optimizer="adam", learning_rate=3e-3, weight_decay=1e-4
+    )
+
+    validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.15
+
+    def facts(self, root: Path | None) -> Facts:
+        *_, mean, std = _load()
+        return Facts(
+            modality="image",
+            classes=tuple(str(digit) for digit in range(10)),
+            input_shape=(1, 8, 8),
+            mean=(mean,),
+            std=(std,),
+        )
+
+    def splits(self, root: Path | None, seed: int) -> TrainingSplits:
+        return cut_validation(_load()[0], self.validation, self.name, seed)
+
+    def test(self, root: Path | None) -> TensorSplit:
+        return _load()[1]
+
+    def shifts(self, root: Path | None) -> Shifts:
+        return corrupted(lambda: self.test(root), self.name, LEVELS)
+
+
+@functools.cache
+def _load() -> tuple[TensorSplit, TensorSplit, float, float]:
+    """Return train and validation together, the test split, and the former's mean and std."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = torch.from_numpy(digits.images).float()[:, None] / 16
+    targets = torch.from_numpy(digits.target).long()
+    training, test = stratified_split(targets, 0.3, numpy_generator(Digits.name, "test"))
+    mean, std = images[training].mean().item(), images[training].std().item()
+    inputs = (images - mean) / std
+    return (
+        TensorSplit(inputs[training], targets[training]),
+        TensorSplit(inputs[test], targets[test]),
+        mean,
+        std,
+    )

@@ -1,0 +1,287 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reldrop_bench.errors import UserError, one_line
+
+app = typer.Typer(
+    name="reldrop-bench",
+    help="Benchmark explanation-guided regularizers: register one, run the matrix, read the report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugins", metavar="DIR", help="A folder with plugins; may be given several times."
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of local data sets (else RELDROP_DATA)."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="DIR", help="Folder of the results [results/NAME]."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the spec, such as recipe.epochs=3."
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only", metavar="COLUMN=PATTERN", help="Compute these cells alone, such as task=digits."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", "-w", metavar="N", help="Processes [cores / threads a cell]; 0: this process."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="A shipped name or a YAML file.")]
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def _add_plugins(plugins: Sequence[Path] | None) -> None:
+    from reldrop_bench.plugins import add_folder
+
+    for folder in plugins or []:
+        add_folder(folder)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1))
+
+
+@app.command(name="list", epilog="Example: reldrop-bench list regularizers --json")
+def list_command(
+    kind: Annotated[
+        str | None, typer.Argument(help="regularizers, tasks, models, …; all by default.")
+    ] = None,
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """List the plugins that are installed, broken ones included."""
+    from reldrop_bench.listing import listing, print_listing
+
+    _add_plugins(plugins)
+    rows = listing(kind)
+    if as_json:
+        _print_json(rows)
+    else:
+        print_listing(rows, _console())
+
+
+@app.command(epilog="Example: reldrop-bench show reldrop-block")
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a plugin or of a shipped spec.")],
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Show one plugin: what it does, its parameters and presets, and its file."""
+    from reldrop_bench.listing import details, print_details
+
+    _add_plugins(plugins)
+    found = details(name)
+    if as_json:
+        _print_json(found)
+    else:
+        print_details(found, _console())
+
+
+@app.command(epilog="Example: reldrop-bench new regularizer my-drop --folder my-plugins")
+def new(
+    kind: Annotated[str, typer.Argument(help="regularizer, task, section or evaluation.")],
+    name: Annotated[str, typer.Argument(help="Name of the plugin, such as my-drop.")],
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="DIR", help="Plugin folder to write to.")
+    ] = Path(),
+) -> None:
+    """Write a working, commented plugin file to start from."""
+    from reldrop_bench.scaffold import create_plugin
+
+    path = create_plugin(kind, name, folder)
+    typer.echo(f"wrote {path}")
+    typer.echo(f"next: reldrop-bench check {name} --plugins {folder}")
+
+
+@app.command(epilog="Example: reldrop-bench check my-drop --plugins my-plugins")
+def check(
+    name: Annotated[
+        str, typer.Argument(help="Name of a regularizer, task, evaluation or section.")
+    ],
+    plugins: Plugins = None,
+) -> None:
+    """Check that a plugin keeps its contract; says what is broken and how to mend it."""
+    from reldrop_bench.contract import run_checks
+    from reldrop_bench.listing import kind_of
+
+    _add_plugins(plugins)
+    results = run_checks(kind_of(name), name)
+    console = _console()
+    colours = {"passed": "green", "failed": "red", "skipped": "yellow"}
+    for result in results:
+        console.print(
+            f"[{colours[result.status]}]{result.status:8}[/] {result.check}", highlight=False
+        )
+        if result.message:
+            console.print(f"         {result.message}", markup=False, highlight=False)
+    failed = sum(result.status == "failed" for result in results)
+    skipped = sum(result.status == "skipped" for result in results)
+    typer.echo(
+        f"{name}: {len(results) - failed - skipped} passed, {failed} failed, {skipped} skipped"
+    )
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: reldrop-bench plan quickstart --set recipe.epochs=3")
+def plan(
+    spec: SpecArgument,
+    output: Output = None,
+    workers: Workers = None,
+    plugins: Plugins = None,
+    data: Data = None,
+    settings: Settings = None,
+    only: Only = None,
+    as_json: Json = False,
+) -> None:
+    """Say what `run` would do: cells, why one would run again, time and disk. Writes nothing."""
+    from reldrop_bench.progress import plan_data, print_plan
+    from reldrop_bench.runner import prepare
+
+    benchmark = prepare(spec, output, workers, plugins or [], data, settings or [], only or [])
+    made = benchmark.plan(measure=True)
+    if as_json:
+        _print_json(plan_data(made, benchmark))
+    else:
+        print_plan(made, benchmark, _console())
+
+
+@app.command(
+    epilog="Example: reldrop-bench run quickstart --workers 2 --set recipe.epochs=3 --only task=digits"
+)
+def run(
+    spec: SpecArgument,
+    output: Output = None,
+    workers: Workers = None,
+    plugins: Plugins = None,
+    data: Data = None,
+    settings: Settings = None,
+    only: Only = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write the report at the end.")
+    ] = True,
+) -> None:
+    """Run a benchmark and write its report; what exists already is not computed again."""
+    from reldrop_bench.loading import load_results
+    from reldrop_bench.progress import ProgressDisplay, print_failures
+    from reldrop_bench.runner import execute, prepare
+
+    console = _console()
+    benchmark = prepare(spec, output, workers, plugins or [], data, settings or [], only or [])
+    with ProgressDisplay(console, benchmark) as display:
+        try:
+            execute(benchmark, display)
+        except KeyboardInterrupt:
+            display.interrupted()
+            raise
+    results = load_results(benchmark.store.folder)
+    print_failures(results, console)
+    if report:
+        _write_report(results, benchmark.store.folder, "html")
+    raise typer.Exit(results.exit_code)
+
+
+@app.command(epilog="Example: reldrop-bench status results/quickstart")
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the results.")],
+    as_json: Json = False,
+) -> None:
+    """Show how far a benchmark is: finished, running, failed and missing cells."""
+    from reldrop_bench.loading import load_results
+    from reldrop_bench.progress import print_failures, print_status, running_cells
+
+    results = load_results(folder)
+    running = running_cells(folder)
+    if as_json:
+        counts = {
+            str(name): int(count) for name, count in results.cells.status.value_counts().items()
+        }
+        _print_json({"name": results.name, "cells": counts, "running": running})
+        return
+    console = _console()
+    print_status(results, running, console)
+    print_failures(results, console)
+
+
+@app.command(epilog="Example: reldrop-bench report results/quickstart --format latex")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the results.")],
+    format: Annotated[str, typer.Option("--format", help="html, latex or markdown.")] = "html",
+    plugins: Plugins = None,
+) -> None:
+    """Write the comparison report of a results folder."""
+    from reldrop_bench.loading import load_results
+    from reldrop_bench.progress import print_failures
+
+    _add_plugins(plugins)
+    results = load_results(folder)
+    print_failures(results, _console())
+    _write_report(results, folder, format)
+    raise typer.Exit(results.exit_code)
+
+
+@app.command(epilog="Example: reldrop-bench doctor --data my-data")
+def doctor(data: Data = None, plugins: Plugins = None) -> None:
+    """Check the installation: versions, accelerator, plugins, data folder, free disk."""
+    from reldrop_bench.doctor import examine
+
+    _add_plugins(plugins)
+    if not examine(data, _console()):
+        raise typer.Exit(1)
+
+
+def _write_report(results: Any, folder: Path, format: str) -> None:
+    from reldrop_bench.report import Report
+
+    path = Report(results).write(folder / "report", format)
+    typer.echo(f"report: {path}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: wrong use is one line and exit code 2, Ctrl-C is exit code 130."""
+    try:
+        app(args=None if arguments is None else list(arguments), standalone_mode=True)
+    except UserError as error:
+        typer.echo(f"error: {one_line(error, 2000)}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; run the same command again to go on where it stopped", err=True)
+        sys.exit(130)
+    except Exception:  # noqa: BLE001 - a defect of ours: show it whole, and do not call it wrong use
+        traceback.print_exc()
+        sys.exit(70)

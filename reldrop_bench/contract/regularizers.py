@@ -1,0 +1,447 @@
+"""The contract of a regularizer: what a training loop may rely on, whatever the method does."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reldrop_bench.contract import parameters
+from reldrop_bench.contract.rules import (
+    Broken,
+    Check,
+    NotConcerned,
+    example,
+    moved_generators,
+    random_state,
+    require,
+    reseed,
+)
+from reldrop_bench.contract.tiny import (
+    CLASSES,
+    TASKS,
+    ObservedStep,
+    Plain,
+    TinyAttributor,
+    TinyNetwork,
+    tiny_batch,
+    tiny_model,
+    tiny_step,
+)
+from reldrop_bench.contract.trace import ModelTrace
+from reldrop_bench.data import Batch
+from reldrop_bench.errors import UserError
+from reldrop_bench.matrix import CellSpec, Choice
+from reldrop_bench.plugin import Plugin
+from reldrop_bench.regularizer import Regularizer
+from reldrop_bench.training import train
+
+STRENGTHS = ("probability", "p", "strength", "weight", "alpha", "size", "ratio")
+"""Parameters that switch a regularizer off at 0, where its class does not say so (`off`)."""
+DRAWS = ((0, 0.0), (1, 0.5), (2, 1.0))
+"""Seeds of the regularizer's stream, with the progress of training at which each is tried."""
+
+
+@dataclasses.dataclass
+class Case:
+    """One step on a tiny model: the batch before and after `transform`."""
+
+    modality: str
+    regularizer: Regularizer
+    model: nn.Module
+    step: ObservedStep
+    before: Batch
+
+    @cached_property
+    def after(self) -> Batch:
+        return self.regularizer.transform(self.before, self.step)
+
+    def require(self, kept: bool, message: str) -> None:
+        require(kept, f"{self.modality}: {message}")
+
+
+def _case(regularizer: Regularizer, modality: str, draw: tuple[int, float], count: int = 8) -> Case:
+    model = regularizer.wrap(tiny_model(modality))
+    step = tiny_step(model, modality, *draw)
+    return Case(modality, regularizer, model, step, tiny_batch(modality, count))
+
+
+def _cases(cls: type[Regularizer], count: int = 8) -> Iterator[Case]:
+    regularizer = example(cls)
+    for modality in sorted(cls.modalities):
+        for draw in DRAWS:
+            yield _case(regularizer, modality, draw, count)
+
+
+def _off(cls: type[Regularizer]) -> tuple[dict[str, Any], Regularizer]:
+    """Return the values at which a regularizer does nothing, and the instance."""
+    if cls.off is not None:
+        return dict(cls.off), cls.create(cls.off)
+    fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    name = next((name for name in STRENGTHS if name in fields), None)
+    if name is None:
+        raise NotConcerned(
+            "no parameter is known to switch it off; say which does, such as "
+            'off: ClassVar = {"rate": 0.0}'
+        )
+    try:
+        return {name: 0}, cls.create({name: 0})
+    except UserError as error:
+        raise NotConcerned(
+            f"{error}; say with `off: ClassVar = {{…}}` at which values it does nothing"
+        ) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given(Choice):
+    """A choice of an instance that is there already."""
+
+    instance: Any = None
+
+    @cached_property
+    def plugin(self) -> Any:
+        return self.instance
+
+
+def _given(kind: str, plugin: Plugin) -> _Given:
+    return _Given(kind, plugin.name, plugin.parameters(), plugin.name, "", instance=plugin)
+
+
+def _trained(modality: str, regularizer: Regularizer) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the test logits and the weights after a short training of the real kind."""
+    task = TASKS[modality]()
+    cell = CellSpec(
+        task=_given("tasks", task),
+        model=_given("models", TinyNetwork()),
+        regularizer=_given("regularizers", regularizer),
+        relevance=_given("relevance", TinyAttributor()),
+        evaluations=(),
+        recipe=task.recipe,
+        seed=0,
+        threads=1,
+        uses_relevance=False,
+    )
+    trained = train(cell, None, accelerator="cpu")
+    with torch.no_grad():
+        logits = trained.model(task.test(None).batch(torch.arange(16)).inputs)
+    return logits, dict(trained.model.state_dict())
+
+
+def off_trains_like_none(cls: type[Regularizer]) -> None:
+    """At strength 0 it trains bit for bit like no regularizer."""
+    values, regularizer = _off(cls)
+    for modality in sorted(cls.modalities):
+        logits, weights = _trained(modality, regularizer)
+        plain_logits, plain_weights = _trained(modality, Plain())
+        shared = weights.keys() & plain_weights.keys()
+        same = torch.equal(logits, plain_logits) and all(
+            torch.equal(weights[name], plain_weights[name]) for name in shared
+        )
+        require(
+            same,
+            f"{modality}: with {values} a network trains differently than without it; return the "
+            "batch unchanged there, draw only from step.generator, or say with `off: ClassVar = {…}` "
+            "at which values it does nothing",
+        )
+
+
+def evaluation_is_untouched(cls: type[Regularizer]) -> None:
+    """In evaluation mode the wrapped network computes what the bare one does, also after a step."""
+    for case in _cases(cls):
+        bare, inputs = tiny_model(case.modality).eval(), case.before.inputs
+        case.model.eval()
+        with torch.no_grad():
+            wanted, before = bare(inputs), case.model(inputs)
+            case.require(
+                torch.equal(wanted, before),
+                "after wrap() the network computes something else in evaluation mode; let what you "
+                "build in act only `if self.training`",
+            )
+        case.model.train()
+        _ = case.after
+        case.model.eval()
+        with torch.no_grad():
+            case.require(
+                torch.equal(before, case.model(inputs)),
+                "after transform() the network computes something else in evaluation mode; leave "
+                "parameters, buffers and hooks as they were",
+            )
+
+
+def wrapped_network_is_restorable(cls: type[Regularizer]) -> None:
+    """wrap() draws nothing, and its network's weights load into another one that was wrapped."""
+    regularizer = example(cls)
+    for modality in sorted(cls.modalities):
+        bare = tiny_model(modality)
+        before = random_state()
+        model = regularizer.wrap(bare)
+        require(
+            isinstance(model, nn.Module),
+            f"{modality}: wrap() returns {type(model).__name__}, not a module",
+        )
+        moved = moved_generators(before)
+        require(
+            not moved,
+            f"{modality}: wrap() draws from the global generator of {', '.join(moved)}; start what you "
+            "build in from fixed values or a torch.Generator with a fixed seed",
+        )
+        try:
+            regularizer.wrap(tiny_model(modality)).load_state_dict(model.state_dict())
+        except (RuntimeError, TypeError) as error:
+            raise Broken(
+                f"{modality}: the weights of a wrapped network do not load into another one "
+                f"({error}); build the same parameters and buffers each time"
+            ) from None
+
+
+def shape_dtype_and_device_are_kept(cls: type[Regularizer]) -> None:
+    """transform() returns a batch of the same shape, dtype and device."""
+    for case in _cases(cls):
+        case.require(
+            isinstance(case.after, Batch),
+            f"transform() returns {type(case.after).__name__}; return batch.replace(inputs=…)",
+        )
+        before, after = case.before.inputs, case.after.inputs
+        for what in ("shape", "dtype", "device"):
+            old, new = getattr(before, what), getattr(after, what)
+            case.require(old == new, f"the {what} of inputs was {old} and is {new}; keep it")
+        masks = case.after.masks
+        case.require(
+            masks is None
+            or (masks.shape == case.before.masks.shape and masks.dtype == torch.uint8),  # type: ignore[union-attr]
+            "masks are no longer uint8 of shape (B, H, W) or (B, N); pass them on as they are",
+        )
+
+
+def output_is_finite(cls: type[Regularizer]) -> None:
+    """transform() returns finite inputs, without gradient."""
+    for case in _cases(cls):
+        inputs = case.after.inputs
+        broken = int((~torch.isfinite(inputs)).sum())
+        case.require(
+            broken == 0,
+            f"{broken} of {inputs.numel()} input values are NaN or infinite; look for a division by "
+            "zero, such as normalising a constant map",
+        )
+        case.require(not inputs.requires_grad, "inputs require a gradient; return inputs.detach()")
+
+
+def random_state_is_untouched(cls: type[Regularizer]) -> None:
+    """Neither transform() nor penalty() draws from a global generator."""
+    for case in _cases(cls):
+        before = random_state()
+        _ = case.after
+        moved = moved_generators(before)
+        case.require(
+            not moved,
+            f"transform() draws from the global generator of {', '.join(moved)}; pass "
+            "generator=step.generator, so that cells of one seed stay paired",
+        )
+    if cls.penalty is Regularizer.penalty:
+        return
+    for case in _cases(cls):
+        case.model.eval()  # in training mode the network's own dropout would draw
+        batch = case.after
+        logits = case.model(batch.inputs)
+        before = random_state()
+        case.regularizer.penalty(logits, batch, case.step)
+        moved = set(moved_generators(before)) - {"torch"}
+        case.require(
+            not moved, f"penalty() draws from the global generator of {', '.join(sorted(moved))}"
+        )
+
+
+def model_is_untouched(cls: type[Regularizer]) -> None:
+    """transform() and penalty() leave mode, parameters, gradients, buffers and hooks as they were."""
+    for case in _cases(cls):
+        trace = ModelTrace.of(case.model)
+        _ = case.after
+        changed = trace.changes(case.model)
+        case.require(not changed, f"transform() changes {'; '.join(changed)}")
+    if cls.penalty is Regularizer.penalty:
+        return
+    for case in _cases(cls):
+        batch = case.after
+        logits = case.model(batch.inputs)
+        trace = ModelTrace.of(case.model)
+        case.regularizer.penalty(logits, batch, case.step)
+        changed = trace.changes(case.model, buffers=False)
+        case.require(not changed, f"penalty() changes {'; '.join(changed)}")
+
+
+def batch_is_not_changed_in_place(cls: type[Regularizer]) -> None:
+    """transform() leaves the tensors that it is given as they are."""
+    for case in _cases(cls):
+        copies = {
+            field.name: getattr(case.before, field.name) for field in dataclasses.fields(Batch)
+        }
+        copies = {
+            name: tensor.clone() for name, tensor in copies.items() if isinstance(tensor, Tensor)
+        }
+        _ = case.after
+        for name, copy in copies.items():
+            case.require(
+                torch.equal(copy, getattr(case.before, name)),
+                f"batch.{name} is changed in place; work on batch.{name}.clone() or use torch.where",
+            )
+
+
+def same_seed_gives_the_same(cls: type[Regularizer]) -> None:
+    """What is drawn depends on step.generator alone: same seed, same output."""
+    for first, again in zip(_cases(cls), _cases(cls), strict=True):
+        reseed(1)
+        one = first.after
+        reseed(2)
+        two = again.after
+        same = torch.equal(one.inputs, two.inputs) and torch.equal(one.targets, two.targets)
+        first.require(
+            same,
+            "two steps of the same seed give different batches; draw only from step.generator and "
+            "keep nothing from step to step",
+        )
+
+
+def batch_of_one_works(cls: type[Regularizer]) -> None:
+    """A batch with a single sample goes through."""
+    for case in _cases(cls, count=1):
+        try:
+            shape = case.after.inputs.shape
+            if cls.penalty is not Regularizer.penalty:
+                logits = case.model(case.after.inputs)
+                case.regularizer.penalty(logits, case.after, case.step)
+        except Exception as error:
+            raise Broken(
+                f"{case.modality}: a batch of one sample raises {type(error).__name__}: {error}; "
+                "avoid squeeze() without a dimension, and pairs of samples that do not exist"
+            ) from error
+        case.require(
+            shape == case.before.inputs.shape,
+            f"a batch of one comes out as {tuple(shape)}; avoid squeeze() without a dimension",
+        )
+
+
+def occlusion_is_reported(cls: type[Regularizer]) -> None:
+    """Where elements are hidden, batch.occluded says which, and nothing else changed."""
+    reported = False
+    for case in _cases(cls):
+        before, after = case.before, case.after
+        changed = (before.inputs != after.inputs).any(1)
+        if after.occluded is None:
+            case.require(
+                not _looks_filled(after.inputs, changed),
+                "pixels or points were replaced by one value and batch.occluded is None; return "
+                "batch.replace(inputs=…, occluded=mask), so that the realised fraction is recorded",
+            )
+            continue
+        reported = True
+        shape = (len(before), *before.inputs.shape[2:])
+        case.require(
+            after.occluded.dtype == torch.bool and after.occluded.shape == shape,
+            f"batch.occluded is {after.occluded.dtype} of shape {tuple(after.occluded.shape)}; "
+            f"make it bool of shape {shape}, one value a pixel or point",
+        )
+        elsewhere = int((changed & ~after.occluded).sum())
+        case.require(
+            elsewhere == 0,
+            f"{elsewhere} pixels or points changed that batch.occluded does not mark; mark all",
+        )
+    if not reported:
+        raise NotConcerned("it hides no pixels or points: batch.occluded stays None")
+
+
+def _looks_filled(inputs: Tensor, changed: Tensor) -> bool:
+    """Whether changed elements of a sample share a value, which random inputs never do."""
+    for sample, where in zip(inputs, changed, strict=True):
+        values = sample[:, where]
+        if values.shape[1] > 1 and values.unique(dim=1).shape[1] < values.shape[1]:
+            return True
+    return False
+
+
+def targets_stay_valid(cls: type[Regularizer]) -> None:
+    """Targets come out as classes, or as rows of probabilities that sum to one."""
+    for case in _cases(cls):
+        targets = case.after.targets
+        count = len(case.before)
+        if targets.ndim == 1:
+            case.require(
+                targets.dtype == torch.int64 and len(targets) == count,
+                f"targets are {targets.dtype} of shape {tuple(targets.shape)}; hard ones are int64 (B,)",
+            )
+            valid = bool(((targets >= 0) & (targets < CLASSES)).all())
+            case.require(valid, f"targets reach outside the {CLASSES} classes")
+            continue
+        case.require(
+            targets.shape == (count, CLASSES) and targets.is_floating_point(),
+            f"targets are {targets.dtype} of shape {tuple(targets.shape)}; soft ones are float "
+            "(B, classes), with len(step.facts.classes) columns",
+        )
+        sums = targets.double().sum(1)
+        valid = bool((targets >= 0).all()) and bool(((sums - 1).abs() < 1e-4).all())
+        case.require(
+            valid,
+            f"rows of targets sum to {sums.min():.4g} … {sums.max():.4g}; they are probabilities and "
+            "sum to one",
+        )
+
+
+def penalty_is_a_finite_scalar(cls: type[Regularizer]) -> None:
+    """penalty() returns None or a finite scalar that a loss can be added to."""
+    if cls.penalty is Regularizer.penalty:
+        raise NotConcerned("it has no penalty()")
+    for case in _cases(cls):
+        batch = case.after
+        logits = case.model(batch.inputs)
+        value = case.regularizer.penalty(logits, batch, case.step)
+        if value is None:
+            continue
+        case.require(
+            isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point(),
+            f"penalty() returns {_described(value)}; return a scalar tensor, such as .mean(), or None",
+        )
+        case.require(
+            bool(torch.isfinite(value)), f"penalty() is {value.item()}; look for log(0) or 0 / 0"
+        )
+        (logits.sum() * 0 + value).backward()  # what training does with it
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
+    return type(value).__name__
+
+
+def relevance_is_declared(cls: type[Regularizer]) -> None:
+    """Who asks for step.relevance says so: the method then belongs to a cell's identity."""
+    for case in _cases(cls):
+        batch = case.after
+        if cls.penalty is not Regularizer.penalty:
+            case.regularizer.penalty(case.model(batch.inputs), batch, case.step)
+        case.require(
+            case.regularizer.uses_relevance or not case.step.asked,
+            "it calls step.relevance(), but uses_relevance is False, so that results of another "
+            "method would be taken for its own; add the property uses_relevance",
+        )
+
+
+CHECKS: tuple[Check, ...] = (
+    *parameters.CHECKS,
+    shape_dtype_and_device_are_kept,
+    output_is_finite,
+    targets_stay_valid,
+    batch_of_one_works,
+    batch_is_not_changed_in_place,
+    same_seed_gives_the_same,
+    random_state_is_untouched,
+    model_is_untouched,
+    occlusion_is_reported,
+    penalty_is_a_finite_scalar,
+    relevance_is_declared,
+    wrapped_network_is_restorable,
+    evaluation_is_untouched,
+    off_trains_like_none,
+)

@@ -1,0 +1,169 @@
+"""What `list` and `show` tell of plugins."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from reldrop_bench import registry
+from reldrop_bench.errors import UserError, suggest
+from reldrop_bench.plugins import broken_entry_points
+
+
+def listing(kind: str | None = None) -> list[dict[str, Any]]:
+    """Return one row a plugin: kind, name, modalities, description, file, error.
+
+    Raises
+    ------
+    UserError
+        An unknown kind.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in [kind] if kind else registry.KINDS:
+        for entry in registry.entries(name):
+            cls = entry.cls
+            rows.append(
+                {
+                    "kind": name,
+                    "name": entry.name,
+                    "modalities": sorted(cls.modalities) if cls else [],
+                    "description": cls.description() if cls else "",
+                    "file": str(entry.file),
+                    "status": "ok" if cls else "broken",
+                    "error": entry.error,
+                }
+            )
+    if kind is None:
+        for point, reason in broken_entry_points.items():
+            rows.append(
+                {
+                    "kind": "entry point",
+                    "name": point,
+                    "modalities": [],
+                    "description": "",
+                    "file": "",
+                    "status": "broken",
+                    "error": reason,
+                }
+            )
+    return rows
+
+
+def print_listing(rows: list[dict[str, Any]], console: Console) -> None:
+    """Print a table a kind, then the tracebacks of what is broken."""
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        table = Table(
+            title=kind, title_justify="left", title_style="bold", box=None, pad_edge=False
+        )
+        for column in ("name", "inputs", "what it is"):
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            if row["kind"] != kind:
+                continue
+            broken = row["status"] == "broken"
+            what = "[red]broken[/], see below" if broken else escape(row["description"])
+            table.add_row(escape(row["name"]), ", ".join(row["modalities"]), what)
+        console.print(table)
+        console.print()
+    for row in rows:
+        if row["status"] == "broken":
+            console.print(f"[red]broken[/] {escape(row['name'])} ({escape(row['file'])})")
+            console.print(row["error"].rstrip(), markup=False)
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of the plugin that is called `name`.
+
+    Raises
+    ------
+    UserError
+        No plugin has that name.
+    """
+    known = {entry.name: kind for kind in registry.KINDS for entry in registry.entries(kind)}
+    if name not in known:
+        raise UserError(f"no plugin is called {name!r}; {suggest(name, known)}")
+    return known[name]
+
+
+def _type_name(annotation: Any) -> str:
+    """Return an annotation as a reader would write it, with its bounds."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        base, *notes = typing.get_args(annotation)
+        bounds = [
+            f"{sign} {getattr(part, attribute)}"
+            for note in notes
+            for part in getattr(note, "metadata", [])
+            for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
+            if hasattr(part, attribute)
+        ]
+        return " ".join([_type_name(base), *bounds])
+    if typing.get_origin(annotation) is typing.Literal:
+        return " | ".join(str(value) for value in typing.get_args(annotation))
+    return (
+        annotation.__name__
+        if isinstance(annotation, type) and not typing.get_args(annotation)
+        else str(annotation)
+    )
+
+
+def details(name: str) -> dict[str, Any]:
+    """Return all that is known of a plugin."""
+    kind = kind_of(name)
+    entry = registry.find(kind, name)
+    found: dict[str, Any] = {
+        "kind": kind,
+        "name": name,
+        "file": str(entry.file),
+        "error": entry.error,
+    }
+    if entry.cls is None:
+        return found
+    hints = typing.get_type_hints(entry.cls, include_extras=True)
+    parameters = []
+    for field in dataclasses.fields(typing.cast(Any, entry.cls)):
+        default = field.default
+        if default is dataclasses.MISSING:
+            default = (
+                "required"
+                if field.default_factory is dataclasses.MISSING
+                else field.default_factory()
+            )
+        parameters.append(
+            {"name": field.name, "type": _type_name(hints[field.name]), "default": default}
+        )
+    return found | {
+        "description": inspect.getdoc(entry.cls) or "",
+        "modalities": sorted(entry.cls.modalities),
+        "parameters": parameters,
+        "presets": {preset: dict(values) for preset, values in entry.cls.presets.items()},
+        "metrics": dict(getattr(entry.cls, "metrics", {})),
+    }
+
+
+def print_details(found: dict[str, Any], console: Console) -> None:
+    """Print what `details` returns."""
+    console.print(f"[bold]{escape(found['name'])}[/] ({found['kind']})")
+    console.print(found["file"], markup=False)
+    if found["error"]:
+        console.print(found["error"], markup=False)
+        return
+    console.print()
+    console.print(found["description"], markup=False)
+    console.print(f"\ninputs: {', '.join(found['modalities'])}")
+    if found["parameters"]:
+        table = Table("parameter", "type", "default", box=None, pad_edge=False)
+        for row in found["parameters"]:
+            table.add_row(escape(row["name"]), escape(row["type"]), escape(str(row["default"])))
+        console.print()
+        console.print(table)
+    for preset, values in found["presets"].items():
+        text = ", ".join(f"{key}={value}" for key, value in values.items())
+        console.print(f"preset {preset}: {text or 'the defaults'}", markup=False)
+    for metric, direction in found["metrics"].items():
+        console.print(f"metric {metric}: {direction} is better", markup=False)

@@ -1,0 +1,94 @@
+"""Tables that several sections show: means over seeds, and differences to the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.report.measures import labels, settings, summary, within
+from reldrop_bench.results import Results
+from reldrop_bench.section import Table
+from reldrop_bench.statistics.paired import compare
+from reldrop_bench.statistics.spread import shown
+
+TONES = {"left out": "muted"}
+
+
+def texts(frame: pd.DataFrame, digits: int = 3) -> list[str]:
+    """Write each row of `summary` as "mean ± sd", with n where a seed is missing."""
+    columns = (frame["mean"], frame["sd"], frame["n"], frame["n_expected"])
+    return [shown(*row, digits=digits) for row in zip(*columns, strict=True)]
+
+
+def _spread_out(results: Results, frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return a row a label and a column for each value of `column` from the texts in `frame`."""
+    cells = dict(zip(zip(frame["label"], frame[column], strict=True), frame["text"], strict=True))
+    known, columns = set(frame["label"]), list(dict.fromkeys(frame[column]))
+    return pd.DataFrame(
+        [
+            {"label": label} | {name: cells.get((label, name), "left out") for name in columns}
+            for label in labels(results)
+            if label in known
+        ]
+    )
+
+
+def by_setting(
+    results: Results, name: str, caption: str, values: pd.DataFrame, digits: int = 3
+) -> Table:
+    """Return a table with a row a label and a column a setting, "mean ± sd" in each cell."""
+    frame = summary(results, values)
+    wide = _spread_out(results, frame.assign(text=texts(frame, digits)), "setting")
+    return Table(name, caption, wide, data=frame, tones=TONES)
+
+
+def by_column(results: Results, name: str, caption: str, values: pd.DataFrame) -> dict[str, Table]:
+    """Return for each setting a table with a row a label and a column for each `column`."""
+    frame = summary(results, values)
+    tables = {}
+    for setting, part in frame.groupby("setting", sort=False):
+        wide = _spread_out(results, part.assign(text=texts(part)), "column")
+        whole = f"{setting}: {caption}"
+        tables[str(setting)] = Table(f"{name}-{setting}", whole, wide, data=part, tones=TONES)
+    return tables
+
+
+def differences(results: Results, name: str, what: str, values: pd.DataFrame) -> dict[str, Table]:
+    """Return for each setting a folded table of differences to the baseline, by `column`.
+
+    Means over seed-paired differences with 95 % t intervals; exploratory: no test, no verdict.
+    """
+    compared = compare(values, results.baseline, ("task", "model", "column"))
+    caption = (
+        f"differences of {what} to “{results.baseline}”, mean over pairs with 95 % t interval "
+        "(exploratory: not adjusted for the number of comparisons)."
+    )
+    tables = {}
+    for pair, setting in settings(results).items():
+        part = within(compared, pair)
+        if part["n"].sum():
+            text = [interval_text(row) for row in part.to_dict("records")]
+            wide = _spread_out(results, part.assign(text=text), "column")
+            table = Table(f"{name}-{setting}", f"{setting}: {caption}", wide, data=part)
+            tables[setting] = replace(table, folded=True, tones=TONES)
+    return tables
+
+
+def interval_text(row: Mapping[Any, Any]) -> str:
+    """Write a row of `compare` as "+0.031 [−0.010, +0.072]"; say what is missing."""
+    count = "" if row["n"] == row["n_expected"] else f" (n={row['n']}/{row['n_expected']})"
+    if not row["n"]:
+        return f"–{count}"
+    if np.isnan(row["low"]):
+        return f"{signed(row['mean'])} [no interval]{count}"
+    return f"{signed(row['mean'])} [{signed(row['low'])}, {signed(row['high'])}]{count}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Write a difference with its sign, "+0.031" or "−0.010"; zero has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")

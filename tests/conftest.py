@@ -1,0 +1,34 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from reldrop_bench import plugins, registry
+
+HARNESS_PLUGINS = Path(__file__).parent / "harness_plugins"
+
+
+@pytest.fixture
+def add_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Return a function that adds a plugin folder until the test ends."""
+    path, modules = list(plugins.__path__), set(sys.modules)
+    monkeypatch.setenv(plugins.VARIABLE, os.environ.get(plugins.VARIABLE, ""))
+    yield plugins.add_folder
+    plugins.__path__[:] = path
+    for name in set(sys.modules) - modules:
+        if name.startswith(plugins.__name__ + "."):
+            del sys.modules[name]
+    registry._load.cache_clear()
+
+
+@pytest.fixture
+def harness_plugins(add_plugins: Callable[[Path], None]) -> Path:
+    """Add the tests' own plugin folder; returns it."""
+    add_plugins(HARNESS_PLUGINS)
+    return HARNESS_PLUGINS

@@ -1,0 +1,107 @@
+"""Images in class folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reldrop_bench.errors import UserError
+from reldrop_bench.plugins.datasets.image_folder import ImageFolder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Write pets/{train,test}/{cat,dog}/*.png of several sizes and modes; image n of a class is n."""
+    for part, count in (("train", 10), ("test", 3)):
+        for shade, label in enumerate(("cat", "dog")):
+            folder = tmp_path / "pets" / part / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = np.full((20 + number, 30, 3), 100 * shade + number, np.uint8)
+                mode = "RGBA" if number % 3 == 1 else "L" if number % 3 == 2 else "RGB"
+                Image.fromarray(pixels).convert(mode).save(folder / f"{number:02}.png")
+    return tmp_path
+
+
+TASK = ImageFolder(
+    folder="pets", size=16, mean=(0.0, 0.5, 0.5), std=(1.0, 0.5, 0.25), validation=0.2
+)
+
+
+def test_splits_facts_and_pixels(root: Path) -> None:
+    facts, splits, test = TASK.facts(root), TASK.splits(root, 0), TASK.test(root)
+    assert facts.classes == ("cat", "dog")
+    assert facts.input_shape == (3, 16, 16)
+    assert (len(splits.train), len(splits.validation), len(test)) == (16, 4, 6)
+    assert torch.bincount(splits.validation.targets).tolist() == [2, 2]
+    batch = test.batch(torch.tensor([5, 0, 4]))
+    assert batch.inputs.shape == (3, 3, 16, 16)
+    assert batch.inputs.dtype == torch.float32
+    assert batch.targets.tolist() == [1, 0, 1]
+    shade = torch.tensor([102, 0, 101]) / 255
+    expected = torch.stack([shade, (shade - 0.5) / 0.5, (shade - 0.5) / 0.25], 1)
+    assert torch.allclose(batch.inputs.mean((2, 3)), expected, atol=1e-5)
+
+
+def test_validation_follows_the_seed_and_the_test_split_does_not(root: Path) -> None:
+    validation = [TASK.splits(root, seed).validation.indices.tolist() for seed in range(4)]
+    assert validation[0] == TASK.splits(root, 0).validation.indices.tolist()
+    assert len({tuple(indices) for indices in validation}) > 1
+
+
+def test_another_folder_can_be_the_test_split(root: Path) -> None:
+    (root / "pets" / "test").rename(root / "pets" / "val")
+    assert len(ImageFolder(folder="pets", test_folder="val").test(root)) == 6
+
+
+@pytest.mark.parametrize("content", [b"no image", b""])
+def test_a_corrupt_image_is_named(root: Path, content: bytes) -> None:
+    path = root / "pets" / "train" / "dog" / "03.png"
+    path.write_bytes(content)
+    pool = TASK.splits(root, 0).train.whole
+    with pytest.raises(UserError) as error:
+        pool.batch(torch.arange(len(pool)))
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_truncated_image_is_named(root: Path) -> None:
+    path = root / "pets" / "train" / "cat" / "00.png"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    pool = TASK.splits(root, 0).train.whole
+    with pytest.raises(UserError, match=r"00\.png"):
+        pool.batch(torch.tensor([0]))
+
+
+def test_an_empty_class_is_named(root: Path) -> None:
+    (root / "pets" / "train" / "emu").mkdir()
+    with pytest.raises(UserError, match="emu") as error:
+        TASK.facts(root)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_classes_is_refused(root: Path) -> None:
+    (root / "empty" / "train").mkdir(parents=True)
+    with pytest.raises(UserError, match="each class is a folder"):
+        ImageFolder(folder="empty").facts(root)
+
+
+def test_different_classes_in_train_and_test_are_refused(root: Path) -> None:
+    (root / "pets" / "test" / "cat").rename(root / "pets" / "test" / "emu")
+    with pytest.raises(UserError, match="only one of them has cat, emu"):
+        TASK.test(root)
+
+
+def test_missing_folders_and_root(root: Path) -> None:
+    with pytest.raises(UserError, match="RELDROP_DATA"):
+        TASK.facts(None)
+    with pytest.raises(UserError, match="birds/train is missing"):
+        ImageFolder(folder="birds").facts(root)
+    with pytest.raises(UserError, match="'folder' is required"):
+        ImageFolder.create({})
