@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -268,7 +268,7 @@ def doctor(data: Data = None, plugins: Plugins = None) -> None:
 def _write_report(results: Any, folder: Path, format: str) -> None:
     from reldrop_bench.report import Report
 
-    path = Report(results).write(folder / "report", format)
+    path = Report(results).write(folder / "report", cast(Any, format))  # checked there
     typer.echo(f"report: {path}")
 
 

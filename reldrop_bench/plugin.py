@@ -94,9 +94,8 @@ class Plugin:
             values.update(cls.presets[preset])
         for key in given:
             if key not in known:
-                raise UserError(
-                    f"{cls.name}: no parameter {key!r}; {suggest(str(key), [*known, *(['preset'] if cls.presets else [])])}"
-                )
+                allowed = [*known, "preset"] if cls.presets else known
+                raise UserError(f"{cls.name}: no parameter {key!r}; {suggest(str(key), allowed)}")
         values.update(given)
         for field in fields:
             required = (

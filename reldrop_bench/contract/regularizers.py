@@ -3,204 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from reldrop_bench.contract import parameters
+from reldrop_bench.contract import parameters, training
 from reldrop_bench.contract.rules import (
     Broken,
     Check,
     NotConcerned,
-    example,
     moved_generators,
     random_state,
-    require,
     reseed,
 )
-from reldrop_bench.contract.tiny import (
-    CLASSES,
-    TASKS,
-    ObservedStep,
-    Plain,
-    TinyAttributor,
-    TinyNetwork,
-    tiny_batch,
-    tiny_model,
-    tiny_step,
-)
+from reldrop_bench.contract.steps import cases
+from reldrop_bench.contract.tiny import CLASSES
 from reldrop_bench.contract.trace import ModelTrace
 from reldrop_bench.data import Batch
-from reldrop_bench.errors import UserError
-from reldrop_bench.matrix import CellSpec, Choice
-from reldrop_bench.plugin import Plugin
 from reldrop_bench.regularizer import Regularizer
-from reldrop_bench.training import train
-
-STRENGTHS = ("probability", "p", "strength", "weight", "alpha", "size", "ratio")
-"""Parameters that switch a regularizer off at 0, where its class does not say so (`off`)."""
-DRAWS = ((0, 0.0), (1, 0.5), (2, 1.0))
-"""Seeds of the regularizer's stream, with the progress of training at which each is tried."""
-
-
-@dataclasses.dataclass
-class Case:
-    """One step on a tiny model: the batch before and after `transform`."""
-
-    modality: str
-    regularizer: Regularizer
-    model: nn.Module
-    step: ObservedStep
-    before: Batch
-
-    @cached_property
-    def after(self) -> Batch:
-        return self.regularizer.transform(self.before, self.step)
-
-    def require(self, kept: bool, message: str) -> None:
-        require(kept, f"{self.modality}: {message}")
-
-
-def _case(regularizer: Regularizer, modality: str, draw: tuple[int, float], count: int = 8) -> Case:
-    model = regularizer.wrap(tiny_model(modality))
-    step = tiny_step(model, modality, *draw)
-    return Case(modality, regularizer, model, step, tiny_batch(modality, count))
-
-
-def _cases(cls: type[Regularizer], count: int = 8) -> Iterator[Case]:
-    regularizer = example(cls)
-    for modality in sorted(cls.modalities):
-        for draw in DRAWS:
-            yield _case(regularizer, modality, draw, count)
-
-
-def _off(cls: type[Regularizer]) -> tuple[dict[str, Any], Regularizer]:
-    """Return the values at which a regularizer does nothing, and the instance."""
-    if cls.off is not None:
-        return dict(cls.off), cls.create(cls.off)
-    fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    name = next((name for name in STRENGTHS if name in fields), None)
-    if name is None:
-        raise NotConcerned(
-            "no parameter is known to switch it off; say which does, such as "
-            'off: ClassVar = {"rate": 0.0}'
-        )
-    try:
-        return {name: 0}, cls.create({name: 0})
-    except UserError as error:
-        raise NotConcerned(
-            f"{error}; say with `off: ClassVar = {{…}}` at which values it does nothing"
-        ) from None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Given(Choice):
-    """A choice of an instance that is there already."""
-
-    instance: Any = None
-
-    @cached_property
-    def plugin(self) -> Any:
-        return self.instance
-
-
-def _given(kind: str, plugin: Plugin) -> _Given:
-    return _Given(kind, plugin.name, plugin.parameters(), plugin.name, "", instance=plugin)
-
-
-def _trained(modality: str, regularizer: Regularizer) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the test logits and the weights after a short training of the real kind."""
-    task = TASKS[modality]()
-    cell = CellSpec(
-        task=_given("tasks", task),
-        model=_given("models", TinyNetwork()),
-        regularizer=_given("regularizers", regularizer),
-        relevance=_given("relevance", TinyAttributor()),
-        evaluations=(),
-        recipe=task.recipe,
-        seed=0,
-        threads=1,
-        uses_relevance=False,
-    )
-    trained = train(cell, None, accelerator="cpu")
-    with torch.no_grad():
-        logits = trained.model(task.test(None).batch(torch.arange(16)).inputs)
-    return logits, dict(trained.model.state_dict())
-
-
-def off_trains_like_none(cls: type[Regularizer]) -> None:
-    """At strength 0 it trains bit for bit like no regularizer."""
-    values, regularizer = _off(cls)
-    for modality in sorted(cls.modalities):
-        logits, weights = _trained(modality, regularizer)
-        plain_logits, plain_weights = _trained(modality, Plain())
-        shared = weights.keys() & plain_weights.keys()
-        same = torch.equal(logits, plain_logits) and all(
-            torch.equal(weights[name], plain_weights[name]) for name in shared
-        )
-        require(
-            same,
-            f"{modality}: with {values} a network trains differently than without it; return the "
-            "batch unchanged there, draw only from step.generator, or say with `off: ClassVar = {…}` "
-            "at which values it does nothing",
-        )
-
-
-def evaluation_is_untouched(cls: type[Regularizer]) -> None:
-    """In evaluation mode the wrapped network computes what the bare one does, also after a step."""
-    for case in _cases(cls):
-        bare, inputs = tiny_model(case.modality).eval(), case.before.inputs
-        case.model.eval()
-        with torch.no_grad():
-            wanted, before = bare(inputs), case.model(inputs)
-            case.require(
-                torch.equal(wanted, before),
-                "after wrap() the network computes something else in evaluation mode; let what you "
-                "build in act only `if self.training`",
-            )
-        case.model.train()
-        _ = case.after
-        case.model.eval()
-        with torch.no_grad():
-            case.require(
-                torch.equal(before, case.model(inputs)),
-                "after transform() the network computes something else in evaluation mode; leave "
-                "parameters, buffers and hooks as they were",
-            )
-
-
-def wrapped_network_is_restorable(cls: type[Regularizer]) -> None:
-    """wrap() draws nothing, and its network's weights load into another one that was wrapped."""
-    regularizer = example(cls)
-    for modality in sorted(cls.modalities):
-        bare = tiny_model(modality)
-        before = random_state()
-        model = regularizer.wrap(bare)
-        require(
-            isinstance(model, nn.Module),
-            f"{modality}: wrap() returns {type(model).__name__}, not a module",
-        )
-        moved = moved_generators(before)
-        require(
-            not moved,
-            f"{modality}: wrap() draws from the global generator of {', '.join(moved)}; start what you "
-            "build in from fixed values or a torch.Generator with a fixed seed",
-        )
-        try:
-            regularizer.wrap(tiny_model(modality)).load_state_dict(model.state_dict())
-        except (RuntimeError, TypeError) as error:
-            raise Broken(
-                f"{modality}: the weights of a wrapped network do not load into another one "
-                f"({error}); build the same parameters and buffers each time"
-            ) from None
 
 
 def shape_dtype_and_device_are_kept(cls: type[Regularizer]) -> None:
     """transform() returns a batch of the same shape, dtype and device."""
-    for case in _cases(cls):
+    for case in cases(cls):
         case.require(
             isinstance(case.after, Batch),
             f"transform() returns {type(case.after).__name__}; return batch.replace(inputs=…)",
@@ -219,7 +45,7 @@ def shape_dtype_and_device_are_kept(cls: type[Regularizer]) -> None:
 
 def output_is_finite(cls: type[Regularizer]) -> None:
     """transform() returns finite inputs, without gradient."""
-    for case in _cases(cls):
+    for case in cases(cls):
         inputs = case.after.inputs
         broken = int((~torch.isfinite(inputs)).sum())
         case.require(
@@ -232,7 +58,7 @@ def output_is_finite(cls: type[Regularizer]) -> None:
 
 def random_state_is_untouched(cls: type[Regularizer]) -> None:
     """Neither transform() nor penalty() draws from a global generator."""
-    for case in _cases(cls):
+    for case in cases(cls):
         before = random_state()
         _ = case.after
         moved = moved_generators(before)
@@ -243,28 +69,30 @@ def random_state_is_untouched(cls: type[Regularizer]) -> None:
         )
     if cls.penalty is Regularizer.penalty:
         return
-    for case in _cases(cls):
+    for case in cases(cls):
         case.model.eval()  # in training mode the network's own dropout would draw
         batch = case.after
         logits = case.model(batch.inputs)
         before = random_state()
         case.regularizer.penalty(logits, batch, case.step)
-        moved = set(moved_generators(before)) - {"torch"}
+        moved = moved_generators(before)
         case.require(
-            not moved, f"penalty() draws from the global generator of {', '.join(sorted(moved))}"
+            not moved,
+            f"penalty() draws from the global generator of {', '.join(moved)}; pass "
+            "generator=step.generator",
         )
 
 
 def model_is_untouched(cls: type[Regularizer]) -> None:
     """transform() and penalty() leave mode, parameters, gradients, buffers and hooks as they were."""
-    for case in _cases(cls):
+    for case in cases(cls):
         trace = ModelTrace.of(case.model)
         _ = case.after
         changed = trace.changes(case.model)
         case.require(not changed, f"transform() changes {'; '.join(changed)}")
     if cls.penalty is Regularizer.penalty:
         return
-    for case in _cases(cls):
+    for case in cases(cls):
         batch = case.after
         logits = case.model(batch.inputs)
         trace = ModelTrace.of(case.model)
@@ -275,7 +103,7 @@ def model_is_untouched(cls: type[Regularizer]) -> None:
 
 def batch_is_not_changed_in_place(cls: type[Regularizer]) -> None:
     """transform() leaves the tensors that it is given as they are."""
-    for case in _cases(cls):
+    for case in cases(cls):
         copies = {
             field.name: getattr(case.before, field.name) for field in dataclasses.fields(Batch)
         }
@@ -292,7 +120,7 @@ def batch_is_not_changed_in_place(cls: type[Regularizer]) -> None:
 
 def same_seed_gives_the_same(cls: type[Regularizer]) -> None:
     """What is drawn depends on step.generator alone: same seed, same output."""
-    for first, again in zip(_cases(cls), _cases(cls), strict=True):
+    for first, again in zip(cases(cls), cases(cls), strict=True):
         reseed(1)
         one = first.after
         reseed(2)
@@ -307,7 +135,7 @@ def same_seed_gives_the_same(cls: type[Regularizer]) -> None:
 
 def batch_of_one_works(cls: type[Regularizer]) -> None:
     """A batch with a single sample goes through."""
-    for case in _cases(cls, count=1):
+    for case in cases(cls, count=1):
         try:
             shape = case.after.inputs.shape
             if cls.penalty is not Regularizer.penalty:
@@ -327,7 +155,7 @@ def batch_of_one_works(cls: type[Regularizer]) -> None:
 def occlusion_is_reported(cls: type[Regularizer]) -> None:
     """Where elements are hidden, batch.occluded says which, and nothing else changed."""
     reported = False
-    for case in _cases(cls):
+    for case in cases(cls):
         before, after = case.before, case.after
         changed = (before.inputs != after.inputs).any(1)
         if after.occluded is None:
@@ -364,7 +192,7 @@ def _looks_filled(inputs: Tensor, changed: Tensor) -> bool:
 
 def targets_stay_valid(cls: type[Regularizer]) -> None:
     """Targets come out as classes, or as rows of probabilities that sum to one."""
-    for case in _cases(cls):
+    for case in cases(cls):
         targets = case.after.targets
         count = len(case.before)
         if targets.ndim == 1:
@@ -393,7 +221,7 @@ def penalty_is_a_finite_scalar(cls: type[Regularizer]) -> None:
     """penalty() returns None or a finite scalar that a loss can be added to."""
     if cls.penalty is Regularizer.penalty:
         raise NotConcerned("it has no penalty()")
-    for case in _cases(cls):
+    for case in cases(cls):
         batch = case.after
         logits = case.model(batch.inputs)
         value = case.regularizer.penalty(logits, batch, case.step)
@@ -417,7 +245,7 @@ def _described(value: Any) -> str:
 
 def relevance_is_declared(cls: type[Regularizer]) -> None:
     """Who asks for step.relevance says so: the method then belongs to a cell's identity."""
-    for case in _cases(cls):
+    for case in cases(cls):
         batch = case.after
         if cls.penalty is not Regularizer.penalty:
             case.regularizer.penalty(case.model(batch.inputs), batch, case.step)
@@ -441,7 +269,5 @@ CHECKS: tuple[Check, ...] = (
     occlusion_is_reported,
     penalty_is_a_finite_scalar,
     relevance_is_declared,
-    wrapped_network_is_restorable,
-    evaluation_is_untouched,
-    off_trains_like_none,
+    *training.CHECKS,
 )

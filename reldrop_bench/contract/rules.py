@@ -21,7 +21,7 @@ Check = Callable[[type[Any]], None]
 """Given a plugin's class; returns when the rule is kept, else raises `Broken` or `NotConcerned`."""
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818 - a rule is broken, not the program
     """A rule that a plugin breaks: which, and how to mend it."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -25,7 +26,7 @@ BASELINE, OTHER = "baseline", "other <b>& co_1%"
 
 
 def _cells(status: str) -> pd.DataFrame:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "key": f"{label[:1]}{seed}",
             "task": "task",
@@ -55,7 +56,7 @@ def _cells(status: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(CELL_COLUMNS))
 
 
-def _results(cells: pd.DataFrame, metrics: pd.DataFrame | None = None) -> Results:
+def _results(cells: pd.DataFrame, metrics: pd.DataFrame) -> Results:
     facts = {
         "task": {
             "modality": "image",
@@ -74,15 +75,16 @@ def _results(cells: pd.DataFrame, metrics: pd.DataFrame | None = None) -> Result
         tasks=facts if len(cells) else {},
         directions={"accuracy": "higher"},
         spec={"name": "contract", "tasks": ["task"], "regularizers": [BASELINE], "seeds": 3},
+        metrics=metrics,
         exit_code=1,
-        **({} if metrics is None else {"metrics": metrics}),
     )
 
 
 def _examples() -> Iterator[tuple[str, Results]]:
     """Yield results of every poverty: none, all failed, accuracies alone with a cell missing."""
-    yield "no results at all", _results(pd.DataFrame(columns=list(CELL_COLUMNS)))
-    yield "results of failed cells alone", _results(_cells("failed"))
+    nothing = pd.DataFrame(columns=list(METRIC_COLUMNS))
+    yield "no results at all", _results(pd.DataFrame(columns=list(CELL_COLUMNS)), nothing)
+    yield "results of failed cells alone", _results(_cells("failed"), nothing)
     cells = _cells("done")
     done = cells[cells["status"] == "done"]
     metrics = done[["key", "task", "model", "regularizer", "label", "seed"]].assign(

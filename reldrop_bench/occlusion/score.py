@@ -15,15 +15,16 @@ from reldrop_bench.regularizer import Step
 ScoreName = Literal["relevance", "gradient", "random", "other-sample", "inverted"]
 """See `score_maps`."""
 
-Reading = Literal["ranks", "values"]
-"""What a shape reads of a score: block, patch and ball only which elements are the highest;
-pixel and points, by their threshold, the values themselves."""
+Reading = Literal["ranks", "values", "places"]
+"""What a shape reads of a score. ranks: which elements are the highest (ball). values: the values
+themselves, by a threshold (pixel, points). places: the highest elements, whose place in the image
+decides how much of a rectangle is inside (block, patch)."""
 
 
 def uses_relevance(score: ScoreName, reading: Reading) -> bool:
     """Whether maps of this score ask for `step.relevance`."""
     return score in {"relevance", "other-sample", "inverted"} or (
-        score == "random" and reading == "values"
+        score == "random" and reading != "ranks"
     )
 
 
@@ -37,18 +38,17 @@ def score_maps(
     gradient
         The absolute input gradient, summed over channels.
     random
-        The control: the same shape and fill without guidance. Where values are read it is the
-        sample's own relevance shuffled over its positions: how much is hidden follows from the
-        map's histogram, which the shuffle keeps, so that the realised area is matched; it costs an
-        explanation as well. Where only ranks are read it is uniform noise, which matches a ball,
-        and the areas of rectangles before they overlap and are clipped: uniform centres lie nearer
-        to the border and farther apart than relevant ones. Compare the realised occlusion.
+        The control: the same shape, fill and realised area without guidance. Where ranks are read
+        it is uniform noise. Where values are read it is the sample's own relevance shuffled over
+        its positions: how much is hidden follows from the map's histogram, which the shuffle keeps.
+        Where places are read it is the sample's own relevance too, and `moved` takes the region
+        elsewhere. So the last two cost an explanation as well.
     other-sample
         The relevance of another sample of the batch, drawn at random; in a batch of one as random.
         The realised area is matched for every shape; what differs is guidance by this very sample.
     inverted
-        The least relevant come first. Where only ranks are read it is the negated relevance; where
-        values are read the same values in reversed order, so that as much is hidden.
+        The least relevant come first: the negated relevance; where values are read the same values
+        in reversed order, so that as much is hidden.
     """
     if score == "other-sample" and len(batch) == 1:
         score = "random"
@@ -61,11 +61,31 @@ def score_maps(
     if score == "gradient":
         return step.gradient(inputs, labels)
     relevance = step.relevance(inputs, labels)
-    if score == "random":
+    if score == "random" and reading == "values":
         return _shuffled(relevance, step.generator)
     if score == "inverted":
-        return -relevance if reading == "ranks" else _reversed(relevance, step.generator)
+        return _reversed(relevance, step.generator) if reading == "values" else -relevance
     return relevance
+
+
+def moved(mask: Tensor, score: ScoreName, generator: torch.Generator) -> Tensor:
+    """Return the mask (b, H, W) of a shape that reads places, moved where the score is `random`.
+
+    Guided rectangles are clipped at the border less often than random ones, and overlap more: a
+    control with places of its own would hide another area. So the control takes the guided mask and
+    moves it as a whole by a uniform offset; what leaves the image comes back on the other side.
+    Every pixel is then hidden equally often, and in every sample exactly as much is hidden.
+    """
+    if score != "random":
+        return mask
+    count, *size = mask.shape
+    offsets = [torch.randint(side, (count, 1), generator=generator) for side in size]
+    rows, columns = (
+        (torch.arange(side) + offset).remainder(side).to(mask.device)
+        for side, offset in zip(size, offsets, strict=True)
+    )
+    samples = torch.arange(count, device=mask.device)[:, None, None]
+    return mask[samples, rows[:, :, None], columns[:, None, :]]
 
 
 def _shuffled(maps: Tensor, generator: torch.Generator) -> Tensor:

@@ -74,4 +74,4 @@ def add_folder(folder: str | Path) -> None:
 
 broken_entry_points: dict[str, str] = {}
 """Entry points that could not be imported, with the reason."""
-__path__: list[str] = _folders()
+__path__ = _folders()

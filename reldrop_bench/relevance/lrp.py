@@ -35,10 +35,16 @@ class EpsilonPlusFlatLRP(Attributor):
     ) -> Tensor:
         from zennit.composites import EpsilonPlusFlat
         from zennit.rules import Epsilon
+        from zennit.types import Convolution
+
+        from reldrop_bench.relevance._zennit_rules import NonNegativeZPlus
 
         composite = EpsilonPlusFlat(
             epsilon=self.epsilon,
-            layer_map=[(ConstantTransform, Epsilon(self.epsilon))],
+            layer_map=[
+                (ConstantTransform, Epsilon(self.epsilon)),
+                (Convolution, NonNegativeZPlus()),
+            ],
             canonizers=canonizers(),
         )
         return propagate(composite, model, inputs, targets)

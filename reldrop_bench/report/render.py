@@ -17,7 +17,7 @@ from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.plugins import builtin_folder
 from reldrop_bench.report import latex, markdown
 from reldrop_bench.report.cells import rows_of
-from reldrop_bench.report.figures import inline_png, inline_svg, render
+from reldrop_bench.report.figures import METADATA, inline_png, inline_svg, render
 from reldrop_bench.report.style import Style, printable
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
@@ -63,8 +63,8 @@ def write_report(
     """
     if format not in PAGES:
         raise UserError(f"format {format!r} is unknown; allowed: {', '.join(PAGES)}")
-    built = [*build_sections(results, sections), *broken]
     folder = Path(folder)
+    built = [*build_sections(results, sections, folder), *broken]
     try:
         _write_parts(folder, built, format)
         page = folder / PAGES[format]
@@ -74,19 +74,28 @@ def write_report(
     return page
 
 
-def build_sections(results: Results, sections: Iterable[ReportSection]) -> list[BuiltSection]:
-    """Build all sections in their order; names of tables and figures come out unique."""
+def build_sections(
+    results: Results, sections: Iterable[ReportSection], folder: Path
+) -> list[BuiltSection]:
+    """Build all sections in their order; names of tables and figures come out unique.
+
+    folder: where an earlier report may lie, whose figures are used again where nothing changed.
+    """
     style = Style(
         tuple(dict.fromkeys([*results.labels, *results.cells["label"]])), results.baseline
     )
     taken: set[tuple[type, str]] = set()
     ordered = sorted(sections, key=lambda section: (section.order, section.name))
     with style.theme():
-        return [_build(section, results, style, taken) for section in ordered]
+        return [_build(section, results, style, taken, folder / "figures") for section in ordered]
 
 
 def _build(
-    section: ReportSection, results: Results, style: Style, taken: set[tuple[type, str]]
+    section: ReportSection,
+    results: Results,
+    style: Style,
+    taken: set[tuple[type, str]],
+    earlier: Path,
 ) -> BuiltSection:
     name, title = _file_name(section.name), section.title
     try:
@@ -95,12 +104,21 @@ def _build(
             if not isinstance(block, Prose):
                 block = _with_free_name(block, taken)
             if isinstance(block, Figure):
-                figures[block.name] = render(block.figure, block.name, block.raster)
+                figures[block.name] = render(
+                    block.figure, block.name, block.raster, _existing(earlier, block.name)
+                )
             blocks.append(block)
         return BuiltSection(name, title, tuple(blocks), figures)
     except Exception as error:  # noqa: BLE001 - a section may be anyone's; the others must appear
         message = one_line(f"{type(error).__name__}: {error}")
         return BuiltSection(name, title, error=message, traceback=traceback.format_exc())
+
+
+def _existing(folder: Path, name: str) -> dict[str, bytes] | None:
+    try:
+        return {suffix: (folder / f"{name}.{suffix}").read_bytes() for suffix in METADATA}
+    except OSError:
+        return None
 
 
 def _file_name(name: str) -> str:

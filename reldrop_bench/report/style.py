@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,13 +19,13 @@ PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#5
 """seaborn's "colorblind" palette, less the colours that vanish on white and the grey."""
 BASELINE = "#808080"
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">")
-LINES = ("-", "--", "-.", ":")
+LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 
 INK = "#24292f"
 RULE = "#d3d8de"
 """Colours of text and grid; the page replaces them by its own, light or dark."""
 
-THEME: dict[str, Any] = {
+THEME: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": RULE,
     "axes.facecolor": "none",
@@ -35,8 +36,7 @@ THEME: dict[str, Any] = {
     "axes.linewidth": 0.8,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlesize": 9,
-    "axes.titleweight": "bold",
+    "axes.titlesize": 10,
     "figure.dpi": 100,
     "figure.facecolor": "none",
     "font.family": "sans-serif",
@@ -61,12 +61,15 @@ THEME: dict[str, Any] = {
 }
 
 
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+"""Control characters, which XML forbids, and those that turn the direction of what follows."""
+
+
 def printable(text: object) -> str:
-    """Return the text without control characters, which neither XML nor a font can show."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else "\ufffd"
-        for character in str(text)
-    )
+    """Return the text with a mark in place of every character that no page can show."""
+    return UNPRINTABLE.sub("\ufffd", str(text))
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Style:
             return "o"
         return MARKERS[(self._place(label) + 1) % len(MARKERS)]
 
-    def line(self, label: str) -> str:
+    def line(self, label: str) -> Literal["-", "--", "-.", ":"]:
         """Return the label's line style."""
         return "-" if label == self.baseline else LINES[self._place(label) % len(LINES)]
 

@@ -15,13 +15,17 @@ from reldrop_bench.section import Table
 from reldrop_bench.statistics.paired import compare
 from reldrop_bench.statistics.spread import shown
 
-TONES = {"left out": "muted"}
-
 
 def texts(frame: pd.DataFrame, digits: int = 3) -> list[str]:
     """Write each row of `summary` as "mean ± sd", with n where a seed is missing."""
     columns = (frame["mean"], frame["sd"], frame["n"], frame["n_expected"])
     return [shown(*row, digits=digits) for row in zip(*columns, strict=True)]
+
+
+def _tones(wide: pd.DataFrame) -> dict[str, str]:
+    """Mark cells that lack seeds or were left out."""
+    marked = {text: "warn" for column in wide for text in wide[column] if "(n=" in str(text)}
+    return {**marked, "left out": "muted"}
 
 
 def _spread_out(results: Results, frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -43,7 +47,7 @@ def by_setting(
     """Return a table with a row a label and a column a setting, "mean ± sd" in each cell."""
     frame = summary(results, values)
     wide = _spread_out(results, frame.assign(text=texts(frame, digits)), "setting")
-    return Table(name, caption, wide, data=frame, tones=TONES)
+    return Table(name, caption, wide, data=frame, tones=_tones(wide))
 
 
 def by_column(results: Results, name: str, caption: str, values: pd.DataFrame) -> dict[str, Table]:
@@ -53,7 +57,9 @@ def by_column(results: Results, name: str, caption: str, values: pd.DataFrame) -
     for setting, part in frame.groupby("setting", sort=False):
         wide = _spread_out(results, part.assign(text=texts(part)), "column")
         whole = f"{setting}: {caption}"
-        tables[str(setting)] = Table(f"{name}-{setting}", whole, wide, data=part, tones=TONES)
+        tables[str(setting)] = Table(
+            f"{name}-{setting}", whole, wide, data=part, tones=_tones(wide)
+        )
     return tables
 
 
@@ -74,7 +80,7 @@ def differences(results: Results, name: str, what: str, values: pd.DataFrame) ->
             text = [interval_text(row) for row in part.to_dict("records")]
             wide = _spread_out(results, part.assign(text=text), "column")
             table = Table(f"{name}-{setting}", f"{setting}: {caption}", wide, data=part)
-            tables[setting] = replace(table, folded=True, tones=TONES)
+            tables[setting] = replace(table, folded=True, tones=_tones(wide))
     return tables
 
 

@@ -59,7 +59,7 @@ def paired_difference(
         return PairedDifference(1, expected, mean, None, None, None, None, "one pair: no interval")
     deviation = float(values.std(ddof=1))
     if deviation <= 1e-12 * max(1.0, float(np.abs(values).max())):
-        note = "no difference in any pair" if abs(mean) <= 1e-12 else "all differences are equal"
+        note = "no pair differs" if abs(mean) <= 1e-12 else "all differences are equal"
         return PairedDifference(n, expected, mean, mean, mean, None, None, f"{note}: no t test")
     error = deviation / math.sqrt(n)
     half = float(special.stdtrit(n - 1, 0.5 + confidence / 2)) * error
@@ -116,8 +116,8 @@ def compare(
     names = [*within, "label"]
     order = values.loc[values["label"] != baseline, names].drop_duplicates()
     groups: dict[tuple[Any, ...], list[float]] = {}
-    for *key, difference in paired[[*names, "difference"]].itertuples(index=False, name=None):
-        groups.setdefault(tuple(key), []).append(difference)
+    for row in paired[[*names, "difference"]].itertuples(index=False, name=None):
+        groups.setdefault(row[:-1], []).append(row[-1])
     rows = []
     for key in order.itertuples(index=False, name=None):
         summary = paired_difference(groups[key], confidence=confidence)
@@ -193,9 +193,9 @@ def limits_of(n: int, comparisons: int = 1, level: float = 0.05) -> str:
             f"Nothing can be significant with n={n}: an interval and a test need two pairs or more."
         )
     text = (
-        f"With n={n} pairs a paired t test finds, with 80 % power, only effects of d_z ≥ {effect:.2f} "
-        f"before any adjustment (a mean difference {effect:.2f} times its own standard deviation "
-        "over seeds)"
+        f"With n={n} pairs a paired t test finds, with 80 % power, only effects of d_z ≥ "
+        f"{effect:.2f} before any adjustment (a mean difference {effect:.2f} times its own "
+        "standard deviation over seeds)"
     )
     if comparisons > 1:
         strict = smallest_detectable_effect(n, level=level / comparisons)

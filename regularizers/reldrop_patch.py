@@ -1,0 +1,74 @@
+"""RelDrop with many small patches on the relevant places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from reldrop_bench.data import Batch
+from reldrop_bench.occlusion.fill import ImageFill
+from reldrop_bench.occlusion.hide import Per, hide
+from reldrop_bench.occlusion.score import ScoreName, moved, score_maps, uses_relevance
+from reldrop_bench.occlusion.shape import (
+    draw_areas,
+    draw_centres,
+    draw_sizes,
+    rectangle_mask,
+    rectangles_at,
+    top_elements,
+)
+from reldrop_bench.plugin import Count, Positive, Probability
+from reldrop_bench.regularizer import Regularizer, Step
+
+
+@dataclass(frozen=True)
+class RelDropPatch(Regularizer):
+    """A patch around each of the k most relevant pixels is hidden (arXiv 2505.21595).
+
+    The patches of a sample share one block's area: each has a k-th of it, and an aspect of its own.
+    """
+
+    name: ClassVar[str] = "reldrop-patch"
+    modalities: ClassVar[Set[str]] = frozenset({"image"})
+    off: ClassVar[Mapping[str, Any] | None] = {"probability": 0.0}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "authors-code": {"per": "batch", "single": True, "fill": "channel-mean"},
+        "corrected": {},
+    }
+
+    probability: Probability = 0.5
+    per: Per = "sample"
+    k: Count = 5
+    single: bool = False
+    """Whether only one of the k patches is hidden, so that a larger k hides less."""
+    area_min: Probability = 0.02
+    area_max: Probability = 0.4
+    aspect: Positive = 0.3
+    """Height / width is log-uniform between this and its inverse."""
+    fill: ImageFill = "mean"
+    score: ScoreName = "relevance"
+
+    @property
+    def uses_relevance(self) -> bool:
+        return self.probability > 0 and uses_relevance(self.score, "places")
+
+    def transform(self, batch: Batch, step: Step) -> Batch:
+        def region(rows: Tensor) -> Tensor:
+            size = batch.inputs.shape[2:]
+            scores = score_maps(self.score, "places", batch, rows, step)
+            if self.single:
+                centres = draw_centres(scores, self.k, step.generator).unsqueeze(1)
+            else:
+                centres = top_elements(scores, self.k, step.generator)
+            area = (self.area_min, self.area_max)
+            areas = draw_areas((len(rows), 1), area, size, step.generator) / self.k
+            aspect = (self.aspect, 1 / self.aspect)
+            sides = draw_sizes(areas.expand(centres.shape), aspect, step.generator)
+            mask = rectangle_mask(rectangles_at(centres, *sides, size), size)
+            return moved(mask, self.score, step.generator)
+
+        return hide(batch, step, region, self.fill, self.probability, self.per)
