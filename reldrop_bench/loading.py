@@ -157,8 +157,12 @@ def load_results(folder: str | Path) -> Results:
         if record is not None:
             problem = _read_tables(store, entry, record, tables) or _stale(entry, record)
             if record["facts"] and entry["task"] not in tasks:
-                name = record["components"]["task"]["name"]
-                tasks[entry["task"]] = {**record["facts"], "description": _description(name)}
+                components = record["components"]
+                tasks[entry["task"]] = {
+                    **record["facts"],
+                    "description": _description(components["task"]["name"]),
+                    "recipe": components["recipe"],
+                }
             if record["environment"]:
                 environments[json.dumps(record["environment"], sort_keys=True)] = record[
                     "environment"

@@ -57,7 +57,7 @@ class Results:
     samples: pd.DataFrame = field(default_factory=lambda: _empty(SAMPLE_COLUMNS))
     epochs: pd.DataFrame = field(default_factory=lambda: _empty(EPOCH_COLUMNS))
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By task: modality, classes (names), input_shape, cues, masks, description."""
+    """By task: the facts (modality, classes, input_shape, cues, masks …), description and recipe."""
     directions: Mapping[str, str] = field(default_factory=dict)
     """By metric: "higher", "lower" or "neither" is better."""
     environments: tuple[Mapping[str, Any], ...] = ()

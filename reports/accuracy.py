@@ -1,0 +1,97 @@
+"""Accuracy and calibration on the clean test split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import pandas as pd
+
+from reldrop_bench.report.measures import holes, labels, measure, settings, within
+from reldrop_bench.report.tables import by_setting
+from reldrop_bench.results import Results
+from reldrop_bench.section import Block, Figure, Prose, ReportSection
+
+if TYPE_CHECKING:
+    from reldrop_bench.report.style import Style
+
+METRICS = (
+    ("accuracy", "accuracy", "Accuracy on the test split, mean ± standard deviation over seeds."),
+    ("accuracy", "class_mean_accuracy", "Class-mean accuracy: every class counts the same."),
+    ("calibration", "ece", "Expected calibration error, 15 equal-width bins (lower is better)."),
+    ("calibration", "rms_calibration_error", "RMS calibration error, adaptive bins of 100 (lower is better)."),
+    ("calibration", "brier", "Brier score (lower is better)."),
+    ("calibration", "nll", "Negative log-likelihood (lower is better)."),
+)  # fmt: skip
+
+FOLDED = ("rms_calibration_error", "brier", "nll")
+
+
+@dataclass(frozen=True)
+class Accuracy(ReportSection):
+    """Accuracy overall and by class mean, calibration error and likelihood."""
+
+    name: ClassVar[str] = "accuracy"
+    title: ClassVar[str] = "Accuracy and calibration"
+    order: ClassVar[int] = 300
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        frames = {
+            (evaluation, metric): measure(results, evaluation, "test", metric)
+            for evaluation, metric, _ in METRICS
+        }
+        if not any(len(frame) for frame in frames.values()):
+            return [Prose("No cell has an accuracy or a calibration error.", "warning")]
+        blocks: list[Block] = [
+            Prose(
+                "How well the models do on the clean test split, seed by seed. The standard "
+                "deviation is over seeds, not over test items; two labels whose ranges overlap "
+                "may still differ in every pair, so read differences in the verdict."
+            )
+        ]
+        clean = frames["accuracy", "accuracy"]
+        if len(clean):
+            blocks += [*holes(clean), _points(results, style, clean)]
+        for evaluation, metric, caption in METRICS:
+            values = frames[evaluation, metric]
+            if len(values):
+                name = f"accuracy-{metric.replace('_', '-')}"
+                table = by_setting(results, name, caption, values)
+                blocks.append(replace(table, folded=metric in FOLDED))
+        return blocks
+
+
+def _points(results: Results, style: Style, values: pd.DataFrame) -> Figure:
+    names = settings(results)
+    present = [setting for setting in names if len(within(values, setting))]
+    shown = labels(results)
+    columns = min(3, len(present))
+    rows = -(-len(present) // columns)
+    size = (2.4, 0.6 + 0.3 * len(shown))
+    figure, axes = style.grid(rows, columns, size, (1.6, 0.3), sharey=True)
+    flat = [axis for row in axes for axis in row]
+    for axis, setting in zip(flat, present, strict=False):
+        here = within(values, setting)
+        for place, label in enumerate(shown):
+            seeds = here.loc[here["label"] == label, "value"].dropna()
+            color = style.color(label)
+            axis.plot(seeds, [place] * len(seeds), style.marker(label), mfc="none", mec=color, ms=5)
+            if len(seeds):
+                axis.plot([seeds.mean()] * 2, [place - 0.3, place + 0.3], color=color, linewidth=2)
+        axis.set_yticks(range(len(shown)), [style.text(label) for label in shown])
+        axis.set_ylim(len(shown) - 0.4, -0.6)
+        axis.set_title(style.text(names[setting]))
+        axis.grid(axis="y", visible=False)
+        axis.locator_params(axis="x", nbins=4)
+        axis.ticklabel_format(axis="x", useOffset=False)
+    for axis in flat[len(present) :]:
+        axis.set_visible(False)
+    figure.supxlabel("test accuracy", fontsize=9)
+    return Figure(
+        "accuracy-points",
+        "Test accuracy of every seed (marker) and the mean of the seeds that are there (bar). "
+        "Scales differ between panels and do not start at zero.",
+        "Strip plot of test accuracy by label, a panel a task; the numbers are in the table below.",
+        figure,
+    )

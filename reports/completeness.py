@@ -1,0 +1,192 @@
+"""Which cells of the matrix are there, and under which protocol they were made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+
+from reldrop_bench.errors import one_line
+from reldrop_bench.report.measures import labels, settings
+from reldrop_bench.results import Results
+from reldrop_bench.section import Block, Prose, ReportSection, Table
+
+if TYPE_CHECKING:
+    from reldrop_bench.report.style import Style
+
+
+@dataclass(frozen=True)
+class Completeness(ReportSection):
+    """Cells done, failed and missing; errors, warnings, deviations; recipe and rules."""
+
+    name: ClassVar[str] = "completeness"
+    title: ClassVar[str] = "Completeness and protocol"
+    order: ClassVar[int] = 200
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        if results.cells.empty:
+            return [Prose("The matrix has no cells.", "warning")]
+        return [
+            Prose(
+                "A cell is one training run: a label on a task with a model and a seed. The "
+                "first table counts the cells that are done out of those planned; whatever is "
+                "missing here is missing in every table and figure below, and is never filled "
+                "in."
+            ),
+            _matrix(results),
+            *_failures(results),
+            *_notes(results, "deviations", "Deviations from the spec"),
+            *_notes(results, "warnings", "Warnings"),
+            *_evaluations(results),
+            *_protocol(results),
+            *_skipped(results),
+        ]
+
+
+def _matrix(results: Results) -> Table:
+    cells, names = results.cells, settings(results)
+    counts: dict[tuple[str, str, str], Counter[str]] = {}
+    columns = ["task", "model", "label", "status"]
+    for task, model, label, status in cells[columns].itertuples(index=False, name=None):
+        counts.setdefault((task, model, label), Counter())[status] += 1
+    tones = {"left out": "muted"}
+    rows = []
+    for label in labels(results):
+        row = {"label": label}
+        for setting, name in names.items():
+            here = counts.get((*setting, label))
+            if here is None:
+                row[name] = "left out"
+                continue
+            total, done = sum(here.values()), here["done"]
+            others = [f"{number} {status}" for status, number in here.items() if status != "done"]
+            row[name] = " · ".join([f"{done}/{total}", *others])
+            tones[row[name]] = "bad" if others else ""
+        rows.append(row)
+    identity = ["key", "task", "model", "label", "seed", "status", "error"]
+    caption = "Cells done out of cells planned, by label and task."
+    return Table("completeness", caption, pd.DataFrame(rows), data=cells[identity], tones=tones)
+
+
+def _failures(results: Results) -> list[Block]:
+    rows = results.cells[results.cells["status"] != "done"]
+    if rows.empty:
+        return [Prose("All cells are done.")]
+    frame = rows[["task", "model", "label", "seed", "status"]].copy()
+    frame["error"] = [one_line(error) or "–" for error in rows["error"].fillna("")]
+    return [Table("failures", f"The {len(frame)} cells that are not done, and why.", frame)]
+
+
+def texts(value: Any) -> list[str]:
+    """Return the one-line texts of a cell's list; a hole is an empty list."""
+    if isinstance(value, str):
+        return [value] if value else []
+    return [str(text) for text in value] if isinstance(value, Iterable) else []
+
+
+def _notes(results: Results, column: str, title: str) -> list[Block]:
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for row in results.cells.to_dict("records"):
+        for text in texts(row[column]):
+            found.setdefault((row["task"], row["label"], text), []).append(str(row["seed"]))
+    if not found:
+        return [Prose(f"{title}: none.")]
+    frame = pd.DataFrame(
+        [(*key, ", ".join(seeds)) for key, seeds in found.items()],
+        columns=["task", "label", "text", "seeds"],
+    )
+    return [Table(column, f"{title}.", frame)]
+
+
+def _evaluations(results: Results) -> list[Block]:
+    """Count the done cells that have rows of each evaluation, where some lack them."""
+    tables = (results.metrics, results.curves, results.examples, results.samples)
+    parts = [
+        table[["task", "model", "label", "seed", "evaluation"]] for table in tables if len(table)
+    ]
+    if not parts:
+        return [Prose("No evaluation has written anything.", "warning")]
+    rows = pd.concat(parts, ignore_index=True).drop_duplicates()
+    counts = rows.groupby(["task", "model", "evaluation"], sort=False).size()
+    done = results.cells[results.cells["status"] == "done"].groupby(["task", "model"]).size()
+    names = settings(results)
+    wide = []
+    for evaluation in dict.fromkeys(rows["evaluation"]):
+        row = {"evaluation": evaluation}
+        for setting, name in names.items():
+            number, total = int(counts.get((*setting, evaluation), 0)), int(done.get(setting, 0))
+            row[name] = f"{number}/{total}" if number else "–"
+        wide.append(row)
+    caption = (
+        "Cells with values of each evaluation, out of the cells that are done; a dash: the "
+        "evaluation does not apply to the task, or every attempt failed."
+    )
+    return [Table("evaluations", caption, pd.DataFrame(wide))]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(inner) for inner in value) or "none"
+    return str(value)
+
+
+def _protocol(results: Results) -> list[Block]:
+    spec, cells = results.spec, results.cells
+    recipes: dict[str, Mapping[str, Any]] = {
+        name: {
+            **dict(results.tasks.get(task, {}).get("recipe") or {}),
+            **dict(spec.get("recipe") or {}),
+        }
+        for (task, _), name in settings(results).items()
+    }
+    blocks: list[Block] = []
+    keys = list(dict.fromkeys(key for recipe in recipes.values() for key in recipe))
+    if keys:
+        frame = pd.DataFrame(
+            [
+                {"setting": key}
+                | {task: _plain(recipe.get(key, "–")) for task, recipe in recipes.items()}
+                for key in keys
+            ]
+        )
+        blocks.append(
+            Table("recipe", "Training recipe, the same for every label of a task.", frame)
+        )
+    else:
+        blocks.append(Prose("Recipe: the defaults of each task; the spec changes nothing."))
+    selection = {_plain(recipe.get("select", "last")) for recipe in recipes.values()}
+    meaning = {
+        "last": "the weights of the last epoch are evaluated",
+        "best-validation": "the weights of the epoch with the highest validation accuracy are evaluated",
+    }
+    rule = "; ".join(meaning.get(name, name) for name in sorted(selection))
+    rules = sorted({str(rule) for rule in cells["relevance"].dropna() if str(rule)})
+    seeds = ", ".join(str(seed) for seed in sorted(set(cells["seed"])))
+    relevance = spec.get("relevance") or "not stated"
+    guided = (
+        f"guided cells were trained with {', '.join(rules)}"
+        if rules
+        else "no cell used it in training"
+    )
+    blocks.append(
+        Prose(
+            f"Selection: {rule}; the test split is opened once, by evaluation, and decides "
+            f"nothing. Relevance rule: {_plain(relevance)}; {guided}. Seeds: {seeds}. Initial "
+            "weights, data order and splits depend on task and seed alone, so cells of equal "
+            "task, model and seed are paired."
+        )
+    )
+    return blocks
+
+
+def _skipped(results: Results) -> list[Block]:
+    skip = results.spec.get("skip") or {}
+    if not skip:
+        return [Prose("Left out on purpose by the spec: nothing.")]
+    text = "; ".join(f"{task}: {_plain(names)}" for task, names in dict(skip).items())
+    return [Prose(f"Left out on purpose by the spec: {text}.")]

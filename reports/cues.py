@@ -1,0 +1,111 @@
+"""Which of several redundant cues a model uses, from tasks where that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import pandas as pd
+
+from reldrop_bench.report.measures import labels, measure, settings, with_holes, within, written
+from reldrop_bench.report.tables import by_column, by_setting, differences
+from reldrop_bench.results import Results
+from reldrop_bench.section import Block, Figure, Prose, ReportSection
+
+if TYPE_CHECKING:
+    from reldrop_bench.report.style import Style
+
+PREFIX = "removed-"
+
+
+@dataclass(frozen=True)
+class Cues(ReportSection):
+    """Accuracy by removed cues and the spread of relevance over cues."""
+
+    name: ClassVar[str] = "cues"
+    title: ClassVar[str] = "Cues: which features are used"
+    order: ClassVar[int] = 600
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        rows = written(results, "cues")
+        values = with_holes(results, _removed(rows))
+        relevance = rows[
+            (rows["split"] == "test") & rows["metric"].str.startswith("cue_").astype(bool)
+        ]
+        effective = measure(results, "cues", "test", "effective_cues")
+        if values.empty and relevance.empty and effective.empty:
+            return [Prose("No task of this benchmark has known cues, or none was evaluated.")]
+        blocks: list[Block] = [
+            Prose(
+                "In a cue task several redundant cues, numbered from the easiest, each suffice "
+                "to tell the classes apart. Columns name the cues that were removed from the "
+                "test inputs (“01”: cues 0 and 1). A model that stays accurate used what is "
+                "left: this is a causal measure. The effective number of cues, exp(entropy of "
+                "the positive relevance over cues), only says where the explanation points; a "
+                "noisy map raises it as well."
+            )
+        ]
+        if len(values):
+            blocks.append(_curves(results, style, values))
+            caption = "accuracy by removed cues, mean ± standard deviation over seeds."
+            further = differences(results, "cues-differences", "these accuracies", values)
+            for name, table in by_column(results, "cues", caption, values).items():
+                blocks += [table, *([further[name]] if name in further else [])]
+        if len(effective):
+            caption = "Effective number of cues, mean ± standard deviation over seeds."
+            blocks.append(by_setting(results, "cues-effective", caption, effective, digits=2))
+        cue = relevance["metric"].str.removeprefix("cue_").str.removesuffix("_mass")
+        mass = with_holes(results, relevance.assign(column=cue))
+        caption = "share of the positive relevance mass by cue."
+        tables = by_column(results, "cues-mass", caption, mass).values()
+        return [*blocks, *(replace(table, folded=True) for table in tables)]
+
+
+def _removed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracies with the removed cues as `column`: none, single ones, pairs, …"""
+    rows = rows[(rows["metric"] == "accuracy") & rows["split"].str.startswith(PREFIX).astype(bool)]
+    column = rows["split"].str.removeprefix(PREFIX)
+    rank = [(name != "none", len(name), name) for name in column]
+    order = sorted(range(len(rows)), key=rank.__getitem__)
+    return rows.assign(column=column).iloc[order]
+
+
+def _curves(results: Results, style: Style, values: pd.DataFrame) -> Figure:
+    names = settings(results)
+    present = [setting for setting in names if len(within(values, setting))]
+    shown = labels(results)
+    figure, axes = style.grid(len(present), 1, (7.2, 2.6), (0.0, 0.6))
+    for (axis,), setting in zip(axes, present, strict=True):
+        own = within(values, setting)
+        columns = list(dict.fromkeys(own["column"]))
+        spread = 0.7 / max(1, len(shown))
+        for number, label in enumerate(shown):
+            here = own[own["label"] == label]
+            offset = (number - (len(shown) - 1) / 2) * spread
+            color, marker = style.color(label), style.marker(label)
+            x = [columns.index(column) + offset for column in here["column"]]
+            axis.plot(x, here["value"], marker, mfc="none", mec=color, ms=3, mew=0.7)
+            means = here.groupby("column")["value"].mean().reindex(columns)
+            axis.plot(
+                [place + offset for place in range(len(columns))],
+                means,
+                marker,
+                color=color,
+                ms=5.5,
+            )
+        for place in range(1, len(columns)):
+            axis.axvline(place - 0.5, color="#808080", linewidth=0.4)
+        axis.set_xticks(range(len(columns)), [style.text(column, 10) for column in columns])
+        axis.grid(axis="x", visible=False)
+        axis.set_title(style.text(names[setting]), loc="left")
+        axis.set_ylabel("accuracy")
+    axes[-1][0].set_xlabel("removed cues")
+    style.legend(figure, shown)
+    return Figure(
+        "cues-accuracy",
+        "Accuracy when cues are removed: filled markers are means over the seeds that are there, "
+        "small rings single seeds.",
+        "Accuracy by label and removed cues, a panel a task; the numbers are in the tables below.",
+        figure,
+    )

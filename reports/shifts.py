@@ -1,0 +1,135 @@
+"""Accuracy on shifted test sets: noise, blur, removed parts and whatever else a task offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.report.measures import (
+    CELL,
+    labels,
+    settings,
+    summary,
+    with_holes,
+    written,
+)
+from reldrop_bench.report.tables import by_column, differences
+from reldrop_bench.results import Results
+from reldrop_bench.section import Block, Figure, Prose, ReportSection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from reldrop_bench.report.style import Style
+
+CLEAN = "clean"
+MEAN = "mean of shifts"
+
+
+@dataclass(frozen=True)
+class Shifts(ReportSection):
+    """Accuracy by kind of shift, beside the clean accuracy."""
+
+    name: ClassVar[str] = "shifts"
+    title: ClassVar[str] = "Shifted test sets"
+    order: ClassVar[int] = 400
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        values = _by_kind(results)
+        if values.empty:
+            return [Prose("No shifted test set was evaluated in this benchmark.")]
+        blocks: list[Block] = [
+            Prose(
+                "Accuracy on altered copies of the test split, averaged over the severities of "
+                "each kind of shift (a cell counts only if it has all severities). Read it "
+                "beside the clean accuracy: a higher number here may only be a higher clean "
+                "accuracy. The intervals further down are not adjusted for the number of "
+                "comparisons: exploratory."
+            ),
+            _heat_map(results, style, values),
+        ]
+        caption = "accuracy by kind of shift, mean ± standard deviation over seeds."
+        further = differences(results, "shifts-differences", "these accuracies", values)
+        for name, table in by_column(results, "shifts", caption, values).items():
+            blocks += [table, *([further[name]] if name in further else [])]
+        return blocks
+
+
+def _by_kind(results: Results) -> pd.DataFrame:
+    """Return a value a cell and kind of shift, the clean accuracy and the mean over kinds too."""
+    rows = written(results, "shifts")
+    rows = rows[rows["metric"] == "accuracy"].dropna(subset="value")
+    if rows.empty:
+        return rows
+    rows = rows.assign(column=rows["split"].str.partition("/")[0])
+    clean = written(results, "accuracy", "test")
+    clean = clean[clean["metric"] == "accuracy"].merge(rows[["task", "model"]].drop_duplicates())
+    severities = rows.groupby(["task", "model", "column"])["split"].nunique()
+    means = rows.groupby([*CELL, "column"])["value"].agg(["mean", "count"]).join(severities)
+    means["value"] = means["mean"].where(means["count"] == means["split"])
+    kinds = means["value"].reset_index()
+    whole = kinds.groupby(CELL)["value"].agg(["mean", "count"])
+    number = severities.groupby(["task", "model"]).size().rename("kinds")
+    whole = whole.join(number)
+    overall = whole["mean"].where(whole["count"] == whole["kinds"]).rename("value").reset_index()
+    parts = [clean.assign(column=CLEAN), kinds, overall.assign(column=MEAN)]
+    columns = [*CELL, "column", "value"]
+    return with_holes(results, pd.concat([part[columns] for part in parts], ignore_index=True))
+
+
+def _heat_map(results: Results, style: Style, values: pd.DataFrame) -> Figure:
+    frame = summary(results, values)
+    present = [name for name in settings(results).values() if (frame["setting"] == name).any()]
+    shown = [label for label in labels(results) if label in set(frame["label"])]
+    size = (7.0, 0.9 + 0.27 * len(shown))
+    figure, axes = style.grid(len(present), 1, size, (0.0, 0.1))
+    for (axis,), name in zip(axes, present, strict=True):
+        axis.set_title(style.text(name), loc="left")
+        _panel(axis, style, shown, frame[frame["setting"] == name])
+    return Figure(
+        "shifts-heat-map",
+        "Mean accuracy by label and kind of shift; the darker, the lower. Colours are scaled panel "
+        "by panel. An empty cell has no value.",
+        "Heat map of the accuracies in the tables below, a panel a task.",
+        figure,
+    )
+
+
+def _panel(axis: Axes, style: Style, shown: list[str], part: pd.DataFrame) -> None:
+    columns = list(dict.fromkeys(part["column"]))
+    wide = part.pivot(index="label", columns="column", values="mean").reindex(
+        index=shown, columns=columns
+    )
+    grid = wide.to_numpy(np.float64)
+    low, high = np.nanmin(grid), np.nanmax(grid)
+    axis.pcolormesh(
+        grid,
+        cmap="cividis",
+        vmin=low,
+        vmax=max(high, low + 1e-6),
+        edgecolors="white",
+        linewidth=0.5,
+    )
+    for (row, column), value in np.ndenumerate(grid):
+        if not np.isnan(value):
+            dark = value < (low + high) / 2
+            axis.text(
+                column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=7,
+                color="white" if dark else "black",
+            )  # fmt: skip
+    ticks = np.arange(len(columns)) + 0.5
+    names = [style.text(column, 12) for column in columns]
+    axis.set_xticks(
+        ticks,
+        names,
+        rotation=35 if len(columns) > 7 else 0,
+        ha="right" if len(columns) > 7 else "center",
+    )
+    axis.set_yticks(np.arange(len(shown)) + 0.5, [style.text(label) for label in shown])
+    axis.invert_yaxis()
+    axis.grid(visible=False)
+    axis.tick_params(length=0)

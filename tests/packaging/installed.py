@@ -1,0 +1,41 @@
+"""Run by `tox -e wheel` outside the source tree: what was installed is whole and stands alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib.metadata import files
+from pathlib import Path
+
+import reldrop_bench
+from reldrop_bench import plugins, registry
+from reldrop_bench.spec import shipped_specs
+
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+def main() -> None:
+    package = Path(reldrop_bench.__file__).resolve().parent
+    assert not package.is_relative_to(SOURCE) or "site-packages" in package.parts, package
+    assert plugins.builtin_folder() == package / "plugins", plugins.builtin_folder()
+
+    shipped = {path.parts[0] for path in files("reldrop-bench") or [] if path.parts}
+    outside = {name for name in shipped if not name.startswith(("reldrop_bench", ".."))}
+    assert not outside, f"files outside the package: {outside}"
+    assert importlib.util.find_spec("regularizers") is None, "a top-level package regularizers"
+
+    for kind, folder in (("regularizers",) * 2, ("tasks", "datasets"), ("sections", "reports")):
+        entries = registry.entries(kind)
+        broken = [entry.name for entry in entries if entry.cls is None]
+        assert not broken, f"{kind} that cannot be imported: {broken}"
+        sources = {path.name for path in (SOURCE / folder).glob("[!_]*.py")}
+        installed = {path.name for path in (package / "plugins" / folder).glob("[!_]*.py")}
+        assert sources == installed, f"{folder}: {sources ^ installed}"
+
+    specs = {path.stem for path in (SOURCE / "benchmarks").glob("*.yaml")}
+    assert set(shipped_specs()) == specs, f"specs: {specs ^ set(shipped_specs())}"
+    sys.stdout.write(f"installed in {package}: whole\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Made-up results of every kind: complete, with holes, with hostile names, empty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reldrop_bench.results import (
+    CELL_COLUMNS,
+    CURVE_COLUMNS,
+    EPOCH_COLUMNS,
+    IDENTITY,
+    METRIC_COLUMNS,
+    SAMPLE_COLUMNS,
+    Results,
+)
+
+TASKS = {
+    "digits": {"modality": "image", "input_shape": [1, 8, 8], "cues": 0},
+    "cue-images": {"modality": "image", "input_shape": [1, 24, 24], "cues": 4},
+    "cue-points": {"modality": "cloud", "input_shape": [3, 160], "cues": 4},
+}
+LABELS = ("none", "cutout", "guided block", "guided, random score", "points k=10", "mixing")
+SHIFTS = [
+    f"{kind}/{level}" for kind in ("noise", "blur", "contrast", "rotation") for level in (1, 2)
+]
+SUBSETS = ("none", "0", "1", "2", "3", "01", "23", "012", "123")
+FRACTIONS = np.linspace(0, 0.9, 7)
+
+Make = Callable[..., Results]
+
+
+def build(
+    labels: tuple[str, ...] = LABELS,
+    tasks: tuple[str, ...] = tuple(TASKS),
+    seeds: int = 3,
+    gains: tuple[float, ...] = (0.0, 0.01, 0.05, -0.01, 0.03, -0.04),
+    failed: tuple[tuple[str, str, int], ...] = (),
+    missing: tuple[tuple[str, str, int], ...] = (),
+    error: str = "RuntimeError: loss is NaN at step 12",
+) -> Results:
+    """Build results; `failed` and `missing` name cells as (task, label, seed)."""
+    random = np.random.default_rng(0)
+    cells, metrics, curves, samples, epochs = [], [], [], [], []
+    for task in tasks:
+        cloud, cues = TASKS[task]["modality"] == "cloud", TASKS[task]["cues"]
+        shape = tuple(TASKS[task]["input_shape"])
+        pictures = random.normal(size=(3, *shape))
+        for seed in range(seeds):
+            luck = random.normal(0, 0.01)
+            for place, label in enumerate(labels):
+                cell = (task, label, seed)
+                status = "failed" if cell in failed else "missing" if cell in missing else "done"
+                identity = dict(
+                    zip(
+                        IDENTITY,
+                        (f"{task}-{place}-{seed}", task, "net", "plugin", label, seed),
+                        strict=True,
+                    )
+                )
+                guided = "guided" in label
+                done = status == "done"
+                cells.append(
+                    identity
+                    | {
+                        "relevance": "rule-a" if guided else "",
+                        "status": status,
+                        "error": error if status == "failed" else "",
+                        "train_seconds": 5.0 + place if done else np.nan,
+                        "step_seconds": 0.01 * (1 + 0.4 * place + random.uniform(0, 0.1))
+                        if done
+                        else np.nan,
+                        "explained": 5000.0 * guided if done else np.nan,
+                        "occluded_fraction": 0.2 if done and place else np.nan,
+                        "peak_memory": 3e8 if done else np.nan,
+                        "parameters": 1e5,
+                        "epochs": 6.0,
+                        "samples": 10000.0,
+                        "warnings": ["a warning of the library"] if place == 1 else [],
+                        "deviations": [],
+                    }
+                )
+                if not done:
+                    continue
+                gain = gains[place % len(gains)] + luck + random.normal(0, 0.004)
+                clean = 1.0 if cues and not cloud else float(np.clip(0.93 + gain / 3, 0, 1))
+
+                def metric(evaluation: str, split: str, name: str, value: float, identity=identity):
+                    row = {"evaluation": evaluation, "split": split, "metric": name, "value": value}
+                    metrics.append(identity | row)
+
+                metric("accuracy", "test", "accuracy", clean)
+                metric("accuracy", "test", "class_mean_accuracy", clean - 0.002)
+                for name in ("ece", "rms_calibration_error", "brier", "nll"):
+                    metric("calibration", "test", name, 0.05 + abs(gain))
+                shifts = [f"removed-{subset}" for subset in SUBSETS[1:]] if cues else SHIFTS
+                for number, shift in enumerate(shifts):
+                    metric("shifts", shift, "accuracy", clean - 0.05 * (number % 5) + gain)
+                for order in ("random", "mask") if cues else ("random",):
+                    for fill in (
+                        ("duplicate", "noise", "origin") if cloud else ("mean", "noise", "blur")
+                    ):
+                        drop = clean * np.exp(-(1.5 - 4 * gain) * FRACTIONS)
+                        for x, value in zip(FRACTIONS, drop, strict=True):
+                            row = {
+                                "evaluation": "occlusion",
+                                "split": "test",
+                                "x": x,
+                                "value": value,
+                            }
+                            curves.append(identity | row | {"metric": f"{order}/{fill}/accuracy"})
+                        metric("occlusion", "test", f"{order}/{fill}/auc", drop.mean())
+                        metric(
+                            "occlusion",
+                            "test",
+                            f"{order}/{fill}/normalised_auc",
+                            drop.mean() / clean,
+                        )
+                metric("occlusion", "test", "clean_accuracy", clean)
+                if cues:
+                    for subset in SUBSETS:
+                        lost = 0 if subset == "none" else 0.2 * len(subset)
+                        metric("cues", f"removed-{subset}", "accuracy", clean - lost + 2 * gain)
+                    metric("cues", "test", "effective_cues", 3 + gain)
+                    for cue in range(4):
+                        metric("cues", "test", f"cue_{cue}_mass", 0.25)
+                if seed == 0:
+                    for item, picture in enumerate(pictures):
+                        arrays = {
+                            "input": picture,
+                            "relevance": random.normal(size=shape[1:]),
+                            "label": np.array([item]),
+                            "shape": np.array(shape),
+                        }
+                        if place:
+                            hidden = random.uniform(size=shape[1:]) < 0.2
+                            arrays["occluded"] = hidden
+                            arrays["occluded_input"] = np.where(hidden, 0.0, picture)
+                        for name, values in arrays.items():
+                            flat = np.asarray(values, dtype=np.float64).ravel()
+                            frame = pd.DataFrame({"x": np.arange(len(flat)), "value": flat})
+                            extra = {"evaluation": "gallery", "split": "test", "metric": name}
+                            samples.append(frame.assign(**identity, **extra, item=item))
+                epochs += [
+                    identity
+                    | dict.fromkeys(EPOCH_COLUMNS[6:], 0.1)
+                    | {
+                        "epoch": epoch,
+                        "train_loss": 2.0 / (1 + epoch),
+                        "validation_accuracy": clean * (1 - 0.5 / (1 + epoch)),
+                    }
+                    for epoch in range(6)
+                ]
+    return Results(
+        name="made-up",
+        baseline=labels[0],
+        labels=labels,
+        cells=pd.DataFrame(cells, columns=list(CELL_COLUMNS)),
+        metrics=pd.DataFrame(metrics, columns=list(METRIC_COLUMNS)),
+        curves=pd.DataFrame(curves, columns=list(CURVE_COLUMNS)),
+        samples=pd.concat(samples)[list(SAMPLE_COLUMNS)]
+        if samples
+        else pd.DataFrame(columns=list(SAMPLE_COLUMNS)),
+        epochs=pd.DataFrame(epochs, columns=list(EPOCH_COLUMNS)),
+        tasks={task: TASKS[task] | {"classes": ["zero", "one", "two"]} for task in tasks},
+        directions={"accuracy": "higher"},
+        environments=({"python": "3.11", "torch": "2.6", "machine": {"cores": 2}},),
+        spec={
+            "name": "made-up",
+            "tasks": list(tasks),
+            "regularizers": list(labels),
+            "seeds": seeds,
+            "recipe": {"epochs": 6},
+            "relevance": "rule-a",
+        },
+        exit_code=1 if failed or missing else 0,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_results() -> Make:
+    """Return the builder of made-up results."""
+    return build
+
+
+@pytest.fixture(scope="session")
+def complete() -> Results:
+    """54 cells, all done."""
+    return build()
+
+
+@pytest.fixture(scope="session")
+def with_holes() -> Results:
+    """A failed baseline seed, a label that failed throughout on a task, a missing cell."""
+    return build(
+        failed=(("digits", "none", 1), *(("cue-points", "cutout", seed) for seed in range(3))),
+        missing=(("cue-images", "guided block", 2),),
+    )
+
+
+@pytest.fixture(scope="session")
+def empty(complete: Results) -> Results:
+    """Cells that are all missing, and no value anywhere."""
+    cells = complete.cells.assign(status="missing", error="")
+    numbers = ["train_seconds", "step_seconds", "explained", "occluded_fraction", "peak_memory"]
+    cells[numbers] = np.nan
+    bare = Results("empty", complete.baseline, complete.labels, cells)
+    return replace(bare, exit_code=1)

@@ -1,0 +1,185 @@
+"""The documentation is true: links resolve, commands and keys exist, examples run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+import typer
+import yaml
+
+from reldrop_bench import contract, registry
+from reldrop_bench.cli import app
+from reldrop_bench.matrix import expand
+from reldrop_bench.recipe import Recipe
+from reldrop_bench.spec import BenchmarkSpec, Limits, load_spec
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "docs").is_dir(), reason="the documentation is in the source tree alone"
+)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE)
+    return [body for _, body in found]
+
+
+def examples(language: str) -> list[object]:
+    return [
+        pytest.param(block, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, block in enumerate(blocks(page, language), 1)
+    ]
+
+
+def slug(heading: str) -> str:
+    kept = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return kept.replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = (page.parent / file).resolve() if file else page
+        assert linked.exists(), target
+        assert linked.is_relative_to(ROOT), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {slug(heading) for heading in headings}, target
+
+
+def test_every_page_is_linked() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "index.md" or f"]({page.name})" in index, page.name
+
+
+FENCE = re.compile(r"^ *```\w*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the words behind every `reldrop-bench` of a page, from blocks and from spans of code."""
+    text = page.read_text(encoding="utf-8")
+    lines = [line for block in FENCE.findall(text) for line in block.splitlines()]
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", FENCE.sub("", text))]
+    parts = [part.strip() for line in lines + spans for part in line.split("&&")]
+    return [shlex.split(part)[1:] for part in parts if part.startswith("reldrop-bench ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_their_options_exist(page: Path) -> None:
+    known: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
+    for name, *words in commands(page):
+        if name.startswith("-"):
+            continue
+        assert name in known, name
+        options = {option for parameter in known[name].params for option in parameter.opts}
+        for word in words:
+            assert not word.startswith("-") or word in options | {"--help"}, f"{name} {word}"
+
+
+def test_the_commands_of_the_docs_are_found() -> None:
+    found = [name for page in PAGES for name, *_ in commands(page)]
+    assert {"run", "check", "new", "plan"} <= set(found)
+
+
+@pytest.mark.parametrize("block", examples("python"))
+def test_python_examples_run(
+    block: str, tmp_path: Path, add_plugins: Callable[[Path], None]
+) -> None:
+    plugin = re.search(
+        r"^class \w+\((Regularizer|Task|Evaluation|ReportSection)\):", block, re.MULTILINE
+    )
+    if plugin:
+        kind = {
+            "Regularizer": "regularizers",
+            "Task": "tasks",
+            "Evaluation": "evaluations",
+            "ReportSection": "sections",
+        }[plugin[1]]
+        folder = tmp_path / str(registry.KINDS[kind].folder)
+        folder.mkdir()
+        (folder / "example_of_the_docs.py").write_text(block, encoding="utf-8")
+        add_plugins(tmp_path)
+        (entry,) = (e for e in registry.entries(kind) if e.file.stem == "example_of_the_docs")
+        results = contract.run_checks(kind, entry.name)
+        assert [result for result in results if result.status == "failed"] == []
+        return
+    script = tmp_path / "example.py"
+    script.write_text(block, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", examples("yaml"))
+def test_specs_in_the_docs_are_valid(block: str) -> None:
+    assert expand(load_spec(yaml.safe_load(block)))
+
+
+@pytest.mark.parametrize("model", [BenchmarkSpec, Recipe, Limits], ids=lambda model: model.__name__)
+def test_every_key_is_documented_with_its_default(model: type[pydantic.BaseModel]) -> None:
+    page = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", page, re.MULTILINE))
+    for name, field in model.model_fields.items():
+        assert name in rows, name
+        told = rows[name].strip()
+        if told.startswith("`"):
+            default = field.get_default(call_default_factory=True)
+            if isinstance(default, pydantic.BaseModel):
+                default = default.model_dump(exclude_defaults=True)
+            if isinstance(default, tuple):
+                default = list(default)
+            shown = yaml.safe_load(told.strip("`"))
+            assert json.dumps(shown) == json.dumps(default), name
+        else:
+            assert field.is_required() == (told == "required"), name
+
+
+def test_the_readme_has_two_commands_and_ci_runs_the_second() -> None:
+    run, test = blocks(ROOT / "README.md", "sh")
+    assert run.strip() == "python -m pip install . && reldrop-bench run quickstart"
+    assert test.strip() == "python -m pip install tox && tox"
+    assert test.strip() in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_citation_and_version_agree_with_the_package() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == project["version"]
+    assert citation["license"] == project["license"]
+    assert f"[{project['version']}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    license_text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License" in license_text
+    assert "END OF TERMS AND CONDITIONS" in license_text
+
+
+def test_the_docs_hold_no_absolute_paths() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"(?<![\w.:/])/(home|root|work|opt|tmp|usr)/", text), page.name
