@@ -63,6 +63,8 @@ def _by_kind(results: Results) -> pd.DataFrame:
     """Return a value a cell and kind of shift, the clean accuracy and the mean over kinds too."""
     rows = written(results, "shifts")
     rows = rows[rows["metric"] == "accuracy"].dropna(subset="value")
+    # Test sets without some cues have a section of their own.
+    rows = rows[~rows["split"].isin(written(results, "cues")["split"])]
     if rows.empty:
         return rows
     rows = rows.assign(column=rows["split"].str.partition("/")[0])
@@ -84,16 +86,20 @@ def _by_kind(results: Results) -> pd.DataFrame:
 def _heat_map(results: Results, style: Style, values: pd.DataFrame) -> Figure:
     frame = summary(results, values)
     present = [name for name in settings(results).values() if (frame["setting"] == name).any()]
-    shown = [label for label in labels(results) if label in set(frame["label"])]
-    size = (7.0, 0.9 + 0.27 * len(shown))
-    figure, axes = style.grid(len(present), 1, size, (0.0, 0.1))
+    parts = {name: frame[frame["setting"] == name].dropna(subset="mean") for name in present}
+    shown = {
+        name: [label for label in labels(results) if label in set(part["label"])]
+        for name, part in parts.items()
+    }
+    tallest = max(len(rows) for rows in shown.values())
+    figure, axes = style.grid(len(present), 1, (7.0, 0.9 + 0.27 * tallest), (0.0, 0.1))
     for (axis,), name in zip(axes, present, strict=True):
         axis.set_title(style.text(name), loc="left")
-        _panel(axis, style, shown, frame[frame["setting"] == name])
+        _panel(axis, style, shown[name], parts[name])
     return Figure(
         "shifts-heat-map",
         "Mean accuracy by label and kind of shift; the darker, the lower. Colours are scaled panel "
-        "by panel. An empty cell has no value.",
+        "by panel.",
         "Heat map of the accuracies in the tables below, a panel a task.",
         figure,
     )
