@@ -17,7 +17,7 @@ from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.plugins.datasets.holdout import cut_validation
 from reldrop_bench.plugins.datasets.local_folder import local_folder
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 LEVELS: Levels = {
     "noise": (image_noise, (0.25, 0.5, 1.0)),

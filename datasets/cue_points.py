@@ -18,7 +18,7 @@ from reldrop_bench.plugins.datasets.cue_images import balanced_labels, cue_subse
 from reldrop_bench.plugins.datasets.holdout import cut_validation
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 CLASSES, CUES, STARS = 8, 4, 24
 JITTERS = np.array([0.02, 0.04, 0.06, 0.08])

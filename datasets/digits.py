@@ -22,7 +22,7 @@ from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits, strat
 from reldrop_bench.plugins.datasets.holdout import cut_validation
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 LEVELS: Levels = {
     "noise": (image_noise, (0.4, 0.8, 1.2)),

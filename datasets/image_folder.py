@@ -17,7 +17,7 @@ from reldrop_bench.plugin import Count
 from reldrop_bench.plugins.datasets.holdout import cut_validation
 from reldrop_bench.plugins.datasets.local_folder import local_folder
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 if TYPE_CHECKING:
     from torchvision import datasets

@@ -21,7 +21,7 @@ from reldrop_bench.plugins.datasets.holdout import cut_validation
 from reldrop_bench.plugins.datasets.local_folder import local_folder
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import global_seed
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 # fmt: off
 CLASSES_10 = (

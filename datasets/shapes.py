@@ -19,7 +19,7 @@ from reldrop_bench.plugins.datasets.cue_images import balanced_labels
 from reldrop_bench.plugins.datasets.holdout import cut_validation
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import derive_seed, numpy_generator
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 if TYPE_CHECKING:
     import trimesh

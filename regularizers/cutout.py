@@ -13,7 +13,7 @@ from reldrop_bench.occlusion.fill import ImageFill
 from reldrop_bench.occlusion.hide import hide
 from reldrop_bench.occlusion.shape import draw_squares, rectangle_mask
 from reldrop_bench.plugin import Probability
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 
 
 @dataclass(frozen=True)

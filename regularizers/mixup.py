@@ -11,7 +11,7 @@ import torch
 
 from reldrop_bench.data import Batch
 from reldrop_bench.plugin import Positive, Probability
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from reldrop_bench.data import Batch
 from reldrop_bench.occlusion.fill import CloudFill, ImageFill
 from reldrop_bench.occlusion.hide import hide
 from reldrop_bench.plugin import Probability
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from reldrop_bench.data import Batch
 from reldrop_bench.occlusion.hide import hide
 from reldrop_bench.plugin import Probability
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from reldrop_bench.occlusion.shape import (
     rectangles_at,
 )
 from reldrop_bench.plugin import Count, Positive, Probability
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 
 
 @dataclass(frozen=True)

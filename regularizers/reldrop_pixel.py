@@ -14,7 +14,7 @@ from reldrop_bench.occlusion.hide import hide
 from reldrop_bench.occlusion.score import ScoreName, score_maps, uses_relevance
 from reldrop_bench.occlusion.shape import normalise, threshold_mask
 from reldrop_bench.plugin import Probability
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from reldrop_bench.evaluation.contract import Context, Evaluation, Record
     from reldrop_bench.loading import load_results
     from reldrop_bench.recipe import Recipe
-    from reldrop_bench.regularizer import Regularizer, Step
+    from reldrop_bench.regularization import Regularizer, Step
     from reldrop_bench.report import Report
     from reldrop_bench.results import Results
     from reldrop_bench.runner import run
     from reldrop_bench.section import Figure, Prose, ReportSection, Table
     from reldrop_bench.spec import BenchmarkSpec
     from reldrop_bench.standalone import explain, regularizer, task
-    from reldrop_bench.task import Task
+    from reldrop_bench.tasks import Task
 
 _HOMES = {
     "Batch": "data",
@@ -34,8 +34,8 @@ _HOMES = {
     "Record": "evaluation.contract",
     "load_results": "loading",
     "Recipe": "recipe",
-    "Regularizer": "regularizer",
-    "Step": "regularizer",
+    "Regularizer": "regularization",
+    "Step": "regularization",
     "Report": "report",
     "Results": "results",
     "run": "runner",
@@ -47,7 +47,7 @@ _HOMES = {
     "explain": "standalone",
     "regularizer": "standalone",
     "task": "standalone",
-    "Task": "task",
+    "Task": "tasks",
 }
 
 __all__ = [

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from reldrop_bench.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reldrop_bench.contract import CheckResult
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="reldrop-bench",
@@ -59,7 +67,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="A shipped name or a YAML file.")]
 
 
-def _console() -> Any:
+def _console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -70,6 +78,14 @@ def _add_plugins(plugins: Sequence[Path] | None) -> None:
 
     for folder in plugins or []:
         add_folder(folder)
+
+
+def _print_checks(results: Sequence[CheckResult], console: Console) -> None:
+    colours = {"passed": "green", "failed": "red", "skipped": "yellow"}
+    for result in results:
+        console.print(f"[{colours[result.status]}]{result.status:8}[/] {result.check}")
+        if result.message:
+            console.print(f"         {result.message}", markup=False)
 
 
 def _print_json(value: Any) -> None:
@@ -108,8 +124,9 @@ def show(
     found = details(name)
     if as_json:
         _print_json(found)
-    else:
-        print_details(found, _console())
+        return
+    for each in found:
+        print_details(each, _console())
 
 
 @app.command(epilog="Example: reldrop-bench new regularizer my-drop --folder my-plugins")
@@ -136,24 +153,20 @@ def check(
     plugins: Plugins = None,
 ) -> None:
     """Check that a plugin keeps its contract; says what is broken and how to mend it."""
-    from reldrop_bench.contract import run_checks
-    from reldrop_bench.listing import kind_of
+    from reldrop_bench.contract import kinds_of, run_checks
 
     _add_plugins(plugins)
-    results = run_checks(kind_of(name), name)
     console = _console()
-    colours = {"passed": "green", "failed": "red", "skipped": "yellow"}
-    for result in results:
-        console.print(
-            f"[{colours[result.status]}]{result.status:8}[/] {result.check}", highlight=False
+    failed = 0
+    for kind in kinds_of(name):
+        results = run_checks(kind, name)
+        _print_checks(results, console)
+        counts = Counter(result.status for result in results)
+        failed += counts["failed"]
+        typer.echo(
+            f"{name} ({kind}): {counts['passed']} passed, {counts['failed']} failed, "
+            f"{counts['skipped']} skipped"
         )
-        if result.message:
-            console.print(f"         {result.message}", markup=False, highlight=False)
-    failed = sum(result.status == "failed" for result in results)
-    skipped = sum(result.status == "skipped" for result in results)
-    typer.echo(
-        f"{name}: {len(results) - failed - skipped} passed, {failed} failed, {skipped} skipped"
-    )
     if failed:
         raise typer.Exit(1)
 
@@ -275,13 +288,20 @@ def _write_report(results: Any, folder: Path, format: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: wrong use is one line and exit code 2, Ctrl-C is exit code 130."""
     try:
-        app(args=None if arguments is None else list(arguments), standalone_mode=True)
+        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except UserError as error:
         typer.echo(f"error: {one_line(error, 2000)}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command again to go on where it stopped", err=True)
-        sys.exit(130)
-    except Exception:  # noqa: BLE001 - a defect of ours: show it whole, and do not call it wrong use
-        traceback.print_exc()
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - sorted out below
+        if isinstance(status := getattr(error, "exit_code", None), int):
+            # The parser's own errors: a missing argument, an unknown option or command.
+            message = getattr(error, "message", "") or str(error)
+            typer.echo(f"error: {one_line(message)}; see --help", err=True)
+            sys.exit(status)
+        traceback.print_exc()  # a defect of ours: show it whole, and do not call it wrong use
         sys.exit(70)
+    if code == INTERRUPTED:  # typer itself turns Ctrl-C into this code
+        typer.echo("interrupted; run the same command again to go on where it stopped", err=True)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -77,20 +77,6 @@ def print_listing(rows: list[dict[str, Any]], console: Console) -> None:
             console.print(row["error"].rstrip(), markup=False)
 
 
-def kind_of(name: str) -> str:
-    """Return the kind of the plugin that is called `name`.
-
-    Raises
-    ------
-    UserError
-        No plugin has that name.
-    """
-    known = {entry.name: kind for kind in registry.KINDS for entry in registry.entries(kind)}
-    if name not in known:
-        raise UserError(f"no plugin is called {name!r}; {suggest(name, known)}")
-    return known[name]
-
-
 def _type_name(annotation: Any) -> str:
     """Return an annotation as a reader would write it, with its bounds."""
     if typing.get_origin(annotation) is typing.Annotated:
@@ -112,9 +98,24 @@ def _type_name(annotation: Any) -> str:
     )
 
 
-def details(name: str) -> dict[str, Any]:
-    """Return all that is known of a plugin."""
-    kind = kind_of(name)
+def details(name: str) -> list[dict[str, Any]]:
+    """Return all that is known of the plugins of a name: one, or one of several kinds.
+
+    Raises
+    ------
+    UserError
+        No plugin has that name.
+    """
+    kinds = {kind: [entry.name for entry in registry.entries(kind)] for kind in registry.KINDS}
+    found = [_details(kind, name) for kind, names in kinds.items() if name in names]
+    if not found:
+        raise UserError(
+            f"no plugin is called {name!r}; {suggest(name, set().union(*kinds.values()))}"
+        )
+    return found
+
+
+def _details(kind: str, name: str) -> dict[str, Any]:
     entry = registry.find(kind, name)
     found: dict[str, Any] = {
         "kind": kind,

@@ -19,9 +19,9 @@ from reldrop_bench import registry
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.plugin import Plugin, field_accepts
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.regularizer import Regularizer
+from reldrop_bench.regularization import Regularizer
 from reldrop_bench.spec import BenchmarkSpec, Entry, first_error
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 SCHEMA = 1
 """Version of records and of what the harness computes: raise it when results would change."""

@@ -41,14 +41,14 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             "regularizers",
             "regularizer",
-            "reldrop_bench.regularizer:Regularizer",
+            "reldrop_bench.regularization:Regularizer",
             ("reldrop_bench.plugins.regularizers",),
             "regularizers",
         ),
         Kind(
             "tasks",
             "task",
-            "reldrop_bench.task:Task",
+            "reldrop_bench.tasks:Task",
             ("reldrop_bench.plugins.datasets",),
             "datasets",
         ),
@@ -186,6 +186,12 @@ def entries(kind: str) -> tuple[Entry, ...]:
     if kind not in KINDS:
         raise UserError(f"no kind of plugin is called {kind!r}; {suggest(kind, KINDS)}")
     return _load(kind, tuple(plugins.__path__))
+
+
+def refresh() -> None:
+    """Forget what was found, so that files that came or went since are noticed."""
+    _load.cache_clear()
+    importlib.invalidate_caches()
 
 
 def names(kind: str) -> list[str]:

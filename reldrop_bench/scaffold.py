@@ -84,6 +84,6 @@ def create_plugin(kind: str, name: str, folder: str | Path) -> Path:
             f"{path} cannot be written: {error.strerror}; choose another folder"
         ) from None
     # What was listed before the file was there is out of date, the import system's folders as well.
-    registry._load.cache_clear()
+    registry.refresh()
     importlib.invalidate_caches()
     return path

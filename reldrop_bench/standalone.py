@@ -7,11 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from reldrop_bench import registry
-from reldrop_bench.regularizer import Regularizer
+from reldrop_bench.regularization import Regularizer
 from reldrop_bench.relevance.default import DEFAULT_RELEVANCE
 from reldrop_bench.relevance.explain import explain_with
 from reldrop_bench.seeding import torch_generator
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 
 def regularizer(name: str, **parameters: Any) -> Regularizer:

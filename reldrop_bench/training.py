@@ -20,7 +20,7 @@ from reldrop_bench.data import Batch, Facts, Split
 from reldrop_bench.errors import UserError
 from reldrop_bench.matrix import CellSpec
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 from reldrop_bench.seeding import global_seed, torch_generator
 
 

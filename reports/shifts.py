@@ -106,36 +106,28 @@ def _heat_map(results: Results, style: Style, values: pd.DataFrame) -> Figure:
 
 
 def _panel(axis: Axes, style: Style, shown: list[str], part: pd.DataFrame) -> None:
+    import seaborn as sns
+
     columns = list(dict.fromkeys(part["column"]))
     wide = part.pivot(index="label", columns="column", values="mean").reindex(
         index=shown, columns=columns
     )
-    grid = wide.to_numpy(np.float64)
-    low, high = np.nanmin(grid), np.nanmax(grid)
-    axis.pcolormesh(
-        grid,
-        cmap="cividis",
+    low, high = np.nanmin(wide), np.nanmax(wide)
+    sns.heatmap(
+        wide,
+        ax=axis,
         vmin=low,
         vmax=max(high, low + 1e-6),
-        edgecolors="white",
-        linewidth=0.5,
+        cmap="cividis",
+        annot=True,
+        fmt=".2f",
+        annot_kws={"fontsize": 7},
+        linewidths=0.5,
+        cbar=False,
+        xticklabels=[style.text(column, 12) for column in columns],
+        yticklabels=[style.text(label) for label in shown],
     )
-    for (row, column), value in np.ndenumerate(grid):
-        if not np.isnan(value):
-            dark = value < (low + high) / 2
-            axis.text(
-                column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=7,
-                color="white" if dark else "black",
-            )  # fmt: skip
-    ticks = np.arange(len(columns)) + 0.5
-    names = [style.text(column, 12) for column in columns]
-    axis.set_xticks(
-        ticks,
-        names,
-        rotation=35 if len(columns) > 7 else 0,
-        ha="right" if len(columns) > 7 else "center",
-    )
-    axis.set_yticks(np.arange(len(shown)) + 0.5, [style.text(label) for label in shown])
-    axis.invert_yaxis()
-    axis.grid(visible=False)
-    axis.tick_params(length=0)
+    many = len(columns) > 7
+    axis.tick_params(axis="x", length=0, rotation=35 if many else 0)
+    axis.tick_params(axis="y", length=0, rotation=0)
+    axis.set(xlabel="", ylabel="")

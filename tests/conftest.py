@@ -24,7 +24,7 @@ def add_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], No
     for name in set(sys.modules) - modules:
         if name.startswith(plugins.__name__ + "."):
             del sys.modules[name]
-    registry._load.cache_clear()
+    registry.refresh()
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_quickstart_has_enough_of_everything() -> None:
         assert len({cell.seed for cell in here}) >= 3
 
 
-@pytest.mark.parametrize("first", ["reldrop_bench", "reldrop_bench.cell", "reldrop_bench.task"])
+@pytest.mark.parametrize("first", ["reldrop_bench", "reldrop_bench.cell", "reldrop_bench.tasks"])
 def test_public_functions_are_not_hidden_by_modules_of_their_name(first: str) -> None:
     code = f"import {first}; from reldrop_bench import regularizer, task; print(callable(regularizer), callable(task))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -21,7 +21,7 @@ from reldrop_bench.data import Batch, Facts, Shifts, Split, TensorSplit, Trainin
 from reldrop_bench.errors import UserError
 from reldrop_bench.evaluation.contract import Context, Evaluation, Record
 from reldrop_bench.plugin import Plugin, Probability
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Prose, ReportSection, Table
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts
 from reldrop_bench.registry import create, names
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 from reldrop_bench.seeding import global_seed, torch_generator
 
 METHODS = ("gradient-x-input", "lrp-epsilon-plus-flat", "lrp-epsilon-flat")

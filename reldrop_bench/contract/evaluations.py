@@ -22,7 +22,7 @@ from reldrop_bench.contract.tiny import TASKS, Plain, TinyAttributor, tiny_facts
 from reldrop_bench.contract.trace import ModelTrace
 from reldrop_bench.data import Facts
 from reldrop_bench.evaluation.contract import COLUMNS, Context, Evaluation, Record
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 OFFERS = frozenset({"masks", "cues", "shifts"})
 

@@ -21,7 +21,7 @@ from reldrop_bench.contract.steps import cases
 from reldrop_bench.contract.tiny import CLASSES
 from reldrop_bench.contract.trace import ModelTrace
 from reldrop_bench.data import Batch
-from reldrop_bench.regularizer import Regularizer
+from reldrop_bench.regularization import Regularizer
 
 
 def shape_dtype_and_device_are_kept(cls: type[Regularizer]) -> None:

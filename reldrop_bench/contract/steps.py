@@ -11,7 +11,7 @@ from torch import nn
 from reldrop_bench.contract.rules import example, require
 from reldrop_bench.contract.tiny import ObservedStep, tiny_batch, tiny_model, tiny_step
 from reldrop_bench.data import Batch
-from reldrop_bench.regularizer import Regularizer
+from reldrop_bench.regularization import Regularizer
 
 DRAWS = ((0, 0.0), (1, 0.5), (2, 1.0))
 """Seeds of the regularizer's stream, with the progress of training at which each is tried."""

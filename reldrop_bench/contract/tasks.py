@@ -27,7 +27,7 @@ from reldrop_bench.data import Batch, Facts, Split, SubsetSplit
 from reldrop_bench.errors import UserError
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.runner import data_root
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 READ = 2000
 """Samples of a split that are read at most."""

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from reldrop_bench.data import Batch, Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.models.contract import Model
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 from reldrop_bench.relevance.contract import Attributor
 from reldrop_bench.relevance.explain import logit_gradient
 from reldrop_bench.seeding import global_seed, torch_generator
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 CLASSES, CUES = 4, 2
 SHAPES = {"image": (3, 16, 16), "cloud": (3, 48)}

@@ -23,7 +23,7 @@ from reldrop_bench.contract.tiny import TASKS, Plain, TinyAttributor, TinyNetwor
 from reldrop_bench.errors import UserError
 from reldrop_bench.matrix import CellSpec, Choice
 from reldrop_bench.plugin import Plugin
-from reldrop_bench.regularizer import Regularizer
+from reldrop_bench.regularization import Regularizer
 from reldrop_bench.training import train
 
 STRENGTHS = ("probability", "p", "strength", "weight", "alpha", "size", "ratio")

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts, Shifts, Split
 from reldrop_bench.plugin import Plugin
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 from reldrop_bench.relevance.contract import Attributor
 from reldrop_bench.relevance.explain import explain_with
 from reldrop_bench.seeding import numpy_generator, torch_generator
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 Direction = Literal["higher", "lower", "neither"]
 

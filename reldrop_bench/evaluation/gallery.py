@@ -14,7 +14,7 @@ from torch.nn import functional
 from reldrop_bench.data import Batch
 from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
 from reldrop_bench.plugin import Count
-from reldrop_bench.regularizer import Step
+from reldrop_bench.regularization import Step
 
 TRIES = 8
 """Draws of the regularizer before an item counts as untouched."""

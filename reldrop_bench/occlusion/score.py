@@ -10,7 +10,7 @@ from torch import Tensor
 from reldrop_bench.data import Batch
 from reldrop_bench.occlusion.fill import draw_partners
 from reldrop_bench.occlusion.shape import descending_order
-from reldrop_bench.regularizer import Step
+from reldrop_bench.regularization import Step
 
 ScoreName = Literal["relevance", "gradient", "random", "other-sample", "inverted"]
 """See `score_maps`."""

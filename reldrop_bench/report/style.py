@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import textwrap
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PALETTE = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#56b4e9")
-"""seaborn's "colorblind" palette, less the colours that vanish on white and the grey."""
+PALETTE = "colorblind"
+PALE = ("#fbafe4", "#949494", "#ece133")
+"""Colours of the palette that are left out: they vanish on white, or are the baseline's grey."""
 BASELINE = "#808080"
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">")
 LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
@@ -26,11 +28,9 @@ RULE = "#d3d8de"
 """Colours of text and grid; the page replaces them by its own, light or dark."""
 
 THEME: Any = {
-    "axes.axisbelow": True,
     "axes.edgecolor": RULE,
     "axes.facecolor": "none",
     "axes.formatter.use_mathtext": False,
-    "axes.grid": True,
     "axes.labelcolor": INK,
     "axes.labelsize": 9,
     "axes.linewidth": 0.8,
@@ -54,11 +54,14 @@ THEME: Any = {
     "svg.fonttype": "none",
     "text.color": INK,
     "text.parse_math": False,
+    "xtick.bottom": True,
     "xtick.color": INK,
     "xtick.labelsize": 8,
     "ytick.color": INK,
     "ytick.labelsize": 8,
+    "ytick.left": True,
 }
+"""What differs from seaborn's "whitegrid" style."""
 
 
 UNPRINTABLE = re.compile(
@@ -70,6 +73,14 @@ UNPRINTABLE = re.compile(
 def printable(text: object) -> str:
     """Return the text with a mark in place of every character that no page can show."""
     return UNPRINTABLE.sub("\ufffd", str(text))
+
+
+@functools.cache
+def palette() -> tuple[str, ...]:
+    """Return the colours of labels as #rrggbb."""
+    import seaborn as sns  # takes a while to import: only where something is drawn
+
+    return tuple(color for color in sns.color_palette(PALETTE).as_hex() if color not in PALE)
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,8 @@ class Style:
 
     def color(self, label: str) -> str:
         """Return the label's colour as #rrggbb; the baseline is grey."""
-        return BASELINE if label == self.baseline else PALETTE[self._place(label) % len(PALETTE)]
+        colors = palette()
+        return BASELINE if label == self.baseline else colors[self._place(label) % len(colors)]
 
     def marker(self, label: str) -> str:
         """Return the label's marker: with the colour it is unique up to 63 labels."""
@@ -108,10 +120,11 @@ class Style:
     def theme(self) -> Iterator[None]:
         """Draw and save figures in the report's theme; matplotlib's settings are put back after."""
         import matplotlib as mpl
+        import seaborn as sns
 
         with mpl.rc_context(), warnings.catch_warnings():
             mpl.rcdefaults()
-            mpl.rcParams.update(THEME)
+            mpl.rcParams.update(sns.axes_style("whitegrid") | THEME)
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             yield
 

@@ -14,7 +14,7 @@ from reldrop_bench.plugins.datasets.cue_images import CueImages
 from reldrop_bench.plugins.datasets.cue_points import CuePoints
 from reldrop_bench.plugins.datasets.digits import Digits
 from reldrop_bench.plugins.datasets.shapes import Shapes
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 TASKS = [Digits(), CueImages(), CuePoints(), Shapes(), Shapes(normals=True, clutter=0)]
 GENERATED = [CueImages, CuePoints, Shapes]

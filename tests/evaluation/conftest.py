@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.evaluation.contract import Context, Evaluation, Record
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.regularizer import Regularizer
+from reldrop_bench.regularization import Regularizer
 from reldrop_bench.relevance.contract import Attributor
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 CUES, LABELS = 4, 4
 

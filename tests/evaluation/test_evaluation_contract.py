@@ -18,7 +18,7 @@ from reldrop_bench.evaluation.cues import CueUse
 from reldrop_bench.evaluation.gallery import Gallery
 from reldrop_bench.evaluation.occlusion import OcclusionRobustness
 from reldrop_bench.evaluation.shifts import ShiftAccuracy
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 
 EVERY = [
     Accuracy(),

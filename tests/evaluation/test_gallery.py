@@ -10,7 +10,7 @@ from torch import nn
 
 from reldrop_bench.data import Batch
 from reldrop_bench.evaluation.gallery import Gallery, pick_items
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 
 
 @dataclass(frozen=True)

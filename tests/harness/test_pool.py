@@ -54,7 +54,7 @@ def test_whatever_a_plugin_does_every_other_cell_is_done_and_its_row_says_why(
     }
     assert cells.error["raise"] == "RuntimeError: deliberately <b>broken</b> & $100 %"
     assert "longer than the limit of 30 s" in cells.error["loop"]
-    assert "the loss is nan at epoch 1, step 2" in cells.error["nan"]
+    assert "the loss is nan at epoch 1, step 3" in cells.error["nan"]
     assert "SIGKILL" in cells.error["kill"]
     assert "exit code 3" in cells.error["exit"]
     assert "3.0 GiB" in cells.error["memory"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts
-from reldrop_bench.regularizer import Step
+from reldrop_bench.regularization import Step
 from reldrop_bench.relevance.contract import Attributor
 from reldrop_bench.relevance.gradient import GradientTimesInput
 

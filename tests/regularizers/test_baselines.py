@@ -14,7 +14,7 @@ from reldrop_bench.plugins.regularizers.mixup import Mixup
 from reldrop_bench.plugins.regularizers.none import NoRegularizer
 from reldrop_bench.plugins.regularizers.random_input_dropout import RandomInputDropout
 from reldrop_bench.plugins.regularizers.random_point_dropout import RandomPointDropout
-from reldrop_bench.regularizer import Step
+from reldrop_bench.regularization import Step
 
 MakeStep = Callable[..., Step]
 MakeBatch = Callable[..., Batch]

@@ -15,7 +15,7 @@ from reldrop_bench.plugins.regularizers.reldrop_block import RelDropBlock
 from reldrop_bench.plugins.regularizers.reldrop_patch import RelDropPatch
 from reldrop_bench.plugins.regularizers.reldrop_pixel import RelDropPixel
 from reldrop_bench.plugins.regularizers.reldrop_points import RelDropPoints
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 
 MakeStep = Callable[..., Step]
 

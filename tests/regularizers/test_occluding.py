@@ -21,7 +21,7 @@ from reldrop_bench.plugins.regularizers.reldrop_block import RelDropBlock
 from reldrop_bench.plugins.regularizers.reldrop_patch import RelDropPatch
 from reldrop_bench.plugins.regularizers.reldrop_pixel import RelDropPixel
 from reldrop_bench.plugins.regularizers.reldrop_points import RelDropPoints
-from reldrop_bench.regularizer import Regularizer, Step
+from reldrop_bench.regularization import Regularizer, Step
 
 RANDOM = [Cutout, RandomErasing, RandomInputDropout, RandomPointDropout]
 GUIDED = [RelDropPixel, RelDropBlock, RelDropPatch, RelDropPoints, RelDropBall]

@@ -19,7 +19,7 @@ from reldrop_bench.data import (
 )
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator, torch_generator
-from reldrop_bench.task import Task
+from reldrop_bench.tasks import Task
 
 
 @dataclass(frozen=True)
