@@ -84,7 +84,7 @@ def test_relevance_belongs_to_the_key_of_guided_regularizers_alone() -> None:
         entries = [
             "none",
             "reldrop-block",
-            {"name": "reldrop-block", "label": "r", "score": "random"},
+            {"name": "reldrop-block", "label": "r", "score": "gradient"},
         ]
         spec = spec_of(regularizers=entries, seeds=[0], relevance=relevance)
         return [cell.key for cell in expand(load_spec(spec))]
