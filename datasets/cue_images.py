@@ -45,7 +45,7 @@ class CueImages(Task):
     samples: Annotated[int, pydantic.Field(ge=2 * CLASSES)] = 1200
     """Training and validation images together."""
     test_samples: Annotated[int, pydantic.Field(ge=CLASSES)] = 1000
-    noise: NonNegative = 0.38
+    noise: NonNegative = 0.34
     """Standard deviation of the white noise; the strongest glyph has contrast 1."""
     background: NonNegative = 0.3
     """Standard deviation of the smooth background."""
