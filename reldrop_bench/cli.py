@@ -225,7 +225,7 @@ def run(
     results = load_results(benchmark.store.folder)
     print_failures(results, console)
     if report:
-        _write_report(results, benchmark.store.folder, "html")
+        _update_report(results, benchmark.store.folder)
     raise typer.Exit(results.exit_code)
 
 
@@ -278,10 +278,23 @@ def doctor(data: Data = None, plugins: Plugins = None) -> None:
         raise typer.Exit(1)
 
 
+def _update_report(results: Any, folder: Path) -> None:
+    """Write the page unless the one that is there is made of the same results and code."""
+    from reldrop_bench.report import stamp
+
+    page = folder / "report" / "report.html"
+    if page.is_file() and stamp.is_current(folder, page.parent):
+        typer.echo(f"report: {page} (unchanged)")
+    else:
+        _write_report(results, folder, "html")
+
+
 def _write_report(results: Any, folder: Path, format: str) -> None:
-    from reldrop_bench.report import Report
+    from reldrop_bench.report import Report, stamp
 
     path = Report(results).write(folder / "report", cast(Any, format))  # checked there
+    if format == "html":
+        stamp.put(folder, path.parent)
     typer.echo(f"report: {path}")
 
 

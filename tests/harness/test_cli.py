@@ -45,6 +45,11 @@ def test_run_status_and_report(
     code, stdout, _ = call(capsys, "run", str(spec_file), "-o", out, "--workers", "0")
     assert code == 0
     assert "0 to do, 4 cached" in stdout
+    assert "(unchanged)" in stdout
+    page.write_text("older", encoding="utf-8")
+    (page.parent / ".stamp").write_text("older")
+    call(capsys, "run", str(spec_file), "-o", out, "--workers", "0")
+    assert "<html" in page.read_text(encoding="utf-8")
 
     code, stdout, _ = call(capsys, "status", out)
     assert code == 0

@@ -1,0 +1,50 @@
+"""Know whether a report on disk is the one that would be written again."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import Path
+
+import reldrop_bench
+from reldrop_bench import registry
+
+STAMP = ".stamp"
+DRAWN_WITH = ("jinja2", "matplotlib", "pandas", "scipy", "seaborn")
+
+
+def _ingredients(results: Path) -> Iterator[bytes]:
+    """Yield all that a report is made of: records (which hold their tables' checksums) and code."""
+    yield (results / "benchmark.json").read_bytes()
+    for record in sorted(results.glob("cells/*/cell.json")):
+        yield record.read_bytes()
+    for entry in registry.entries("sections"):
+        yield f"{entry.name} {entry.source()}".encode()
+    package = Path(reldrop_bench.__file__).parent
+    templates = {entry.file.parent / "templates" for entry in registry.entries("sections")}
+    for folder in (package, *sorted(templates)):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in {".py", ".j2"}:
+                yield path.read_bytes()
+    for name in DRAWN_WITH:
+        yield f"{name} {importlib.metadata.version(name)}".encode()
+
+
+def fingerprint(results: Path) -> str:
+    """Return a hash of everything that decides a results folder's report."""
+    digest = hashlib.sha256()
+    for part in _ingredients(results):
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()
+
+
+def is_current(results: Path, report: Path) -> bool:
+    """Return whether the report in a folder is that of the results as they are."""
+    stamp = report / STAMP
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint(results)
+
+
+def put(results: Path, report: Path) -> None:
+    """Note that the report in a folder is that of the results as they are."""
+    (report / STAMP).write_text(fingerprint(results), encoding="utf-8")
