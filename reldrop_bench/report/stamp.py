@@ -7,7 +7,6 @@ import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
 
-import reldrop_bench
 from reldrop_bench import registry
 
 STAMP = ".stamp"
@@ -21,7 +20,7 @@ def _ingredients(results: Path) -> Iterator[bytes]:
         yield record.read_bytes()
     for entry in registry.entries("sections"):
         yield f"{entry.name} {entry.source()}".encode()
-    package = Path(reldrop_bench.__file__).parent
+    package = Path(__file__).parent.parent
     templates = {entry.file.parent / "templates" for entry in registry.entries("sections")}
     for folder in (package, *sorted(templates)):
         for path in sorted(folder.rglob("*")):
