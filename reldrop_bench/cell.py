@@ -9,23 +9,23 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from reldrop_bench.data import Facts
-from reldrop_bench.environment import describe
+from reldrop_bench.environment import compute_device, describe
 from reldrop_bench.errors import one_line
-from reldrop_bench.evaluation.contract import Context, Evaluation
-from reldrop_bench.evaluation.contract import Record as EvaluationRecord
+from reldrop_bench.evaluation.contract import Context, Evaluation, Record
 from reldrop_bench.matrix import SCHEMA, CellSpec, Choice
 from reldrop_bench.store import (
     EPOCHS_FILE,
     WEIGHTS_FILE,
-    Record,
+    CellRecord,
     Store,
     evaluation_file,
     pending_evaluations,
@@ -44,30 +44,43 @@ class Job:
     keep_model: bool = True
     memory_limit: int | None = None
     """Bytes; above it the worker ends itself."""
-    accelerator: str = "auto"
-    device_index: int | None = None
+    device_index: int = 0
+    """Which GPU, where there are any."""
+
+    @property
+    def device(self) -> torch.device:
+        return compute_device(self.device_index)
+
+    @property
+    def heartbeat(self) -> Path:
+        """The file that tells other processes what the cell is doing."""
+        return self.folder / "running" / f"{self.cell.key}.json"
 
 
 class Heartbeat:
     """A small file that tells other processes what a cell is doing."""
 
-    def __init__(self, folder: Path, cell: CellSpec) -> None:
-        self.path = folder / "running" / f"{cell.key}.json"
+    def __init__(self, job: Job) -> None:
+        self.path = job.heartbeat
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.content: dict[str, Any] = {**cell.identity, "pid": os.getpid(), "started": time.time()}
+        identity = job.cell.identity
+        self.content: dict[str, Any] = {**identity, "pid": os.getpid(), "started": time.time()}
 
     def beat(self, stage: str, done: int = 0, total: int = 0) -> None:
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         temporary.write_text(
             json.dumps({**self.content, "stage": stage, "done": done, "total": total})
         )
-        os.replace(temporary, self.path)
+        with suppress(
+            PermissionError
+        ):  # Windows, while another process reads it: the next one counts
+            os.replace(temporary, self.path)
 
     def end(self) -> None:
         self.path.unlink(missing_ok=True)
 
 
-def new_record(cell: CellSpec) -> Record:
+def new_record(cell: CellSpec) -> CellRecord:
     """Return the record of a cell that nothing is known of yet."""
     return {
         "schema": SCHEMA,
@@ -88,11 +101,18 @@ def new_record(cell: CellSpec) -> Record:
 
 
 def failed_record(
-    record: Record | None, cell: CellSpec, status: str, error: str, trace: str = ""
-) -> Record:
+    record: CellRecord | None, cell: CellSpec, status: str, error: str, trace: str = ""
+) -> CellRecord:
     """Return the record with a failure noted; what it already holds is kept."""
     kept = new_record(cell) if record is None else record
     return {**kept, "status": status, "error": one_line(error), "traceback": trace}
+
+
+def note_stopped(job: Job, status: str, reason: str) -> None:
+    """Write why a cell stopped that could not do so itself."""
+    store = Store(job.folder)
+    store.write_cell(failed_record(store.read_cell(job.cell.key), job.cell, status, reason))
+    job.heartbeat.unlink(missing_ok=True)
 
 
 def failure_status(error: BaseException) -> str:
@@ -118,14 +138,13 @@ def _numerics(cell: CellSpec) -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
 
 
-def _train(job: Job, store: Store, record: Record, heartbeat: Heartbeat) -> Trained:
+def _train(job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat) -> Trained:
     heartbeat.beat("training", 0, job.cell.recipe.epochs)
     trained = train(
         job.cell,
         job.root,
         progress=lambda epoch, epochs: heartbeat.beat("training", epoch, epochs),
-        accelerator=job.accelerator,
-        devices=1 if job.device_index is None else [job.device_index],
+        device=job.device,
     )
     record["facts"] = dataclasses.asdict(trained.facts)
     record["environment"] = describe(trained.device, job.cell.threads)
@@ -152,12 +171,10 @@ def _restore(job: Job, store: Store) -> tuple[torch.nn.Module, Facts, torch.devi
     facts = job.cell.task.plugin.facts(job.root)
     model = build_model(job.cell, facts)
     model.load_state_dict(store.read_weights(job.cell.key))
-    cuda = torch.cuda.is_available() and job.accelerator != "cpu"
-    device = torch.device("cuda", job.device_index or 0) if cuda else torch.device("cpu")
-    return model.to(device), facts, device
+    return model.to(job.device), facts, job.device
 
 
-def _evaluate(context: Context, choice: Choice, job: Job, store: Store, record: Record) -> None:
+def _evaluate(context: Context, choice: Choice, job: Job, store: Store, record: CellRecord) -> None:
     """Run one evaluation; its failure is noted, and the others still run."""
     evaluation: Evaluation = choice.plugin
     started = time.perf_counter()
@@ -167,7 +184,7 @@ def _evaluate(context: Context, choice: Choice, job: Job, store: Store, record: 
         "error": "",
     }
     try:
-        table = EvaluationRecord()
+        table = Record()
         if evaluation.applies_to(context.facts):
             evaluation.evaluate(context, table)
         else:
@@ -184,7 +201,11 @@ def _evaluate(context: Context, choice: Choice, job: Job, store: Store, record: 
     store.write_cell(record)
 
 
-def _compute(job: Job, store: Store, record: Record, heartbeat: Heartbeat) -> None:
+def _beat(heartbeat: Heartbeat, name: str, index: int, total: int, stage: str) -> None:
+    heartbeat.beat(f"{name}: {stage}", index, total)
+
+
+def _compute(job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat) -> None:
     cell = job.cell
     has_weights = WEIGHTS_FILE in record["files"]
     if record["trained"] and has_weights:
@@ -205,10 +226,10 @@ def _compute(job: Job, store: Store, record: Record, heartbeat: Heartbeat) -> No
     pending = pending_evaluations(cell, record)
     for index, choice in enumerate(pending):
         heartbeat.beat(choice.name, index, len(pending))
+        context.progress = partial(_beat, heartbeat, choice.name, index, len(pending))
         _evaluate(context, choice, job, store, record)
-    failed = [
-        name for name, outcome in record["evaluations"].items() if outcome["status"] != "done"
-    ]
+    outcomes = record["evaluations"]
+    failed = [each.name for each in cell.evaluations if outcomes[each.name]["status"] != "done"]
     if failed:
         first = record["evaluations"][failed[0]]
         record["status"] = first["status"]
@@ -226,7 +247,7 @@ def run_job(job: Job, worker: bool = True) -> str:
     """
     store = Store(job.folder)
     cell = job.cell
-    heartbeat = Heartbeat(job.folder, cell)
+    heartbeat = Heartbeat(job)
     record = store.read_cell(cell.key) or new_record(cell)
     with (
         warnings.catch_warnings(record=True) as caught,
@@ -234,7 +255,8 @@ def run_job(job: Job, worker: bool = True) -> str:
         _numerics(cell),
     ):
         warnings.simplefilter("default")
-        if torch.cuda.is_available():
+        if job.device.type == "cuda":
+            torch.cuda.set_device(job.device)
             torch.cuda.reset_peak_memory_stats()
         try:
             if cell.regularizer.error:
@@ -243,6 +265,14 @@ def run_job(job: Job, worker: bool = True) -> str:
                     record, cell, "failed", f"import: {reason}", cell.regularizer.error
                 )
             else:
+                for choice in (
+                    cell.task,
+                    cell.model,
+                    cell.regularizer,
+                    cell.relevance,
+                    *cell.evaluations,
+                ):
+                    choice.check_source()
                 _compute(job, store, record, heartbeat)
         except Exception as error:  # noqa: BLE001 - a cell's failure is a row, not the end of the run
             text = f"{type(error).__name__}: {error}"
@@ -253,7 +283,6 @@ def run_job(job: Job, worker: bool = True) -> str:
     record["warnings"] = list(dict.fromkeys([*record["warnings"], *told]))
     memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else watch.peak
     record["training"]["peak_memory"] = max(memory, record["training"].get("peak_memory", 0))
-    record["status"] = str(record["status"])
     store.write_cell(record)
     if record["status"] == "done" and not job.keep_model:
         store.drop_weights(record)

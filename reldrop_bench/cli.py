@@ -113,7 +113,7 @@ def list_command(
 
 @app.command(epilog="Example: reldrop-bench show reldrop-block")
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a plugin or of a shipped spec.")],
+    name: Annotated[str, typer.Argument(help="Name of a plugin.")],
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:

@@ -31,6 +31,11 @@ class Facts:
     """How many redundant cues signal a class; 0 where that is unknown."""
 
     @property
+    def offers(self) -> frozenset[str]:
+        """What plugins may require of a task: "masks", "cues"."""
+        return frozenset(name for name in ("masks", "cues") if getattr(self, name))
+
+    @property
     def element_shape(self) -> tuple[int, ...]:
         """Shape of one mask or relevance map: (H, W) or (N,)."""
         return self.input_shape[1:]

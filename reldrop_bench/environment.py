@@ -14,11 +14,20 @@ PACKAGES = (
     "torch",
     "torchvision",
     "torch-geometric",
+    "lightning-fabric",
     "zennit",
     "numpy",
     "scipy",
     "pandas",
+    "scikit-learn",
+    "trimesh",
 )
+"""What can change a result."""
+
+
+def compute_device(index: int = 0) -> torch.device:
+    """Return the device that cells are computed on: the GPU of that index, else the CPU."""
+    return torch.device("cuda", index) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def _version(package: str) -> str:

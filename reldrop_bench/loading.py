@@ -24,7 +24,7 @@ from reldrop_bench.results import (
     Results,
 )
 from reldrop_bench.spec import BenchmarkSpec
-from reldrop_bench.store import BENCHMARK_FILE, EPOCHS_FILE, Record, Store, evaluation_file
+from reldrop_bench.store import BENCHMARK_FILE, EPOCHS_FILE, CellRecord, Store, evaluation_file
 
 NUMBERS = (
     "train_seconds",
@@ -41,7 +41,7 @@ NUMBERS = (
 Tables = dict[str, list[pd.DataFrame]]
 
 
-def _cell_row(entry: Record, record: Record | None, problem: str) -> dict[str, Any]:
+def _cell_row(entry: CellRecord, record: CellRecord | None, problem: str) -> dict[str, Any]:
     """Return the cell's row, whatever state its record is in."""
     row: dict[str, Any] = {name: entry[name] for name in (*IDENTITY, "relevance")}
     if record is None:
@@ -63,7 +63,7 @@ def _cell_row(entry: Record, record: Record | None, problem: str) -> dict[str, A
     }
 
 
-def _read_tables(store: Store, entry: Record, record: Record, tables: Tables) -> str:
+def _read_tables(store: Store, entry: CellRecord, record: CellRecord, tables: Tables) -> str:
     """Add a cell's tables; returns what is wrong with them, or ""."""
     problem = ""
     identity = {name: entry[name] for name in IDENTITY}
@@ -90,7 +90,7 @@ def _read_tables(store: Store, entry: Record, record: Record, tables: Tables) ->
     return f"{problem}; run the spec again to compute it anew" if problem else ""
 
 
-def _stale(entry: Record, record: Record | None) -> str:
+def _stale(entry: CellRecord, record: CellRecord | None) -> str:
     """Say which wanted evaluations a finished cell does not have yet; "" when none."""
     if record is None or record["status"] != "done":
         return ""
@@ -185,5 +185,4 @@ def load_results(folder: str | Path) -> Results:
         directions=_directions(metrics["metric"].unique()),
         environments=tuple(environments.values()),
         spec=benchmark["spec"],
-        exit_code=0 if (cells.status == "done").all() else 1,
     )

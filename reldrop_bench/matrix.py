@@ -26,6 +26,9 @@ from reldrop_bench.tasks import Task
 SCHEMA = 1
 """Version of records and of what the harness computes: raise it when results would change."""
 
+TRAINING_LOG = "train"
+"""Name of the table that training itself writes."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -43,6 +46,12 @@ class Choice:
     @cached_property
     def plugin(self) -> Any:
         return registry.create(self.kind, self.name, self.parameters)
+
+    def check_source(self) -> None:
+        """Raise RuntimeError if this process has another version of the plugin than the spec."""
+        found = registry.find(self.kind, self.name)
+        if found.source != self.source:
+            raise RuntimeError(f"{found.file.name} changed after the run was started; run again")
 
     def identity(self) -> dict[str, Any]:
         return {"name": self.name, "parameters": dict(self.parameters), "source": self.source}
@@ -160,7 +169,7 @@ def _resolve(
     if not isinstance(label, str) or not label.strip():
         raise UserError(f"{name}: label = {label!r} is not a text")
     if found.cls is None:
-        broken = Choice(kind, name, parameters, label, found.source(), found.error)
+        broken = Choice(kind, name, parameters, label, found.source, found.error)
         return [(broken, settings)]
     choices = []
     for values, suffix in _expand(found.cls, parameters):
@@ -168,7 +177,7 @@ def _resolve(
         full = f"{label} {suffix}".strip()
         choices.append(
             (
-                Choice(kind, name, plugin.parameters(), full, found.source()),
+                Choice(kind, name, plugin.parameters(), full, found.source),
                 {**settings, "given": values},
             )
         )
@@ -249,11 +258,13 @@ def _evaluations(spec: BenchmarkSpec) -> tuple[Choice, ...]:
         ]
     else:
         entries = spec.evaluations
-    choices = tuple(choice for choice, _ in _resolve_all(entries, "evaluations"))
+    choices = tuple(choice for choice, _ in _resolve_all(entries, "evaluations", ()))
     names = [choice.name for choice in choices]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"evaluation {name!r} stands twice in evaluations:")
+    if TRAINING_LOG in names:
+        raise UserError(f"an evaluation cannot be called {TRAINING_LOG!r}: the training log is")
     return choices
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from reldrop_bench.environment import compute_device
 from reldrop_bench.matrix import CellSpec
 from reldrop_bench.store import (
     CELL_FILE,
     WEIGHTS_FILE,
-    Record,
+    CellRecord,
     Store,
     is_complete,
     pending_evaluations,
@@ -72,7 +73,7 @@ class Plan:
         return total / max(1, min(self.workers or 1, len(self.to_do)))
 
 
-def all_records(store: Store) -> Iterator[Record]:
+def all_records(store: Store) -> Iterator[CellRecord]:
     """Yield every readable cell record of a folder, also of cells that the spec no longer holds."""
     for path in sorted(store.cells.glob(f"*/{CELL_FILE}")):
         try:
@@ -99,10 +100,10 @@ def _differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> li
     return found
 
 
-def _relatives(cell: CellSpec, records: Sequence[Record]) -> list[Record]:
+def _relatives(cell: CellSpec, records: Sequence[CellRecord]) -> list[CellRecord]:
     """Return the records that were the same cell before something about it changed."""
 
-    def same(record: Record) -> bool:
+    def same(record: CellRecord) -> bool:
         components = record["components"]
         return components["seed"] == cell.seed and all(
             components[part]["name"] == cell.components[part]["name"]
@@ -112,7 +113,7 @@ def _relatives(cell: CellSpec, records: Sequence[Record]) -> list[Record]:
     return [record for record in records if same(record)]
 
 
-def _why_train(cell: CellSpec, record: Record | None, records: Sequence[Record]) -> str:
+def _why_train(cell: CellSpec, record: CellRecord | None, records: Sequence[CellRecord]) -> str:
     if record is not None:
         if record["trained"] and WEIGHTS_FILE not in record["files"]:
             return "an evaluation is missing and the model was not kept"
@@ -127,7 +128,7 @@ def _why_train(cell: CellSpec, record: Record | None, records: Sequence[Record])
     return "; ".join(sorted(changes, key=len)[0]) if changes else "new"
 
 
-def cell_seconds(record: Record) -> float | None:
+def cell_seconds(record: CellRecord) -> float | None:
     """Return how long a cell took in all; None where its record does not tell."""
     if record["status"] != "done" or "train_seconds" not in record["training"]:
         return None
@@ -138,7 +139,7 @@ def cell_seconds(record: Record) -> float | None:
 class History:
     """Seconds of finished cells, for estimates: of the same kind, else of the same task, else any."""
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    def __init__(self, records: Sequence[CellRecord]) -> None:
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for record in records:
             components = record["components"]
@@ -164,7 +165,7 @@ class History:
 
 
 def plan_cell(
-    cell: CellSpec, record: Record | None, records: Sequence[Record], history: History
+    cell: CellSpec, record: CellRecord | None, records: Sequence[CellRecord], history: History
 ) -> PlannedCell:
     """Say what a cell needs, from its record as it lies on disk."""
     if is_complete(cell, record):
@@ -182,7 +183,7 @@ def _folder_bytes(path: Path) -> int:
 
 
 def estimate_disk(
-    store: Store, cells: Sequence[PlannedCell], records: Sequence[Record], keep_models: bool
+    store: Store, cells: Sequence[PlannedCell], records: Sequence[CellRecord], keep_models: bool
 ) -> int:
     """Return the bytes that the cells to be trained will take, going by finished cells where there are any."""
     sizes = [
@@ -225,7 +226,7 @@ def measured_seconds(cell: CellSpec, root: Path | None) -> float:
     short = replace(cell, recipe=cell.recipe.model_copy(update={"epochs": 1}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        probe = train(short, root, steps=PROBE_STEPS)
+        probe = train(short, root, device=compute_device(), steps=PROBE_STEPS)
         train_split, _ = cell.task.plugin.splits(root, cell.seed)
     per_epoch = max(1, len(train_split) // cell.recipe.batch_size)
     return probe.step_seconds * per_epoch * cell.recipe.epochs

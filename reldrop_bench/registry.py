@@ -87,15 +87,20 @@ class Entry:
     cls: type[Plugin] | None = None
     error: str = ""
     """The traceback of a plugin that could not be imported."""
+    source: str = ""
+    """Hash of the plugin's file, and of the plugin files that it imports, when it was imported."""
 
     @property
     def reason(self) -> str:
         """The last line of the traceback: what went wrong."""
         return one_line(self.error.strip().rpartition("\n")[2])
 
-    def source(self) -> str:
-        """Return a hash of the plugin's file and of the plugin files that it imports."""
-        return source_hash(self.file)
+    def check_unchanged(self) -> None:
+        """Raise UserError if the file is no longer what was imported from it."""
+        if source_hash(self.file) != self.source:
+            raise UserError(
+                f"{self.file} changed after it was imported; start a new Python process (or kernel)"
+            )
 
 
 def _portions(package: str) -> list[Path]:
@@ -133,11 +138,16 @@ def _load_module(kind: Kind, package: str, file: Path) -> list[Entry]:
     try:
         module = importlib.import_module(f"{package}.{file.stem}")
     except (Exception, SystemExit):  # noqa: BLE001 - a stranger's module may raise anything
-        error = traceback.format_exc()
-        return [Entry(kind.name, name, file, error=error) for name in _declared_names(file)]
+        error, source = traceback.format_exc(), source_hash(file)
+        return [
+            Entry(kind.name, name, file, error=error, source=source)
+            for name in _declared_names(file)
+        ]
     base = kind.base_class()
+    # The module remembers what it was made of: its file may change while the module stays.
+    source = vars(module).setdefault("__source_hash__", source_hash(file))
     return [
-        Entry(kind.name, cls.name, file, cls)
+        Entry(kind.name, cls.name, file, cls, source=source)
         for cls in vars(module).values()
         if isinstance(cls, type)
         and issubclass(cls, base)
@@ -233,16 +243,20 @@ def _imported_plugin_files(file: Path, tree: ast.AST) -> Iterable[Path]:
     prefix = plugins.__name__ + "."
     for node in ast.walk(tree):
         modules: list[str] = []
-        if isinstance(node, ast.ImportFrom) and node.module:
+        folders = [Path(base) for base in plugins.__path__]
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            folders = [file.parent]
+            inner = f"{node.module}." if node.module else ""
+            modules = [node.module or "", *(f"{inner}{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom) and node.module:
             modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
-        for module in modules:
-            if module.startswith(prefix):
-                relative = Path(*module.removeprefix(prefix).split(".")).with_suffix(".py")
-                yield from (
-                    path for base in plugins.__path__ if (path := Path(base) / relative).is_file()
-                )
+        if folders != [file.parent]:
+            modules = [name.removeprefix(prefix) for name in modules if name.startswith(prefix)]
+        for module in filter(None, modules):
+            relative = Path(*module.split(".")).with_suffix(".py")
+            yield from (path for folder in folders if (path := folder / relative).is_file())
 
 
 def source_hash(file: Path) -> str:

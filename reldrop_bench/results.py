@@ -64,5 +64,8 @@ class Results:
     """The different machines and versions that the cells ran on."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """The resolved spec."""
-    exit_code: int = 0
-    """0: all cells done; 1: some are not."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: all cells are done; 1: some are not."""
+        return 0 if (self.cells["status"] == "done").all() else 1

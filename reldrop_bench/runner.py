@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
 
 from reldrop_bench import plugins as plugin_path
+from reldrop_bench import registry
 from reldrop_bench.cell import Job
 from reldrop_bench.errors import UserError
 from reldrop_bench.execution.contract import Executor
@@ -51,7 +52,6 @@ class Benchmark:
     store: Store
     workers: int
     root: Path | None = None
-    resolved: dict[str, Any] = field(default_factory=dict)
 
     def plan(self, measure: bool = False) -> Plan:
         """Return what is to do; reads only. `measure` times a few steps where nothing is known."""
@@ -78,6 +78,23 @@ def _devices() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def _check_plugins(cells: Sequence[CellSpec], root: Path | None) -> None:
+    """Raise UserError where data is missing, a task lacks what is required, or a file has changed."""
+    facts = {cell.task.label: cell.task.plugin.facts(root) for cell in cells}
+    for cell in cells:
+        for choice in (cell.task, cell.model, cell.regularizer, cell.relevance, *cell.evaluations):
+            registry.find(choice.kind, choice.name).check_unchanged()
+        if cell.regularizer.error:
+            continue
+        lacking = sorted(cell.regularizer.plugin.requires - facts[cell.task.label].offers)
+        if lacking:
+            label, task = cell.regularizer.label, cell.task.label
+            raise UserError(
+                f"regularizer {label!r} needs a task with {' and '.join(lacking)}, which {task!r} has "
+                f"not; write 'skip: {{{task}: [{label}]}}' to leave it out there"
+            )
+
+
 def prepare(
     spec: Source,
     output: str | Path | None = None,
@@ -98,11 +115,11 @@ def prepare(
 
     for folder in plugins:
         plugin_path.add_folder(folder)
+    registry.refresh()
     loaded = load_spec(spec, settings)
     root = data_root(data)
     cells = expand(loaded)
-    for task in {cell.task.label: cell.task for cell in cells}.values():
-        task.plugin.facts(root)  # a missing data set is told before anything starts
+    _check_plugins(cells, root)
     store = Store(
         Path(output).expanduser() if output is not None else Path("results") / loaded.name
     )
@@ -110,9 +127,7 @@ def prepare(
     if workers is not None and workers < 0:
         raise UserError(f"workers = {workers} is not allowed: 0 (this process) or more")
     count = workers if workers is not None else _devices() or default_workers(loaded.threads)
-    return Benchmark(
-        loaded, cells, select(cells, only), store, count, root, loaded.model_dump(mode="json")
-    )
+    return Benchmark(loaded, cells, select(cells, only), store, count, root)
 
 
 @contextlib.contextmanager
@@ -153,16 +168,11 @@ def _job(benchmark: Benchmark, cell: CellSpec) -> Job:
     )
 
 
-def execute(
-    benchmark: Benchmark, listener: Listener, order: Callable[[list[Job]], list[Job]] = list
-) -> None:
-    """Compute every chosen cell that is not complete, and write its record.
-
-    `order` may rearrange the jobs; no result depends on it.
-    """
+def execute(benchmark: Benchmark, listener: Listener) -> None:
+    """Compute every chosen cell that is not complete, and write its record."""
     store = benchmark.store
     with _locked(store):
-        store.write_benchmark(benchmark.spec.name, benchmark.resolved, benchmark.cells)
+        store.write_benchmark(benchmark.spec.model_dump(mode="json"), benchmark.cells)
         remove_leftovers(store.folder)
         for cell in benchmark.chosen:
             store.repair(cell, listener.note)
@@ -173,7 +183,7 @@ def execute(
             return
         jobs = [_job(benchmark, planned.cell) for planned in to_do.values()]
         _executor(benchmark).run(
-            order(jobs), lambda job, status: listener.finished(to_do[job.cell.key], status)
+            jobs, lambda job, status: listener.finished(to_do[job.cell.key], status)
         )
 
 

@@ -24,7 +24,7 @@ CELL_FILE = "cell.json"
 EPOCHS_FILE = "train.parquet"
 WEIGHTS_FILE = "model.safetensors"
 
-Record = dict[str, Any]
+CellRecord = dict[str, Any]
 """The content of cell.json."""
 
 
@@ -70,7 +70,7 @@ class Store:
     def cell_folder(self, key: str) -> Path:
         return self.cells / key
 
-    def read_benchmark(self) -> Record | None:
+    def read_benchmark(self) -> CellRecord | None:
         """Return benchmark.json, or None where no benchmark was run.
 
         Raises
@@ -96,9 +96,7 @@ class Store:
             )
         return found
 
-    def write_benchmark(
-        self, name: str, spec: Mapping[str, Any], cells: Sequence[CellSpec]
-    ) -> None:
+    def write_benchmark(self, spec: Mapping[str, Any], cells: Sequence[CellSpec]) -> None:
         """Claim the folder for a benchmark and note its matrix.
 
         Raises
@@ -106,7 +104,7 @@ class Store:
         UserError
             The folder belongs to another benchmark, or holds something else.
         """
-        self.check_owner(name)
+        self.check_owner(spec["name"])
         self.cells.mkdir(parents=True, exist_ok=True)
         matrix = [
             {
@@ -118,7 +116,7 @@ class Store:
             }
             for cell in cells
         ]
-        content = {"schema": SCHEMA, "name": name, "spec": spec, "matrix": matrix}
+        content = {"schema": SCHEMA, "name": spec["name"], "spec": spec, "matrix": matrix}
         write_json(self.folder / BENCHMARK_FILE, content)
 
     def check_owner(self, name: str) -> None:
@@ -139,7 +137,7 @@ class Store:
                 "choose another --output"
             )
 
-    def read_cell(self, key: str) -> Record | None:
+    def read_cell(self, key: str) -> CellRecord | None:
         """Return a cell's record, or None where there is none.
 
         Raises
@@ -158,13 +156,13 @@ class Store:
             raise ValueError(f"{CELL_FILE} is not the record of cell {key}")
         return record
 
-    def write_cell(self, record: Record) -> None:
+    def write_cell(self, record: CellRecord) -> None:
         """Write a cell's record."""
         folder = self.cell_folder(record["key"])
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / CELL_FILE, record)
 
-    def write_table(self, record: Record, file: str, frame: pd.DataFrame) -> None:
+    def write_table(self, record: CellRecord, file: str, frame: pd.DataFrame) -> None:
         """Write a table of a cell and note its checksum in `record` (which the caller then writes)."""
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False, compression="zstd")
@@ -172,7 +170,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         record.setdefault("files", {})[file] = write_atomically(folder / file, buffer.getvalue())
 
-    def write_weights(self, record: Record, state: Mapping[str, Tensor]) -> None:
+    def write_weights(self, record: CellRecord, state: Mapping[str, Tensor]) -> None:
         """Write a model's weights and buffers."""
         tensors = {
             name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()
@@ -188,13 +186,13 @@ class Store:
         """Return a model's weights and buffers."""
         return safetensors.torch.load_file(self.cell_folder(key) / WEIGHTS_FILE)
 
-    def drop_weights(self, record: Record) -> None:
+    def drop_weights(self, record: CellRecord) -> None:
         """Forget a cell's weights (`keep_models: none`)."""
         record.get("files", {}).pop(WEIGHTS_FILE, None)
         self.write_cell(record)
         (self.cell_folder(record["key"]) / WEIGHTS_FILE).unlink(missing_ok=True)
 
-    def damaged_files(self, record: Record) -> list[str]:
+    def damaged_files(self, record: CellRecord) -> list[str]:
         """Return the files of a record that are missing or differ from their checksum."""
         folder = self.cell_folder(record["key"])
         damaged = []
@@ -204,7 +202,7 @@ class Store:
                 damaged.append(name)
         return damaged
 
-    def read_table(self, record: Record, file: str) -> pd.DataFrame:
+    def read_table(self, record: CellRecord, file: str) -> pd.DataFrame:
         """Return a table of a cell.
 
         Raises
@@ -221,7 +219,7 @@ class Store:
             raise ValueError(f"{file} is damaged (its checksum differs)")
         return pd.read_parquet(io.BytesIO(content))
 
-    def repair(self, cell: CellSpec, tell: Callable[[str], None]) -> Record | None:
+    def repair(self, cell: CellSpec, tell: Callable[[str], None]) -> CellRecord | None:
         """Return the record of a cell after moving damaged files aside, so that they are made again.
 
         Nothing is deleted. What was found is told as one line and noted in the record.
@@ -260,7 +258,7 @@ class Store:
         return record
 
 
-def pending_evaluations(cell: CellSpec, record: Record | None) -> list[Choice]:
+def pending_evaluations(cell: CellSpec, record: CellRecord | None) -> list[Choice]:
     """Return the evaluations of a cell that its record lacks, has under another key or has failed."""
     done = {} if record is None else record["evaluations"]
     return [
@@ -271,7 +269,7 @@ def pending_evaluations(cell: CellSpec, record: Record | None) -> list[Choice]:
     ]
 
 
-def is_complete(cell: CellSpec, record: Record | None) -> bool:
+def is_complete(cell: CellSpec, record: CellRecord | None) -> bool:
     """Return whether nothing is left to do for a cell."""
     return (
         record is not None and record["status"] == "done" and not pending_evaluations(cell, record)

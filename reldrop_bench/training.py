@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 
 from reldrop_bench.augmentation import augment
 from reldrop_bench.data import Batch, Facts, Split
-from reldrop_bench.errors import UserError
 from reldrop_bench.matrix import CellSpec
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.regularization import Regularizer, Step
@@ -55,7 +53,8 @@ def build_model(cell: CellSpec, facts: Facts) -> nn.Module:
     with global_seed("weights", *cell_stream(cell)):
         model = cell.model.plugin.build(facts)
     regularizer: Regularizer = cell.regularizer.plugin
-    return regularizer.wrap(model)
+    with global_seed("wrap", cell.regularizer.name, *cell_stream(cell)):
+        return regularizer.wrap(model)
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -124,29 +123,19 @@ class _Meter:
         return self.occluded / self.count if self.occlusion_known else math.nan
 
 
-def _check_fit(regularizer: Regularizer, facts: Facts) -> None:
-    offered = {name for name in ("masks", "cues") if getattr(facts, name)}
-    missing = sorted(regularizer.requires - offered)
-    if missing:
-        raise UserError(
-            f"regularizer {regularizer.name!r} needs a task with {' and '.join(missing)}; "
-            "leave it out there with skip:"
-        )
-
-
 def train(
     cell: CellSpec,
     root: Path | None,
     progress: Callable[[int, int], None] = lambda epoch, epochs: None,
-    accelerator: str = "auto",
-    devices: Any = 1,
+    device: torch.device | None = None,
     steps: int | None = None,
 ) -> Trained:
     """Train a cell.
 
     Weights, data order, splits and augmentation derive from (task, seed); the regularizer draws
     from a stream of its own, so that cells of equal (task, seed) are paired. Only the training and
-    validation splits are opened. `steps` cuts every epoch short, to time a few.
+    validation splits are opened. It runs on `device`, the CPU by default. `steps` cuts every epoch
+    short, to time a few.
 
     Raises
     ------
@@ -158,10 +147,14 @@ def train(
     recipe, stream = cell.recipe, cell_stream(cell)
     regularizer: Regularizer = cell.regularizer.plugin
     facts = cell.task.plugin.facts(root)
-    _check_fit(regularizer, facts)
     train_split, validation = cell.task.plugin.splits(root, cell.seed)
 
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=recipe.precision)
+    place = device or torch.device("cpu")
+    fabric = Fabric(
+        accelerator=place.type,
+        devices=1 if place.index is None else [place.index],
+        precision=recipe.precision,
+    )
     model = build_model(cell, facts)
     optimizer = make_optimizer(recipe, model)
     wrapped, optimizer = fabric.setup(model, optimizer)

@@ -75,7 +75,9 @@ def _table(results: Results, ratios: pd.DataFrame) -> Table:
             )
     return Table(
         "cost",
-        "Cost by task and label, means over the cells that have a time.",
+        "Cost by task and label, means over the cells that have a time. Peak memory is that of the GPU "
+        "where one was used, else of the whole worker process: libraries, and what earlier cells left "
+        "there, included.",
         pd.DataFrame(rows),
         {
             "step [ms]": "{:.1f}",

@@ -44,7 +44,6 @@ def test_any_name_that_is_allowed_gives_a_file_that_defines_its_plugin(
 
 @pytest.mark.parametrize("kind", TEMPLATES)
 def test_a_fresh_file_is_formatted(kind: str, tmp_path: Path) -> None:
-    pytest.importorskip("ruff", reason="ruff is not installed")
     path = create_plugin(kind, "my-own-plugin", tmp_path)
     command = [sys.executable, "-m", "ruff"]
     options = ["--isolated", "--line-length", "100", str(path)]

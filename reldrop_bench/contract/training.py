@@ -78,7 +78,7 @@ def _trained(modality: str, regularizer: Regularizer) -> tuple[Tensor, dict[str,
         threads=1,
         uses_relevance=False,
     )
-    trained = train(cell, None, accelerator="cpu")
+    trained = train(cell, None)
     with torch.no_grad():
         logits = trained.model(task.test(None).batch(torch.arange(16)).inputs)
     return logits, dict(trained.model.state_dict())

@@ -194,12 +194,11 @@ class Evaluation(Plugin, ABC):
     default: ClassVar[bool] = True
     """Whether a spec that names no evaluations includes it."""
     requires: ClassVar[frozenset[str]] = frozenset()
-    """Facts that a task must offer ("masks", "cues", "shifts"); elsewhere it is left out."""
+    """Facts that a task must offer ("masks", "cues"); elsewhere it is left out."""
 
     def applies_to(self, facts: Facts) -> bool:
         """Whether the task offers what is required."""
-        offered = {name for name in ("masks", "cues") if getattr(facts, name)}
-        return facts.modality in self.modalities and self.requires - {"shifts"} <= offered
+        return facts.modality in self.modalities and self.requires <= facts.offers
 
     @classmethod
     def direction(cls, metric: str) -> Direction | None:

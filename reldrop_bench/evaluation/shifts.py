@@ -20,7 +20,6 @@ class ShiftAccuracy(Evaluation):
 
     name: ClassVar[str] = "shifts"
     metrics: ClassVar[Mapping[str, Direction]] = {"accuracy": "higher"}
-    requires: ClassVar[frozenset[str]] = frozenset({"shifts"})
 
     def evaluate(self, context: Context, record: Record) -> None:
         for name in context.shifts:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reldrop_bench.cell import Job, failed_record, run_job
+from reldrop_bench.cell import Job, note_stopped, run_job
 from reldrop_bench.execution.contract import Finished
-from reldrop_bench.store import Store
 
 
 class InlineExecutor:
@@ -17,8 +16,6 @@ class InlineExecutor:
             try:
                 status = run_job(job, worker=False)
             except KeyboardInterrupt:
-                store = Store(job.folder)
-                record = store.read_cell(job.cell.key)
-                store.write_cell(failed_record(record, job.cell, "interrupted", "interrupted"))
+                note_stopped(job, "interrupted", "interrupted")
                 raise
             finished(job, status)

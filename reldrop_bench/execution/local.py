@@ -14,9 +14,8 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from reldrop_bench.cell import Job, failed_record, run_job
+from reldrop_bench.cell import Job, note_stopped, run_job
 from reldrop_bench.execution.contract import Finished
-from reldrop_bench.store import Store
 from reldrop_bench.watch import MEMORY_EXIT
 
 
@@ -34,7 +33,7 @@ def _death(error: ProcessExpired, job: Job) -> tuple[str, str]:
         return "oom", f"used more memory than the limit of {job.memory_limit / 2**30:.1f} GiB"
     if code < 0:
         name = signal.Signals(-code).name
-        hint = " (out of memory, or killed from outside)" if -code == signal.SIGKILL else ""
+        hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""
         return "failed", f"the process was ended by {name}{hint}"
     return "failed", f"the process ended itself with exit code {code}"
 
@@ -63,13 +62,8 @@ class LocalPool:
             status, reason = "interrupted", "interrupted"
         except Exception as error:  # noqa: BLE001 - such as a result that cannot be sent back
             status, reason = "failed", f"{type(error).__name__}: {error}"
-        self._note(job, status, reason)
+        note_stopped(job, status, reason)
         return status
-
-    def _note(self, job: Job, status: str, reason: str) -> None:
-        store = Store(job.folder)
-        store.write_cell(failed_record(store.read_cell(job.cell.key), job.cell, status, reason))
-        (job.folder / "running" / f"{job.cell.key}.json").unlink(missing_ok=True)
 
     def run(self, jobs: Sequence[Job], finished: Finished) -> None:
         context = multiprocessing.get_context("spawn")
@@ -90,8 +84,8 @@ class LocalPool:
             pool.stop()
             pool.join()
             for job in running.values():
-                if (job.folder / "running" / f"{job.cell.key}.json").exists():
-                    self._note(job, "interrupted", "interrupted")
+                if job.heartbeat.exists():
+                    note_stopped(job, "interrupted", "interrupted")
             raise
         pool.close()
         pool.join()

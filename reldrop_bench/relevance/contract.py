@@ -13,9 +13,6 @@ from reldrop_bench.plugin import Plugin
 class Attributor(Plugin, ABC):
     """A way to explain a logit: a frozen dataclass of its hyper-parameters."""
 
-    uses_model: bool = True
-    """Whether the map depends on the model at all."""
-
     @abstractmethod
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator

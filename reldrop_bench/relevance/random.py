@@ -16,7 +16,6 @@ class RandomRelevance(Attributor):
     """Uniform random values in [0, 1), the same on every device."""
 
     name: ClassVar[str] = "random"
-    uses_model = False
 
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator

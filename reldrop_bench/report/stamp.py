@@ -19,7 +19,7 @@ def _ingredients(results: Path) -> Iterator[bytes]:
     for record in sorted(results.glob("cells/*/cell.json")):
         yield record.read_bytes()
     for entry in registry.entries("sections"):
-        yield f"{entry.name} {entry.source()}".encode()
+        yield f"{entry.name} {entry.source}".encode()
     package = Path(__file__).parent.parent
     templates = {entry.file.parent / "templates" for entry in registry.entries("sections")}
     for folder in (package, *sorted(templates)):

@@ -124,5 +124,9 @@ def test_source_hash_follows_the_file_and_what_it_imports(
     shared.write_text("X = 2\n")
     changed = registry.source_hash(path)
     assert changed != before
-    path.write_text(path.read_text() + "# more\n")
-    assert registry.source_hash(path) != changed
+    path.write_text(path.read_text() + "# more\nfrom ._near import Y\n")
+    (tmp_path / "regularizers" / "_near.py").write_text("Y = 1\n")
+    again = registry.source_hash(path)
+    assert again != changed
+    (tmp_path / "regularizers" / "_near.py").write_text("Y = 2\n")
+    assert registry.source_hash(path) != again

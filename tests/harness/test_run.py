@@ -272,6 +272,8 @@ def test_a_failure_in_an_evaluation_keeps_what_was_computed(
     assert results.cells.error[0] == "evaluation fragile: ArithmeticError: no luck"
     assert results.exit_code == 1
     assert len(results.metrics.query("metric == 'accuracy'")) == 4
+    results, _ = go(tiny_spec | {"evaluations": ["accuracy"]}, tmp_path / "out")
+    assert results.exit_code == 0, "an evaluation that left the spec fails nothing any more"
 
 
 def test_weights_are_safetensors_and_records_hold_no_pickles(
@@ -303,3 +305,24 @@ def test_best_validation_epoch_is_chosen_on_validation_data(
             ["validation_accuracy", "epoch"], ascending=[False, True]
         ).epoch.iloc[0]
         assert record["training"]["selected_epoch"] == best
+
+
+def test_a_plugin_file_that_changed_under_the_process_is_refused(
+    tiny_spec: dict[str, Any], tmp_path: Path, add_plugins: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "plugins" / "regularizers" / "mine.py"
+    path.parent.mkdir(parents=True)
+    text = (
+        "from dataclasses import dataclass\nfrom typing import ClassVar\n"
+        "from reldrop_bench import Regularizer\n"
+        "@dataclass(frozen=True)\nclass Mine(Regularizer):\n"
+        '    """Does nothing."""\n    name: ClassVar[str] = "mine"\n{}'
+    )
+    path.write_text(text.format("    requires: ClassVar = {'cues'}\n"))
+    add_plugins(tmp_path / "plugins")
+    spec = tiny_spec | {"regularizers": ["none", "mine"]}
+    with pytest.raises(UserError, match=r"needs a task with cues.*skip: \{tiny-blobs: \[mine\]\}"):
+        go(spec, tmp_path / "out")
+    path.write_text(text.format(""))
+    with pytest.raises(UserError, match=r"mine\.py changed after it was imported"):
+        go(spec, tmp_path / "out")

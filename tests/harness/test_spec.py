@@ -133,6 +133,7 @@ def test_select_takes_patterns() -> None:
         ({"relevance": "lrp"}, ["relevance", "'lrp'"]),
         ({"evaluations": ["acuracy"]}, ["evaluation", "did you mean 'accuracy'"]),
         ({"evaluations": []}, ["evaluations", "[]"]),
+        ({"evaluations": [{"name": "accuracy", "label": "x"}]}, ["accuracy", "'label'"]),
         ({"regularizer": ["none"]}, ["'regularizer'", "did you mean 'regularizers'"]),
         ({"recipe": {"epoch": 3}}, ["recipe", "'epoch'", "did you mean 'epochs'"]),
         ({"recipe": {"epochs": 0}}, ["recipe", "epochs", "0", "greater than or equal to 1"]),

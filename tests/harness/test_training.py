@@ -140,7 +140,7 @@ class TestLoop:
 
     def test_matches_a_loop_written_by_hand(self, cell: CellSpec) -> None:
         """Weights after training equal those of plain torch code with the same streams."""
-        trained = train(cell, None, accelerator="cpu")
+        trained = train(cell, None)
         stream = (cell.task.name, str(sorted(cell.task.parameters.items())), cell.seed)
         split, _ = cell.task.plugin.splits(None, cell.seed)
         with torch.random.fork_rng():
@@ -174,9 +174,7 @@ class TestLoop:
     def test_reports_what_it_cost(self, tiny_spec: dict[str, Any]) -> None:
         entry = {"name": "reldrop-block", "probability": 1.0}
         spec = tiny_spec | {"regularizers": ["none", entry]}
-        plain, guided = (
-            train(cell, None, accelerator="cpu") for cell in expand(load_spec(spec))[:2]
-        )
+        plain, guided = (train(cell, None) for cell in expand(load_spec(spec))[:2])
         assert (plain.explained, plain.occluded_fraction) == (0, None)
         assert guided.explained == guided.samples == 2 * 48
         assert guided.occluded_fraction is not None

@@ -33,7 +33,3 @@ def test_values_fill_the_unit_interval() -> None:
     assert 0 <= maps.min() < 0.001
     assert 0.999 < maps.max() < 1
     assert maps.mean().item() == pytest.approx(0.5, abs=0.01)
-
-
-def test_it_says_that_it_does_not_use_the_model() -> None:
-    assert not RandomRelevance().uses_model
