@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 
+from reldrop_bench.choices import Choice
 from reldrop_bench.data import Facts
 from reldrop_bench.environment import compute_device, describe
 from reldrop_bench.errors import one_line
 from reldrop_bench.evaluation.contract import Context, Evaluation, Record
-from reldrop_bench.matrix import SCHEMA, CellSpec, Choice
+from reldrop_bench.matrix import SCHEMA, CellSpec
 from reldrop_bench.store import (
     EPOCHS_FILE,
     WEIGHTS_FILE,

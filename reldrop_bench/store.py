@@ -16,8 +16,9 @@ import pandas as pd
 import safetensors.torch
 from torch import Tensor
 
+from reldrop_bench.choices import Choice
 from reldrop_bench.errors import UserError, one_line
-from reldrop_bench.matrix import SCHEMA, CellSpec, Choice
+from reldrop_bench.matrix import SCHEMA, CellSpec
 
 BENCHMARK_FILE = "benchmark.json"
 CELL_FILE = "cell.json"

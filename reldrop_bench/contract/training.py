@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reldrop_bench.choices import Choice
 from reldrop_bench.contract.rules import (
     Broken,
     Check,
@@ -21,7 +22,7 @@ from reldrop_bench.contract.rules import (
 from reldrop_bench.contract.steps import cases
 from reldrop_bench.contract.tiny import TASKS, Plain, TinyAttributor, TinyNetwork, tiny_model
 from reldrop_bench.errors import UserError
-from reldrop_bench.matrix import CellSpec, Choice
+from reldrop_bench.matrix import CellSpec
 from reldrop_bench.plugin import Plugin
 from reldrop_bench.regularization import Regularizer
 from reldrop_bench.training import train

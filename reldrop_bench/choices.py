@@ -1,0 +1,158 @@
+"""From the entries of a spec to plugins with all their parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from reldrop_bench import registry
+from reldrop_bench.errors import UserError
+from reldrop_bench.plugin import Plugin, field_accepts
+from reldrop_bench.spec import Entry
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plugin with all its parameters, resolved: plain data that travels to a worker."""
+
+    kind: str
+    name: str
+    parameters: Mapping[str, Any]
+    label: str
+    source: str
+    """Hash of the plugin's source."""
+    error: str = ""
+    """Traceback of a plugin that cannot be imported: its cells fail, the others run."""
+
+    @cached_property
+    def plugin(self) -> Any:
+        return registry.create(self.kind, self.name, self.parameters)
+
+    def check_source(self) -> None:
+        """Raise RuntimeError if this process has another version of the plugin than the spec."""
+        found = registry.find(self.kind, self.name)
+        if found.source != self.source:
+            raise RuntimeError(f"{found.file.name} changed after the run was started; run again")
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "parameters": dict(self.parameters), "source": self.source}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def _parse(
+    entry: Entry, kind: str, reserved: Sequence[str]
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return name, parameters and reserved settings (label …) of a spec's entry."""
+    singular = registry.KINDS[kind].singular
+    if isinstance(entry, str):
+        return entry, {}, {}
+    values = dict(entry)
+    if "name" in values:
+        name = values.pop("name")
+    elif len(values) == 1:
+        name, inner = next(iter(values.items()))
+        if inner is not None and not isinstance(inner, dict):
+            raise UserError(
+                f"{singular} {name!r}: {inner!r} is not a mapping of parameters such as {{k: 3}}"
+            )
+        values = dict(inner or {})
+    else:
+        raise UserError(
+            f"{singular} entry {entry!r} names no plugin; write {{name: NAME, …}} or NAME: {{…}}"
+        )
+    if not isinstance(name, str):
+        raise UserError(f"{singular} {name!r} is not a name")
+    settings = {key: values.pop(key) for key in reserved if key in values}
+    return name, values, settings
+
+
+def _expand(cls: type[Plugin], parameters: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Expand each list that a parameter does not itself accept; returns parameters and a label suffix."""
+    lists = {
+        key: value
+        for key, value in parameters.items()
+        if isinstance(value, list) and not field_accepts(cls, key, value)
+    }
+    for key, value in lists.items():
+        if not value:
+            raise UserError(f"{cls.name}: {key} = [] holds no value to run")
+    expanded = []
+    for combination in itertools.product(*lists.values()):
+        chosen = dict(zip(lists, combination, strict=True))
+        suffix = " ".join(f"{key}={value}" for key, value in chosen.items())
+        expanded.append(({**parameters, **chosen}, suffix))
+    return expanded
+
+
+def _resolve(
+    entry: Entry, kind: str, reserved: Sequence[str] = ("label",)
+) -> list[tuple[Choice, dict[str, Any]]]:
+    """Resolve one entry of a spec to its plugins (several where it holds lists), with their settings."""
+    name, parameters, settings = _parse(entry, kind, reserved)
+    found = registry.find(kind, name)
+    label = settings.get("label", name)
+    if not isinstance(label, str) or not label.strip():
+        raise UserError(f"{name}: label = {label!r} is not a text")
+    if found.cls is None:
+        broken = Choice(kind, name, parameters, label, found.source, found.error)
+        return [(broken, settings)]
+    choices = []
+    for values, suffix in _expand(found.cls, parameters):
+        plugin = found.cls.create(values)
+        full = f"{label} {suffix}".strip()
+        choices.append(
+            (
+                Choice(kind, name, plugin.parameters(), full, found.source),
+                {**settings, "given": values},
+            )
+        )
+    return choices
+
+
+def resolve_all(
+    entries: Sequence[Entry], kind: str, reserved: Sequence[str] = ("label",)
+) -> list[tuple[Choice, dict[str, Any]]]:
+    """Resolve a list of entries; labels come out unique or the spec is refused."""
+    found = [pair for entry in entries for pair in _resolve(entry, kind, reserved)]
+    counts = Counter(choice.label for choice, _ in found)
+    named = []
+    for choice, settings in found:
+        given = {
+            key: value
+            for key, value in settings.get("given", {}).items()
+            if f"{key}=" not in choice.label
+        }
+        if counts[choice.label] > 1 and "label" not in settings and given:
+            text = " ".join(f"{key}={value}" for key, value in given.items())
+            choice = dataclasses.replace(choice, label=f"{choice.label} {text}")
+        named.append((choice, settings))
+    for label, count in Counter(choice.label for choice, _ in named).items():
+        if count > 1:
+            raise UserError(
+                f"two {kind} have the label {label!r}; give one of them a label: of its own"
+            )
+    return named
+
+
+def single(entry: Entry, kind: str) -> Choice:
+    """Resolve an entry that stands for one plugin.
+
+    Raises
+    ------
+    UserError
+        It holds a list, or the plugin is unknown, broken or does not allow a parameter.
+    """
+    choices = _resolve(entry, kind)
+    if len(choices) != 1:
+        raise UserError(f"{kind}: {entry!r} holds a list; give one value")
+    choice = choices[0][0]
+    if choice.error:
+        registry.create(kind, choice.name)
+    return choice
