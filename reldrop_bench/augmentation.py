@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,8 @@ from torch import Tensor
 from reldrop_bench.data import Batch, Facts
 from reldrop_bench.errors import UserError
 
+AUGMENTATIONS: Mapping[str, str] = {"crop": "image", "flip": "image", "scale-shift": "cloud"}
+"""The modality that each is for."""
 PADDING = 4
 """Pixels added on each side before a random crop."""
 SCALE, SHIFT = (0.8, 1.25), 0.1
@@ -70,7 +72,7 @@ def augment(
     scale clouds by U(0.8, 1.25) and move them by U(-0.1, 0.1) along each axis.
     """
     for name in augmentations:
-        wanted = "cloud" if name == "scale-shift" else "image"
+        wanted = AUGMENTATIONS[name]
         if facts.modality != wanted:
             raise UserError(
                 f"recipe.augmentation: {name!r} is for {wanted} inputs, not {facts.modality}"

@@ -22,13 +22,14 @@ from reldrop_bench.data import Facts
 from reldrop_bench.environment import compute_device, describe
 from reldrop_bench.errors import one_line
 from reldrop_bench.evaluation.contract import Context, Evaluation, Record
-from reldrop_bench.matrix import SCHEMA, CellSpec
+from reldrop_bench.matrix import CellSpec
 from reldrop_bench.store import (
     EPOCHS_FILE,
     WEIGHTS_FILE,
     CellRecord,
     Store,
     evaluation_file,
+    new_record,
     pending_evaluations,
 )
 from reldrop_bench.training import Trained, build_model, train
@@ -79,26 +80,6 @@ class Heartbeat:
 
     def end(self) -> None:
         self.path.unlink(missing_ok=True)
-
-
-def new_record(cell: CellSpec) -> CellRecord:
-    """Return the record of a cell that nothing is known of yet."""
-    return {
-        "schema": SCHEMA,
-        "key": cell.key,
-        "components": cell.components,
-        "status": "interrupted",
-        "error": "",
-        "traceback": "",
-        "trained": False,
-        "evaluations": {},
-        "files": {},
-        "training": {},
-        "facts": {},
-        "environment": {},
-        "warnings": [],
-        "deviations": [],
-    }
 
 
 def failed_record(
@@ -191,7 +172,7 @@ def _evaluate(context: Context, choice: Choice, job: Job, store: Store, record: 
         else:
             outcome["error"] = "does not apply to this task"
         store.write_table(record, evaluation_file(choice.name), table.frame())
-    except Exception as error:  # noqa: BLE001 - an evaluation is a plugin and may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
         outcome |= {
             "status": failure_status(error),
             "error": one_line(f"{type(error).__name__}: {error}"),
@@ -220,7 +201,8 @@ def _compute(job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat) -
         facts=facts,
         root=job.root,
         regularizer=cell.regularizer.plugin,
-        attributor=cell.relevance.plugin,
+        attributor=cell.evaluation_relevance.plugin,
+        training_attributor=cell.relevance.plugin,
         seed=cell.seed,
         device=device,
     )
@@ -266,16 +248,13 @@ def run_job(job: Job, worker: bool = True) -> str:
                     record, cell, "failed", f"import: {reason}", cell.regularizer.error
                 )
             else:
-                for choice in (
-                    cell.task,
-                    cell.model,
-                    cell.regularizer,
-                    cell.relevance,
-                    *cell.evaluations,
-                ):
+                for choice in cell.choices:
                     choice.check_source()
                 _compute(job, store, record, heartbeat)
-        except Exception as error:  # noqa: BLE001 - a cell's failure is a row, not the end of the run
+        # A plugin may even call sys.exit; in a worker, where Ctrl-C is not heard, nothing else is meant.
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and not worker:
+                raise
             text = f"{type(error).__name__}: {error}"
             record = failed_record(
                 record, cell, failure_status(error), text, traceback.format_exc()

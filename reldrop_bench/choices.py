@@ -53,6 +53,10 @@ def _parse(
     singular = registry.KINDS[kind].singular
     if isinstance(entry, str):
         return entry, {}, {}
+    if not isinstance(entry, dict):
+        raise UserError(
+            f"{singular} {entry!r} is neither a name nor a mapping such as {{name: NAME}}"
+        )
     values = dict(entry)
     if "name" in values:
         name = values.pop("name")
@@ -98,8 +102,8 @@ def _resolve(
     name, parameters, settings = _parse(entry, kind, reserved)
     found = registry.find(kind, name)
     label = settings.get("label", name)
-    if not isinstance(label, str) or not label.strip():
-        raise UserError(f"{name}: label = {label!r} is not a text")
+    if not isinstance(label, str) or not label.strip() or not label.isprintable():
+        raise UserError(f"{name}: label = {label!r} is not a line of text")
     if found.cls is None:
         broken = Choice(kind, name, parameters, label, found.source, found.error)
         return [(broken, settings)]

@@ -226,7 +226,8 @@ def run(
     print_failures(results, console)
     if report:
         _update_report(results, benchmark.store.folder)
-    raise typer.Exit(results.exit_code)
+    asked = results.cells[results.cells.key.isin([cell.key for cell in benchmark.chosen])]
+    raise typer.Exit(0 if (asked.status == "done").all() else 1)
 
 
 @app.command(epilog="Example: reldrop-bench status results/quickstart")
@@ -304,6 +305,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except UserError as error:
         typer.echo(f"error: {one_line(error, 2000)}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        typer.echo(f"error: {one_line(f'{error.strerror}{place}')}; choose another place", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

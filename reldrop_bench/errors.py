@@ -12,7 +12,8 @@ class UserError(Exception):
 
 def one_line(text: object, limit: int = 300) -> str:
     """Fold `text` into one line of at most `limit` characters."""
-    folded = " ".join(str(text).split())
+    # A lone surrogate cannot be written to a file or a terminal.
+    folded = " ".join(str(text).encode("utf-8", "replace").decode().split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 

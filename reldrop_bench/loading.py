@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -137,7 +138,7 @@ def load_results(folder: str | Path) -> Results:
     UserError
         The folder holds no results, or a newer version of this package wrote them.
     """
-    store = Store(Path(folder).expanduser())
+    store = Store(Path(os.path.expanduser(folder)))
     benchmark = store.read_benchmark()
     if benchmark is None:
         raise UserError(

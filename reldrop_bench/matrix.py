@@ -14,6 +14,7 @@ from typing import Any
 import pydantic
 
 from reldrop_bench import registry
+from reldrop_bench.augmentation import AUGMENTATIONS
 from reldrop_bench.choices import Choice, resolve_all, single
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.recipe import Recipe
@@ -36,6 +37,9 @@ class CellSpec:
     model: Choice
     regularizer: Choice
     relevance: Choice
+    """What a guided regularizer is trained with."""
+    evaluation_relevance: Choice
+    """What all cells of a benchmark are explained with when they are evaluated."""
     evaluations: tuple[Choice, ...]
     recipe: Recipe
     seed: int
@@ -62,7 +66,16 @@ class CellSpec:
 
     def evaluation_key(self, evaluation: Choice) -> str:
         """Return the key of one evaluation of this cell."""
-        return _digest([self.key, evaluation.identity(), self.relevance.identity()])
+        rule = None
+        if evaluation.plugin.uses_relevance:
+            rule = self.evaluation_relevance.identity()
+        return _digest([self.key, evaluation.identity(), rule])
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """All plugins of the cell."""
+        methods = (self.relevance, self.evaluation_relevance)
+        return (self.task, self.model, self.regularizer, *methods, *self.evaluations)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -84,9 +97,12 @@ def _digest(value: Any) -> str:
 
 def _recipe(task: Task, changes: Mapping[str, Any]) -> Recipe:
     try:
-        return Recipe.model_validate({**task.recipe.model_dump(), **changes})
+        recipe = Recipe.model_validate({**task.recipe.model_dump(), **changes})
     except pydantic.ValidationError as error:
         raise first_error(error, Recipe, "spec: recipe") from None
+    # One recipe may serve tasks of several modalities: each takes what is made for it.
+    fitting = [name for name in recipe.augmentation if AUGMENTATIONS[name] == task.modality]
+    return recipe.model_copy(update={"augmentation": tuple(fitting)})
 
 
 def _unfit(regularizer: Regularizer, task: Task, task_label: str, label: str) -> str | None:
@@ -104,12 +120,15 @@ def _models(spec: BenchmarkSpec, task: Task, task_label: str) -> list[Choice]:
     wanted = spec.model if isinstance(spec.model, list) else [spec.model]
     entries = [task.default_model if entry == "default" else entry for entry in wanted]
     choices = [choice for choice, _ in resolve_all(entries, "models")]
-    for choice in choices:
-        if not choice.error and task.modality not in choice.plugin.modalities:
-            raise UserError(
-                f"model {choice.label!r} does not take the {task.modality} inputs of task {task_label!r}"
-            )
-    return choices
+    fitting = [
+        choice for choice in choices if choice.error or task.modality in choice.plugin.modalities
+    ]
+    if not fitting:
+        names = ", ".join(repr(choice.label) for choice in choices) or "none given"
+        raise UserError(
+            f"no model takes the {task.modality} inputs of task {task_label!r} (model: {names})"
+        )
+    return fitting
 
 
 def _evaluations(spec: BenchmarkSpec) -> tuple[Choice, ...]:
@@ -122,6 +141,9 @@ def _evaluations(spec: BenchmarkSpec) -> tuple[Choice, ...]:
     else:
         entries = spec.evaluations
     choices = tuple(choice for choice, _ in resolve_all(entries, "evaluations", ()))
+    for choice in choices:
+        if choice.error:
+            registry.create("evaluations", choice.name)
     names = [choice.name for choice in choices]
     for name in names:
         if names.count(name) > 1:
@@ -142,6 +164,11 @@ def _skipped(
             if label not in labels:
                 raise UserError(
                     f"spec: skip.{task}: {label!r} is no regularizer of the spec; {suggest(label, labels)}"
+                )
+            if label == spec.baseline:
+                raise UserError(
+                    f"spec: skip.{task} leaves out the baseline {label!r}, so that nothing could be "
+                    "compared there; leave out the task, or choose another baseline"
                 )
             pairs.add((task, label))
     return pairs
@@ -185,12 +212,52 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
                 if reason:
                     raise UserError(reason)
                 guided = regularizer.plugin.uses_relevance
+            if "relevance" in settings and not (guided or regularizer.error):
+                raise UserError(
+                    f"regularizer {regularizer.label!r} explains nothing in training, so that its "
+                    "'relevance' has no meaning; leave it out"
+                )
             cells.append(
                 CellSpec(
-                    task, model, regularizer, rule, evaluations, recipe, seed, spec.threads, guided
+                    task=task,
+                    model=model,
+                    regularizer=regularizer,
+                    relevance=rule,
+                    evaluation_relevance=relevance,
+                    evaluations=evaluations,
+                    recipe=recipe,
+                    seed=seed,
+                    threads=spec.threads,
+                    uses_relevance=guided,
                 )
             )
+    _refuse_equal_cells(cells)
+    _refuse_idle_augmentations(spec, tasks)
     return cells
+
+
+def _refuse_equal_cells(cells: Sequence[CellSpec]) -> None:
+    """Raise UserError if two entries of a spec are the same in all but their label."""
+    if not cells:
+        raise UserError("spec: skip leaves no cell to run")
+    first: dict[str, CellSpec] = {}
+    for cell in cells:
+        other = first.setdefault(cell.key, cell)
+        if other is not cell:
+            raise UserError(
+                f"{other.task.label} · {other.regularizer.label!r} and {cell.task.label} · "
+                f"{cell.regularizer.label!r} are the same with all parameters; remove one"
+            )
+
+
+def _refuse_idle_augmentations(spec: BenchmarkSpec, tasks: Sequence[Choice]) -> None:
+    modalities = {task.plugin.modality for task in tasks}
+    for name in spec.recipe.get("augmentation", ()):
+        if AUGMENTATIONS[name] not in modalities:
+            raise UserError(
+                f"spec: recipe.augmentation: {name!r} is for {AUGMENTATIONS[name]} inputs, "
+                "which no task of the spec has"
+            )
 
 
 def select(cells: Sequence[CellSpec], conditions: Sequence[str]) -> list[CellSpec]:

@@ -6,7 +6,7 @@ import json
 import statistics
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -128,40 +128,46 @@ def _why_train(cell: CellSpec, record: CellRecord | None, records: Sequence[Cell
     return "; ".join(sorted(changes, key=len)[0]) if changes else "new"
 
 
-def cell_seconds(record: CellRecord) -> float | None:
-    """Return how long a cell took in all; None where its record does not tell."""
-    if record["status"] != "done" or "train_seconds" not in record["training"]:
-        return None
-    evaluations = sum(outcome.get("seconds", 0.0) for outcome in record["evaluations"].values())
-    return record["training"]["train_seconds"] + evaluations
-
-
 class History:
-    """Seconds of finished cells, for estimates: of the same kind, else of the same task, else any."""
+    """Time of finished cells, for estimates: of the same kind, else of the same task, else any.
+
+    Training is counted by epoch, and only for tasks and models with the same parameters.
+    """
 
     def __init__(self, records: Sequence[CellRecord]) -> None:
-        self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._times: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
         for record in records:
-            components = record["components"]
-            self.add(
-                components["task"]["name"], components["regularizer"]["name"], cell_seconds(record)
-            )
+            if record["status"] == "done" and "train_seconds" in record["training"]:
+                outcomes = record["evaluations"].values()
+                evaluations = sum(outcome.get("seconds", 0.0) for outcome in outcomes)
+                self.add(record["components"], record["training"]["train_seconds"], evaluations)
 
-    def add(self, task: str, regularizer: str, seconds: float | None) -> None:
-        if seconds is not None:
-            for level in ((task, regularizer), (task,), ()):
-                self._seconds[level].append(seconds)
+    def add(self, components: Mapping[str, Any], train: float, evaluations: float = 0.0) -> None:
+        """Note the seconds that a cell with these components took."""
+        times = (train / components["recipe"]["epochs"], evaluations)
+        for level in _levels(components):
+            self._times[level].append(times)
 
     def knows(self, cell: CellSpec) -> bool:
-        """Return whether a cell of the same task and regularizer was ever finished or timed."""
-        return bool(self._seconds[cell.task.name, cell.regularizer.name])
+        """Return whether a cell of the same task, model and regularizer was ever finished or timed."""
+        return bool(self._times[_levels(cell.components)[0]])
 
     def estimate(self, cell: CellSpec) -> float | None:
         """Return the expected seconds of a cell, or None where nothing was ever finished."""
-        for level in ((cell.task.name, cell.regularizer.name), (cell.task.name,), ()):
-            if self._seconds[level]:
-                return statistics.median(self._seconds[level])
+        for level in _levels(cell.components):
+            if times := self._times[level]:
+                epoch, evaluations = (statistics.median(part) for part in zip(*times, strict=True))
+                return epoch * cell.recipe.epochs + evaluations
         return None
+
+
+def _levels(components: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    def text(part: str) -> str:
+        identity = components[part]
+        return json.dumps([identity["name"], identity["parameters"]], sort_keys=True)
+
+    setting = (text("task"), text("model"))
+    return [(*setting, components["regularizer"]["name"]), setting, ()]
 
 
 def plan_cell(
@@ -239,9 +245,9 @@ def _measure(cells: Sequence[CellSpec], history: History, root: Path | None) -> 
             continue
         try:
             seconds = measured_seconds(cell, root)
-        except Exception:  # noqa: BLE001 - what fails here will be a failed cell, not a failed plan
+        except (Exception, SystemExit):  # noqa: BLE001 - what fails here will be a failed cell, not a failed plan
             continue
-        history.add(cell.task.name, cell.regularizer.name, seconds)
+        history.add(cell.components, seconds)
 
 
 def make_plan(

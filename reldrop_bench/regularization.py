@@ -112,6 +112,10 @@ class Regularizer(Plugin):
         goes from 0 to 1.
         """
         facts = _facts(model, inputs, masks is not None, classes, fill)
+        if facts.modality not in self.modalities:
+            raise UserError(
+                f"{self.name} is for {' and '.join(self.modalities)} inputs, not {facts.modality}"
+            )
         if generator is None:
             seed = int(torch.randint(2**62, ()))
             generator = torch.Generator().manual_seed(seed)

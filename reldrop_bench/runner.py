@@ -64,7 +64,7 @@ def data_root(given: str | Path | None) -> Path | None:
     text = given if given is not None else os.environ.get(DATA_VARIABLE)
     if text is None or str(text) == "":
         return None
-    root = Path(text).expanduser()
+    root = Path(os.path.expanduser(text))
     if not root.is_dir():
         raise UserError(
             f"data folder {text} does not exist; give an existing folder with --data or {DATA_VARIABLE}"
@@ -82,7 +82,7 @@ def _check_plugins(cells: Sequence[CellSpec], root: Path | None) -> None:
     """Raise UserError where data is missing, a task lacks what is required, or a file has changed."""
     facts = {cell.task.label: cell.task.plugin.facts(root) for cell in cells}
     for cell in cells:
-        for choice in (cell.task, cell.model, cell.regularizer, cell.relevance, *cell.evaluations):
+        for choice in cell.choices:
             registry.find(choice.kind, choice.name).check_unchanged()
         if cell.regularizer.error:
             continue
@@ -121,7 +121,7 @@ def prepare(
     cells = expand(loaded)
     _check_plugins(cells, root)
     store = Store(
-        Path(output).expanduser() if output is not None else Path("results") / loaded.name
+        Path(os.path.expanduser(output)) if output is not None else Path("results") / loaded.name
     )
     store.check_owner(loaded.name)
     if workers is not None and workers < 0:

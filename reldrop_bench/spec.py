@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -113,7 +114,7 @@ def read_spec(source: str | Path | Mapping[str, Any] | BenchmarkSpec) -> dict[st
     if isinstance(source, Mapping):
         return dict(source)
     shipped = shipped_specs()
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if str(source) in shipped and not path.is_file():
         path = shipped[str(source)]
     if not path.is_file():
@@ -145,7 +146,7 @@ def override(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
                 f"--set {setting!r} is not of the form key=value, such as recipe.epochs=3"
             )
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError as error:
             raise UserError(
                 f"--set {setting!r}: the value is not YAML: {one_line(error)}"

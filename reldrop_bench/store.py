@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -19,6 +20,7 @@ from torch import Tensor
 from reldrop_bench.choices import Choice
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.matrix import SCHEMA, CellSpec
+from reldrop_bench.spec import BenchmarkSpec
 
 BENCHMARK_FILE = "benchmark.json"
 CELL_FILE = "cell.json"
@@ -27,6 +29,32 @@ WEIGHTS_FILE = "model.safetensors"
 
 CellRecord = dict[str, Any]
 """The content of cell.json."""
+
+
+MATRIX_KEYS = {"key", "task", "model", "regularizer", "label", "seed", "relevance", "evaluations"}
+PARTS = {"task", "model", "regularizer", "recipe", "seed"}
+"""What the components of a record hold at least."""
+EMPTY_RECORD: CellRecord = {
+    "schema": SCHEMA,
+    "key": "",
+    "components": {},
+    "status": "interrupted",
+    "error": "",
+    "traceback": "",
+    "trained": False,
+    "evaluations": {},
+    "files": {},
+    "training": {},
+    "facts": {},
+    "environment": {},
+    "warnings": [],
+    "deviations": [],
+}
+
+
+def new_record(cell: CellSpec) -> CellRecord:
+    """Return the record of a cell that nothing is known of yet."""
+    return {**copy.deepcopy(EMPTY_RECORD), "key": cell.key, "components": cell.components}
 
 
 def evaluation_file(name: str) -> str:
@@ -85,7 +113,11 @@ class Store:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             schema = found["schema"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if schema == SCHEMA:
+                BenchmarkSpec.model_validate(found["spec"])
+                assert found["name"] == found["spec"]["name"]
+                assert all(set(entry) >= MATRIX_KEYS for entry in found["matrix"])
+        except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
             raise UserError(
                 f"{path} cannot be read ({one_line(error)}); move it away and run the spec again: "
                 "the cells are kept"
@@ -147,13 +179,18 @@ class Store:
             cell.json is damaged.
         """
         path = self.cell_folder(key) / CELL_FILE
-        if not path.is_file():
+        if not path.exists():
             return None
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{CELL_FILE} is damaged: {error}") from None
-        if not isinstance(record, dict) or record.get("key") != key or "status" not in record:
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{CELL_FILE} is damaged: {one_line(error)}") from None
+        if (
+            not isinstance(record, dict)
+            or not EMPTY_RECORD.keys() <= record.keys()
+            or record["key"] != key
+            or not record["components"].keys() >= PARTS
+        ):
             raise ValueError(f"{CELL_FILE} is not the record of cell {key}")
         return record
 
@@ -231,8 +268,11 @@ class Store:
         except ValueError as error:
             target = _aside(folder)
             folder.rename(target)
-            tell(f"cell {cell.key}: {one_line(error)}; moved to {target.name}, computed again")
-            return None
+            note = f"{one_line(error)}; moved to {target.name}, computed again"
+            tell(f"cell {cell.key}: {note}")
+            record = {**new_record(cell), "deviations": [note]}
+            self.write_cell(record)
+            return record
         if record is None:
             return None
         damaged = self.damaged_files(record)

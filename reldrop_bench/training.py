@@ -230,6 +230,11 @@ def train(
             progress(epoch + 1, recipe.epochs)
     if best is not None:
         model.load_state_dict(best[2])
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise TrainingError(
+                f"{name} is not finite after the last step; try a lower learning rate"
+            )
     model.eval()
     epochs = pd.DataFrame(rows)
     occluded = (epochs.occluded_fraction * epochs.samples).sum() / epochs.samples.sum()

@@ -38,6 +38,7 @@ def _context(modality: str) -> Context:
         root=None,
         regularizer=Plain(),
         attributor=TinyAttributor(),
+        training_attributor=TinyAttributor(),
         seed=0,
         batch_size=8,
     )

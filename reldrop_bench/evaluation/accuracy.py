@@ -35,6 +35,7 @@ class Accuracy(Evaluation):
     """
 
     name: ClassVar[str] = "accuracy"
+    uses_relevance: ClassVar[bool] = False
     metrics: ClassVar[Mapping[str, Direction]] = {
         "accuracy": "higher",
         "class_mean_accuracy": "higher",

@@ -82,6 +82,7 @@ class Calibration(Evaluation):
     """Expected and RMS calibration error, Brier score and NLL on the test split."""
 
     name: ClassVar[str] = "calibration"
+    uses_relevance: ClassVar[bool] = False
     metrics: ClassVar[Mapping[str, Direction]] = {
         "ece": "lower",
         "rms_calibration_error": "lower",

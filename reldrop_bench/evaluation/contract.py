@@ -100,6 +100,9 @@ class Context:
     root: Path | None
     regularizer: Regularizer
     attributor: Attributor
+    """The benchmark's attribution method, the same for all cells."""
+    training_attributor: Attributor
+    """The one that the cell's own regularizer was guided by."""
     seed: int
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batch_size: int = 64
@@ -146,12 +149,19 @@ class Context:
         return self.model(inputs).float().cpu()
 
     def logits(self, name: str = "test") -> Tensor:
-        """Return logits (N, K) on the CPU for "test" or a shifted test set, computed once."""
+        """Return logits (N, K) on the CPU for "test" or a shifted test set, computed once.
+
+        Raises
+        ------
+        ValueError
+            They are not finite.
+        """
         if name not in self._logits:
             split = self.test if name == "test" else self.shifts[name]()
-            self._logits[name] = torch.cat(
-                [self.predict(batch.inputs) for batch in self.batches(split)]
-            )
+            logits = torch.cat([self.predict(batch.inputs) for batch in self.batches(split)])
+            if not logits.isfinite().all():
+                raise ValueError(f"the model's outputs on {name!r} are not all finite")
+            self._logits[name] = logits
             self._targets[name] = split.targets.cpu()
         return self._logits[name]
 
@@ -178,7 +188,7 @@ class Context:
             model=self.model,
             facts=self.facts,
             generator=self.generator("regularizer"),
-            attributor=self.attributor,
+            attributor=self.training_attributor,
             progress=1.0,
         )
 
@@ -193,6 +203,8 @@ class Evaluation(Plugin, ABC):
     """
     default: ClassVar[bool] = True
     """Whether a spec that names no evaluations includes it."""
+    uses_relevance: ClassVar[bool] = True
+    """Whether its values depend on the benchmark's attribution method."""
     requires: ClassVar[frozenset[str]] = frozenset()
     """Facts that a task must offer ("masks", "cues"); elsewhere it is left out."""
 

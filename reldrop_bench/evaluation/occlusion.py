@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from reldrop_bench.data import Batch, SubsetSplit
-from reldrop_bench.errors import UserError
+from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
+from reldrop_bench.occlusion.fill import FILLS as ALL_FILLS
 from reldrop_bench.occlusion.fill import occlude
 from reldrop_bench.plugin import Count, Probability
 
@@ -74,6 +75,7 @@ class OcclusionRobustness(Evaluation):
     """
 
     name: ClassVar[str] = "occlusion"
+    uses_relevance: ClassVar[bool] = False
     metrics: ClassVar[Mapping[str, Direction]] = {
         "clean_accuracy": "higher",
         "samples": "neither",
@@ -97,6 +99,10 @@ class OcclusionRobustness(Evaluation):
                 f"{self.name}: fractions = {list(self.fractions)!r} is not allowed: "
                 "give two or more that grow, such as [0, 0.25, 0.5]"
             )
+        known = {fill for fills in ALL_FILLS.values() for fill in fills}
+        for fill in self.fills or ():
+            if fill not in known:
+                raise UserError(f"{self.name}: no fill {fill!r}; {suggest(fill, known)}")
 
     def evaluate(self, context: Context, record: Record) -> None:
         items = context.subset(self.max_samples)
@@ -117,11 +123,16 @@ class OcclusionRobustness(Evaluation):
             order for order in wanted if order in known and (order != "mask" or context.facts.masks)
         )
 
+    def _fills(self, context: Context) -> tuple[str, ...]:
+        if self.fills is None:
+            return FILLS[context.facts.modality]
+        return tuple(fill for fill in self.fills if fill in ALL_FILLS[context.facts.modality])
+
     def _correct(
         self, context: Context, order: Order, items: Tensor, clean: Tensor
     ) -> dict[str, Tensor]:
         """Return by fill whether each item is right at each fraction: (P, n) bool."""
-        fills = FILLS[context.facts.modality] if self.fills is None else self.fills
+        fills = self._fills(context)
         shape = (len(items), *context.facts.element_shape)
         chance = torch.rand(shape, generator=context.generator("occlusion", order))
         hits = {

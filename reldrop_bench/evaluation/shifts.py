@@ -19,6 +19,7 @@ class ShiftAccuracy(Evaluation):
     """
 
     name: ClassVar[str] = "shifts"
+    uses_relevance: ClassVar[bool] = False
     metrics: ClassVar[Mapping[str, Direction]] = {"accuracy": "higher"}
 
     def evaluate(self, context: Context, record: Record) -> None:

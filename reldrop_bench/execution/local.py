@@ -53,14 +53,18 @@ class LocalPool:
     def _finish(self, job: Job, future: Future[Any]) -> str:
         """Return the status of a finished job; the parent writes the record of a worker that died."""
         try:
-            return future.result()
-        except FutureTimeout:
+            error = future.exception()
+        except CancelledError as cancelled:
+            error = cancelled
+        if error is None:
+            return str(future.result())
+        if isinstance(error, FutureTimeout):
             status, reason = "timeout", f"took longer than the limit of {self.seconds:g} s"
-        except ProcessExpired as error:
+        elif isinstance(error, ProcessExpired):
             status, reason = _death(error, job)
-        except CancelledError:
+        elif isinstance(error, CancelledError):
             status, reason = "interrupted", "interrupted"
-        except Exception as error:  # noqa: BLE001 - such as a result that cannot be sent back
+        else:  # such as a result that cannot be sent back
             status, reason = "failed", f"{type(error).__name__}: {error}"
         note_stopped(job, status, reason)
         return status

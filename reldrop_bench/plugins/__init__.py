@@ -47,6 +47,9 @@ def _entry_point_folders(broken: dict[str, str]) -> list[Path]:
 
 def _folders() -> list[str]:
     given = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    for folder in given:
+        if not folder.expanduser().is_dir():
+            broken_entry_points[f"{VARIABLE}: {folder}"] = "there is no such folder"
     folders = [builtin_folder(), *given, *_entry_point_folders(broken_entry_points)]
     return list(dict.fromkeys(str(folder.expanduser().resolve()) for folder in folders))
 
@@ -59,7 +62,7 @@ def add_folder(folder: str | Path) -> None:
     UserError
         The folder does not exist.
     """
-    path = Path(folder).expanduser().resolve()
+    path = Path(os.path.expanduser(folder)).resolve()
     if not path.is_dir():
         raise UserError(
             f"plugin folder {folder} does not exist; give the folder that holds regularizers/ …"

@@ -166,6 +166,7 @@ def context_of() -> Callable[..., Context]:
         known = {
             "regularizer": Nothing(),
             "attributor": GradientTimesInput(),
+            "training_attributor": fields.get("attributor", GradientTimesInput()),
             "seed": 0,
             "root": None,
         } | fields

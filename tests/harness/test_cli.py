@@ -137,6 +137,8 @@ def test_new_plugin_passes_check(capsys: pytest.CaptureFixture[str], tmp_path: P
         (["run", "quickstart", "--workers", "-1"], "workers = -1"),
         (["run", "quickstart", "--plugins", "no/such/folder"], "does not exist"),
         (["run", "quickstart", "--data", "no/such/folder"], "does not exist"),
+        (["run", "quickstart", "-o", "/dev/null/x"], "Not a directory"),
+        (["run", "~nosuch/x"], "no spec"),
         (["list", "regularizer"], "did you mean 'regularizers'"),
         (["show", "reldrop-blok"], "did you mean 'reldrop-block'"),
         (["check", "cutuot"], "did you mean 'cutout'"),

@@ -19,7 +19,7 @@ from reldrop_bench import load_results
 from reldrop_bench.runner import Listener, execute, prepare, run
 from reldrop_bench.store import Store
 
-HOWS = ["raise", "loop", "nan", "kill", "exit", "memory"]
+HOWS = ["raise", "loop", "nan", "kill", "exit", "sys-exit", "memory"]
 
 
 def metrics_of(folder: Path) -> pd.DataFrame:
@@ -47,6 +47,7 @@ def test_whatever_a_plugin_does_every_other_cell_is_done_and_its_row_says_why(
         "nan": "failed",
         "kill": "failed",
         "exit": "failed",
+        "sys-exit": "failed",
         "memory": "oom",
         "broken-import": "failed",
         "cutout": "done",
@@ -56,6 +57,7 @@ def test_whatever_a_plugin_does_every_other_cell_is_done_and_its_row_says_why(
     assert "the loss is nan at epoch 1, step 3" in cells.error["nan"]
     assert "SIGKILL" in cells.error["kill"]
     assert "exit code 3" in cells.error["exit"]
+    assert "SystemExit" in cells.error["sys-exit"]
     assert "3.0 GiB" in cells.error["memory"]
     assert "no_such_room" in cells.error["broken-import"]
     record = Store(tmp_path).read_cell(cells.key["raise"])

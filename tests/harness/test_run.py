@@ -326,3 +326,31 @@ def test_a_plugin_file_that_changed_under_the_process_is_refused(
     path.write_text(text.format(""))
     with pytest.raises(UserError, match=r"mine\.py changed after it was imported"):
         go(spec, tmp_path / "out")
+
+
+def test_weights_that_are_not_finite_are_no_result(
+    tiny_spec: dict[str, Any], tmp_path: Path
+) -> None:
+    wild = {"epochs": 1, "batch_size": 1000, "learning_rate": 1e30, "weight_decay": 1e30}
+    results, _ = go(tiny_spec | {"recipe": wild, "regularizers": ["none"], "seeds": 1}, tmp_path)
+    assert results.cells.status[0] == "failed"
+    assert "not finite" in results.cells.error[0]
+
+
+@pytest.mark.parametrize("content", ['{"schema": 1}', '{"schema": 1, "name": "ok"}', "[]", "{"])
+def test_a_damaged_benchmark_file_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "benchmark.json").write_text(content)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_results(tmp_path)
+
+
+def test_a_record_that_lacks_parts_is_damaged(tiny_spec: dict[str, Any], tmp_path: Path) -> None:
+    results, _ = go(tiny_spec, tmp_path)
+    key = results.cells.key[0]
+    path = tmp_path / "cells" / key / "cell.json"
+    path.write_text(json.dumps({"key": key, "status": "done"}))
+    assert load_results(tmp_path).exit_code == 1
+    results, spy = go(tiny_spec, tmp_path)
+    assert results.exit_code == 0
+    assert "moved to" in spy.notes[0]
+    assert "moved to" in results.cells.deviations[0][0]

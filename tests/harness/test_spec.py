@@ -93,6 +93,22 @@ def test_relevance_belongs_to_the_key_of_guided_regularizers_alone() -> None:
     assert [a == b for a, b in zip(first, second, strict=True)] == [True, False, True]
 
 
+def test_an_entrys_own_relevance_guides_training_and_does_not_touch_evaluation() -> None:
+    entry = {"name": "reldrop-block", "relevance": "gradient-x-input"}
+    cells = expand(load_spec(spec_of(regularizers=["none", entry], seeds=[0], relevance="random")))
+    assert [cell.evaluation_relevance.name for cell in cells] == ["random", "random"]
+    assert cells[1].relevance.name == "gradient-x-input"
+
+
+def test_the_rule_belongs_to_the_evaluations_that_explain() -> None:
+    def keys(rule: str) -> dict[str, str]:
+        cell = expand(load_spec(spec_of(regularizers=["none"], seeds=[0], relevance=rule)))[0]
+        return {each.name: cell.evaluation_key(each) for each in cell.evaluations}
+
+    first, second = keys("random"), keys("gradient-x-input")
+    assert {name for name in first if first[name] != second[name]} == {"cues", "gallery"}
+
+
 def test_override_reads_values_as_yaml() -> None:
     loaded = load_spec(spec_of(), ["recipe.epochs=3", "seeds=[7]", "limits.seconds=5"])
     assert loaded.recipe == {"epochs": 3}
@@ -133,6 +149,20 @@ def test_select_takes_patterns() -> None:
         ({"relevance": "lrp"}, ["relevance", "'lrp'"]),
         ({"evaluations": ["acuracy"]}, ["evaluation", "did you mean 'accuracy'"]),
         ({"evaluations": []}, ["evaluations", "[]"]),
+        ({"regularizers": ["none", {"cutout": {"relevance": "random"}}]}, ["cutout", "relevance"]),
+        ({"regularizers": ["none", {"reldrop-block": {"relevance": ["random"]}}]}, ["['random']"]),
+        (
+            {"regularizers": ["none", "cutout", {"name": "cutout", "label": "x"}]},
+            ["cutout", "same"],
+        ),
+        (
+            {"regularizers": ["none", {"name": "cutout", "label": "a\nb"}]},
+            ["label", "line of text"],
+        ),
+        ({"skip": {"tiny-blobs": ["none"]}}, ["skip", "baseline", "'none'"]),
+        ({"recipe": {"augmentation": ["scale-shift"]}}, ["augmentation", "scale-shift", "cloud"]),
+        ({"evaluations": [{"occlusion": {"fills": ["banana"]}}]}, ["fill", "'banana'"]),
+        ({"model": []}, ["model"]),
         ({"evaluations": [{"name": "accuracy", "label": "x"}]}, ["accuracy", "'label'"]),
         ({"regularizer": ["none"]}, ["'regularizer'", "did you mean 'regularizers'"]),
         ({"recipe": {"epoch": 3}}, ["recipe", "'epoch'", "did you mean 'epochs'"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -18,7 +19,7 @@ class Misbehaving(Regularizer):
     """Fails in the way that `how` says, at the third step."""
 
     name: ClassVar[str] = "misbehaving"
-    how: Literal["raise", "loop", "nan", "kill", "exit", "memory"] = "raise"
+    how: Literal["raise", "loop", "nan", "kill", "exit", "sys-exit", "memory"] = "raise"
 
     def transform(self, batch: Batch, step: Step) -> Batch:
         if step.epoch == 0 and step.progress < 0.2:
@@ -32,6 +33,8 @@ class Misbehaving(Regularizer):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.how == "exit":
             os._exit(3)
+        if self.how == "sys-exit":
+            sys.exit(0)
         if self.how == "memory":
             hoard = []
             while True:
