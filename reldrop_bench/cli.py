@@ -222,10 +222,13 @@ def run(
         except KeyboardInterrupt:
             display.interrupted()
             raise
-    results = load_results(benchmark.store.folder)
+    folder = benchmark.store.folder
+    if display.done == 0 and (not report or _report_is_current(folder)):
+        return  # every cell was complete already, and the page shows them
+    results = load_results(folder)
     print_failures(results, console)
-    if report:
-        _update_report(results, benchmark.store.folder)
+    if report and not _report_is_current(folder):
+        _write_report(results, folder, "html")
     asked = results.cells[results.cells.key.isin([cell.key for cell in benchmark.chosen])]
     raise typer.Exit(0 if (asked.status == "done").all() else 1)
 
@@ -279,15 +282,15 @@ def doctor(data: Data = None, plugins: Plugins = None) -> None:
         raise typer.Exit(1)
 
 
-def _update_report(results: Any, folder: Path) -> None:
-    """Write the page unless the one that is there is made of the same results and code."""
+def _report_is_current(folder: Path) -> bool:
+    """Return whether the page that is there is made of the same results and code; says so."""
     from reldrop_bench.report import stamp
 
     page = folder / "report" / "report.html"
-    if page.is_file() and stamp.is_current(folder, page.parent):
+    current = page.is_file() and stamp.is_current(folder, page.parent)
+    if current:
         typer.echo(f"report: {page} (unchanged)")
-    else:
-        _write_report(results, folder, "html")
+    return current
 
 
 def _write_report(results: Any, folder: Path, format: str) -> None:
