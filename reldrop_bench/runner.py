@@ -81,9 +81,9 @@ def _devices() -> int:
 def _check_plugins(cells: Sequence[CellSpec], root: Path | None) -> None:
     """Raise UserError where data is missing, a task lacks what is required, or a file has changed."""
     facts = {cell.task.label: cell.task.plugin.facts(root) for cell in cells}
+    for kind, name in sorted({(each.kind, each.name) for cell in cells for each in cell.choices}):
+        registry.find(kind, name).check_unchanged()
     for cell in cells:
-        for choice in cell.choices:
-            registry.find(choice.kind, choice.name).check_unchanged()
         if cell.regularizer.error:
             continue
         lacking = sorted(cell.regularizer.plugin.requires - facts[cell.task.label].offers)
