@@ -60,7 +60,10 @@ Only = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", "-w", metavar="N", help="Processes [GPUs, else cores / threads a cell]; 0: this process."
+        "--workers",
+        "-w",
+        metavar="N",
+        help="Processes [GPUs, else cores / threads a cell]; 0: this process.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
