@@ -25,6 +25,15 @@ def _uniform(
     return (torch.rand(shape, generator=generator) * (high - low) + low).to(like)
 
 
+def _places(batch: Batch) -> Tensor:
+    """Return where each pixel was before augmentation, (B, H, W)."""
+    if batch.places is not None:
+        return batch.places
+    count, _, height, width = batch.inputs.shape
+    places = torch.arange(height * width, device=batch.inputs.device).view(1, height, width)
+    return places.expand(count, height, width)
+
+
 def _crop(batch: Batch, facts: Facts, generator: torch.Generator) -> Batch:
     count, _, height, width = batch.inputs.shape
     offsets = torch.randint(0, 2 * PADDING + 1, (2, count), generator=generator).to(
@@ -41,7 +50,8 @@ def _crop(batch: Batch, facts: Facts, generator: torch.Generator) -> Batch:
         return window.movedim(-1, 1).contiguous() if padded.ndim == 4 else window
 
     masks = None if batch.masks is None else cut(batch.masks, 0)
-    return batch.replace(inputs=cut(batch.inputs, facts.fill), masks=masks)
+    places = cut(_places(batch), -1)
+    return batch.replace(inputs=cut(batch.inputs, facts.fill), masks=masks, places=places)
 
 
 def _flip(batch: Batch, generator: torch.Generator) -> Batch:
@@ -51,7 +61,8 @@ def _flip(batch: Batch, generator: torch.Generator) -> Batch:
         return torch.where(chosen.view(-1, *[1] * (images.ndim - 1)), images.flip(-1), images)
 
     masks = None if batch.masks is None else mirror(batch.masks)
-    return batch.replace(inputs=mirror(batch.inputs), masks=masks)
+    places = mirror(_places(batch))
+    return batch.replace(inputs=mirror(batch.inputs), masks=masks, places=places)
 
 
 def _scale_shift(batch: Batch, generator: torch.Generator) -> Batch:
@@ -66,7 +77,7 @@ def _scale_shift(batch: Batch, generator: torch.Generator) -> Batch:
 def augment(
     batch: Batch, augmentations: Sequence[str], facts: Facts, generator: torch.Generator
 ) -> Batch:
-    """Return the batch with the recipe's augmentations applied, masks along with inputs.
+    """Return the batch with the recipe's augmentations applied, masks and places along with inputs.
 
     `crop`: pad by 4 and crop at a random place; `flip`: mirror every second image; `scale-shift`:
     scale clouds by U(0.8, 1.25) and move them by U(-0.1, 0.1) along each axis.

@@ -48,12 +48,17 @@ class Batch:
     inputs: (B, C, H, W) or (B, C, N) float32, normalised. targets: (B,) int64 classes or (B, K)
     float class probabilities. masks: (B, H, W) or (B, N) uint8 part index, 0 = background, or None.
     occluded: (B, H, W) or (B, N) bool, what a regularizer has hidden, or None.
+    samples: (B,) int64, positions in the training split, or None outside of training.
+    places: (B, H, W) or (B, N) int64, which element of the sample each was before augmentation
+    (flat index, -1 for padding), or None where augmentation moved nothing.
     """
 
     inputs: Tensor
     targets: Tensor
     masks: Tensor | None = None
     occluded: Tensor | None = None
+    samples: Tensor | None = None
+    places: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -73,9 +78,8 @@ class Batch:
         def move(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(device)
 
-        return Batch(
-            self.inputs.to(device), self.targets.to(device), move(self.masks), move(self.occluded)
-        )
+        parts = (self.masks, self.occluded, self.samples, self.places)
+        return Batch(self.inputs.to(device), self.targets.to(device), *map(move, parts))
 
 
 class Split(Protocol):

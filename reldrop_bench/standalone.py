@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from reldrop_bench import registry
+from reldrop_bench.errors import UserError
 from reldrop_bench.regularization import Regularizer
 from reldrop_bench.relevance.default import DEFAULT_RELEVANCE
 from reldrop_bench.relevance.explain import explain_with
@@ -44,12 +47,17 @@ def explain(
     targets: Tensor,
     method: str = DEFAULT_RELEVANCE,
     seed: int = 0,
+    batch_size: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     **parameters: Any,
 ) -> Tensor:
     """Explain the logits of `targets` (B,) for inputs (B, C, H, W) or (B, C, N).
 
     Returns (B, H, W) or (B, N), signed, summed over channels. The model's weights, gradients,
     buffers, mode and the random state are as before afterwards. `seed` matters to methods that draw.
+    With a `batch_size` that many are explained at a time, each on the model's device, so that a
+    whole test set takes no more memory than one batch; `progress` is called after each with how
+    many are done and how many there are.
 
     Raises
     ------
@@ -57,4 +65,17 @@ def explain(
         No such method or parameter.
     """
     attributor = registry.create("relevance", method, parameters)
-    return explain_with(attributor, model, inputs, targets, torch_generator("explain", seed))
+    generator = torch_generator("explain", seed)
+    if batch_size is None:
+        return explain_with(attributor, model, inputs, targets, generator)
+    if batch_size < 1:
+        raise UserError(f"batch_size = {batch_size} is not allowed: it has to be 1 or more")
+    device = next((each.device for each in model.parameters()), inputs.device)
+    maps = inputs.new_zeros((len(inputs), *inputs.shape[2:]), dtype=torch.float32)
+    for start in range(0, len(inputs), batch_size):
+        part = slice(start, start + batch_size)
+        maps[part] = explain_with(
+            attributor, model, inputs[part].to(device), targets[part], generator
+        )
+        progress(min(start + batch_size, len(inputs)), len(inputs))
+    return maps

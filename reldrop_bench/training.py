@@ -19,6 +19,7 @@ from reldrop_bench.data import Batch, Facts, Split
 from reldrop_bench.matrix import CellSpec
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.regularization import Regularizer, Step
+from reldrop_bench.relevance.memory import RelevanceMemory
 from reldrop_bench.seeding import global_seed, torch_generator
 
 
@@ -166,6 +167,9 @@ def train(
         generator=torch_generator("regularizer", cell.regularizer.name, *stream),
         attributor=cell.relevance.plugin,
     )
+    from_training = cell.uses_relevance and step.attributor.from_training
+    if cell.uses_relevance and (from_training or step.attributor.refresh > 1):
+        step.memory = RelevanceMemory(len(train_split), facts.element_shape, fabric.device)
 
     rows: list[dict[str, float]] = []
     step_times: list[float] = []
@@ -187,9 +191,11 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = rate
 
-                batch = train_split.batch(indices).to(fabric.device)
+                batch = train_split.batch(indices).replace(samples=indices).to(fabric.device)
                 batch = augment(batch, recipe.augmentation, facts, augmentation)
                 batch = regularizer.transform(batch, step)
+                if from_training:
+                    batch = batch.replace(inputs=batch.inputs.detach().requires_grad_())
                 logits = wrapped(batch.inputs)
                 loss = F.cross_entropy(logits.float(), batch.targets)
                 penalty = regularizer.penalty(logits, batch, step)
@@ -203,6 +209,8 @@ def train(
                 optimizer.zero_grad(set_to_none=True)
                 fabric.backward(loss)
                 optimizer.step()
+                if from_training:
+                    step.learn(batch)
                 meter.add(value, logits, batch)
                 step_times.append(time.perf_counter() - step_started)
 

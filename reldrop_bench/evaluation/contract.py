@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.data import Batch, Facts, Shifts, Split
+from reldrop_bench.data import Batch, Facts, Shifts, Split, SubsetSplit
 from reldrop_bench.plugin import Plugin
 from reldrop_bench.regularization import Regularizer, Step
 from reldrop_bench.relevance.contract import Attributor
@@ -170,10 +170,21 @@ class Context:
         self.logits(name)
         return self._targets[name]
 
-    def relevance(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Explain the logits of `targets` with the benchmark's method: (B, H, W) or (B, N)."""
+    def explained(self, items: Tensor, stage: str) -> Iterator[tuple[Batch, Tensor]]:
+        """Yield test items in batches with the relevance of their labels, (b, H, W) or (b, N).
+
+        items (n,) positions in the test split. Only one batch is held at a time. Progress is told
+        as "`stage` done/n".
+        """
         generator = self.generator("relevance", self.attributor.name)
-        return explain_with(self.attributor, self.model, inputs, targets, generator)
+        done = 0
+        for batch in self.batches(SubsetSplit(self.test, items)):
+            self.progress(f"{stage} {done}/{len(items)}")
+            yield (
+                batch,
+                explain_with(self.attributor, self.model, batch.inputs, batch.labels, generator),
+            )
+            done += len(batch)
 
     def generator(self, *parts: object) -> torch.Generator:
         """Return the stream that the task and `parts` name: the same for every model and seed."""

@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from reldrop_bench.data import SubsetSplit
 from reldrop_bench.evaluation.accuracy import accuracy
 from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
 from reldrop_bench.plugin import Count
@@ -92,9 +91,7 @@ class CueUse(Evaluation):
 
     def _mass(self, context: Context, items: Tensor) -> Tensor:
         parts: list[Tensor] = []
-        for batch in context.batches(SubsetSplit(context.test, items)):
+        for batch, relevance in context.explained(items, "cues"):
             assert batch.masks is not None, "a task with cues has masks"
-            context.progress(f"cues {sum(map(len, parts))}/{len(items)}")
-            relevance = context.relevance(batch.inputs, batch.labels)
             parts.append(mass_by_part(relevance.cpu(), batch.masks.cpu(), context.facts.cues))
         return torch.cat(parts)

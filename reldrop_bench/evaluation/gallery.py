@@ -89,7 +89,7 @@ class Gallery(Evaluation):
         targets = context.test.targets.cpu().numpy()
         items = pick_items(targets, self.items, context.generator("gallery"))
         batch = context.test.batch(items).to(context.device)
-        relevance = context.relevance(batch.inputs, batch.labels)
+        relevance = torch.cat([maps for _, maps in context.explained(items, "gallery")])
         inputs, hidden, touched = draw_occlusion(context, batch, context.step())
         shown = {
             "input": self._store(batch.inputs),

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 from torch import nn
 
 from reldrop_bench.data import Facts
 from reldrop_bench.models.contract import Model
 
+Stem = Literal["auto", "small", "imagenet"]
 _IMAGENET_STEM_FROM = 64
 """The side in pixels from which the ImageNet stem leaves enough of the image."""
 
 
-@dataclass(frozen=True)
-class ResNet18(Model):
-    """The 18-layer residual network, for images of any size.
+class ResNet(Model):
+    """A residual network for images of any size.
 
     (B, C, H, W) → (B, classes). He et al., arXiv 1512.03385, as torchvision has it; the small stem
     is their CIFAR one: a 3x3 convolution of stride 1 and no max-pool.
     """
 
-    name: ClassVar[str] = "resnet18"
     modalities: ClassVar[Set[str]] = frozenset({"image"})
-    stem: Literal["auto", "small", "imagenet"] = "auto"
-    """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""
+    stem: Stem
 
     def build(self, facts: Facts) -> nn.Module:
-        from torchvision.models import resnet18
+        from torchvision import models
 
         channels, *sides = facts.input_shape
-        network = resnet18(num_classes=len(facts.classes))
+        network = getattr(models, self.name)(num_classes=len(facts.classes))
         small = self.stem == "small" or (self.stem == "auto" and min(sides) < _IMAGENET_STEM_FROM)
         if small:
             network.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
@@ -41,4 +39,31 @@ class ResNet18(Model):
             network.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         # torchvision's own initialisation, which a replaced convolution has not been through.
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-        return network
+        return cast(nn.Module, network)
+
+
+@dataclass(frozen=True)
+class ResNet18(ResNet):
+    """The residual network of 18 layers."""
+
+    name: ClassVar[str] = "resnet18"
+    stem: Stem = "auto"
+    """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""
+
+
+@dataclass(frozen=True)
+class ResNet34(ResNet):
+    """The residual network of 34 layers."""
+
+    name: ClassVar[str] = "resnet34"
+    stem: Stem = "auto"
+    """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""
+
+
+@dataclass(frozen=True)
+class ResNet50(ResNet):
+    """The residual network of 50 layers, in blocks with a bottleneck."""
+
+    name: ClassVar[str] = "resnet50"
+    stem: Stem = "auto"
+    """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""

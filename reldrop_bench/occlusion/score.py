@@ -57,10 +57,9 @@ def score_maps(
         return torch.rand(shape, generator=step.generator).to(batch.inputs.device)
     if score == "other-sample":
         rows = draw_partners(rows, len(batch), step.generator)
-    inputs, labels = batch.inputs[rows], batch.labels[rows]
     if score == "gradient":
-        return step.gradient(inputs, labels)
-    relevance = step.relevance(inputs, labels)
+        return step.gradient(batch.inputs[rows], batch.labels[rows])
+    relevance = step.relevance_of(batch, rows)
     if score == "random" and reading == "values":
         return _shuffled(relevance, step.generator)
     if score == "inverted":

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.plugin import Plugin
+from reldrop_bench.plugin import Count, Plugin
 
 
+@dataclass(frozen=True)
 class Attributor(Plugin, ABC):
     """A way to explain a logit: a frozen dataclass of its hyper-parameters."""
+
+    from_training: ClassVar[bool] = False
+    """Whether training takes maps from its own backward passes instead of asking for any."""
+    refresh: Count = field(default=1, kw_only=True)
+    """Epochs for which training uses a sample's map again before it is made anew."""
 
     @abstractmethod
     def attribute(

@@ -1,57 +1,76 @@
-"""Layer-wise relevance propagation, with zennit's rules.
+"""Layer-wise relevance propagation.
 
 Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
-propagation" (2015); rules as in Montavon et al. (2019). zennit takes seconds to import, so that it
-is imported where it is used.
+propagation" (2015); rules as in Montavon et al. (2019). Every method exists twice: computed by our
+own rules, at about the cost of a training step, and as `…@zennit` by zennit's (Anders et al., arXiv
+2106.13200), the reference for the first.
 """
 
 from __future__ import annotations
 
+import warnings
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.models.pointnet import LearnedTransform
-from reldrop_bench.plugin import Positive
+from reldrop_bench.plugin import NonNegative, Positive
 from reldrop_bench.relevance.contract import Attributor
+from reldrop_bench.relevance.graph import TraceError
+from reldrop_bench.relevance.propagation import Rules, propagate
+from reldrop_bench.relevance.rules import AlphaBeta, Epsilon, Flat, Gamma, ZBox, ZPlus
 
-if TYPE_CHECKING:
-    from zennit.canonizers import Canonizer
-    from zennit.core import Composite
+
+class RelevanceWarning(UserWarning):
+    """A map was made in another way than asked for."""
+
+
+class LRP(Attributor):
+    """A method that is a set of rules."""
+
+    @abstractmethod
+    def rules(self) -> Rules:
+        """Return which rule goes where."""
+
+    def attribute(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        try:
+            return propagate(self.rules(), model, inputs, targets)
+        except TraceError as reason:
+            warnings.warn(
+                f"{self.name}: explained by zennit's rules, which take three times as long and see "
+                f"no sums outside of torchvision's residual blocks: {reason}",
+                RelevanceWarning,
+                stacklevel=2,
+            )
+            return self.by_zennit(model, inputs, targets, generator)
+
+    def by_zennit(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Do as `attribute` does, by zennit's hooks."""
+        from reldrop_bench.relevance._zennit import propagate_by_zennit
+
+        return propagate_by_zennit(self.rules(), model, inputs, targets)
 
 
 @dataclass(frozen=True)
-class EpsilonPlusFlatLRP(Attributor):
-    """LRP: flat rule for the first layer, z-plus for convolutions, epsilon for linear layers."""
+class EpsilonPlusFlatLRP(LRP):
+    """LRP: flat rule for the first layer, z-plus for convolutions, epsilon for dense layers."""
 
     name: ClassVar[str] = "lrp-epsilon-plus-flat"
     epsilon: Positive = 1e-6
     """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
 
-    def attribute(
-        self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        from zennit.composites import EpsilonPlusFlat
-        from zennit.rules import Epsilon
-        from zennit.types import Convolution
-
-        from reldrop_bench.relevance._zennit_rules import NonNegativeZPlus
-
-        composite = EpsilonPlusFlat(
-            epsilon=self.epsilon,
-            layer_map=[
-                (ConstantTransform, Epsilon(self.epsilon)),
-                (Convolution, NonNegativeZPlus()),
-            ],
-            canonizers=canonizers(),
-        )
-        return propagate(composite, model, inputs, targets)
+    def rules(self) -> Rules:
+        return Rules(ZPlus(), Epsilon(self.epsilon), first=Flat())
 
 
 @dataclass(frozen=True)
-class EpsilonFlatLRP(Attributor):
+class EpsilonFlatLRP(LRP):
     """LRP: flat rule for the first layer, epsilon for all others; what RelDrop's authors computed.
 
     Their code calls it "epsilon_zplus", and leaves out the canonisation of residual sums, which is
@@ -62,74 +81,69 @@ class EpsilonFlatLRP(Attributor):
     epsilon: Positive = 1e-3
     """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
 
-    def attribute(
-        self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        from zennit.composites import (
-            SpecialFirstLayerMapComposite,
-            layer_map_base,
-        )
-        from zennit.rules import Epsilon, Flat
-        from zennit.types import Linear
-
+    def rules(self) -> Rules:
         epsilon = Epsilon(self.epsilon)
-        composite = SpecialFirstLayerMapComposite(
-            layer_map=[*layer_map_base(), (Linear, epsilon), (ConstantTransform, epsilon)],
-            first_map=[(Linear, Flat())],
-            canonizers=canonizers(),
-        )
-        return propagate(composite, model, inputs, targets)
+        return Rules(epsilon, epsilon, first=Flat())
 
 
-def propagate(composite: Composite, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Propagate the target logits of `inputs` (B, C, …) back to (B, …), summed over channels.
+@dataclass(frozen=True)
+class EpsilonGammaBoxLRP(LRP):
+    """LRP: box rule for the first layer, gamma for convolutions, epsilon for dense layers."""
 
-    Starts from the one-hot target times its logit: from the bare one-hot, rules would give R/logit,
-    of the opposite sign wherever the logit is negative.
-    """
-    inputs = inputs.detach().requires_grad_()
-    try:
-        composite.register(model)
-        logits = model(inputs)
-        start = torch.zeros_like(logits)
-        start.scatter_(1, targets[:, None], logits.detach().gather(1, targets[:, None]))
-        (relevance,) = torch.autograd.grad(logits, inputs, start)
-    finally:
-        composite.remove()
-    return relevance.sum(1)
+    name: ClassVar[str] = "lrp-epsilon-gamma-box"
+    epsilon: Positive = 1e-6
+    """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
+    gamma: NonNegative = 0.25
+    """How much positive contributions are strengthened."""
+    low: float | None = None
+    """Lowest possible input, as normalised; by default the lowest of each channel of a sample."""
+    high: float | None = None
+    """Highest possible input, as normalised; by default the highest of each channel of a sample."""
 
-
-def canonizers() -> list[Canonizer]:
-    """Return what turns networks into a form that the rules hold for, while they are explained.
-
-    Batch norm is merged into the layer before it, residual sums of torchvision's blocks become
-    modules, and the matrices of transform nets become constants.
-    """
-    from zennit.canonizers import AttributeCanonizer
-    from zennit.torchvision import ResNetCanonizer
-
-    return [ResNetCanonizer(), AttributeCanonizer(_constant_transform)]
+    def rules(self) -> Rules:
+        box = ZBox(self.low, self.high)
+        return Rules(Gamma(self.gamma), Epsilon(self.epsilon), first=box)
 
 
-class ConstantTransform(nn.Module):
-    """The application of a given `matrix` (B, C, C) to points (B, C, N): linear, for the rules."""
+@dataclass(frozen=True)
+class Alpha2Beta1LRP(LRP):
+    """LRP: alpha-beta rule (2, 1) for convolutions, epsilon for dense layers."""
 
-    matrix: Tensor
+    name: ClassVar[str] = "lrp-alpha2-beta1"
+    epsilon: Positive = 1e-6
+    """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
 
-    def forward(self, points: Tensor) -> Tensor:
-        return torch.bmm(self.matrix, points)
+    def rules(self) -> Rules:
+        return Rules(AlphaBeta(2.0, 1.0), Epsilon(self.epsilon))
 
 
-def _constant_transform(name: str, module: nn.Module) -> dict[str, Any] | None:
-    if not isinstance(module, LearnedTransform):
-        return None
-    transform = ConstantTransform()
+@dataclass(frozen=True)
+class ZennitEpsilonPlusFlatLRP(EpsilonPlusFlatLRP):
+    """lrp-epsilon-plus-flat as zennit computes it."""
 
-    def forward(points: Tensor) -> Tensor:
-        # Detached points keep the rules' hooks off the net that predicts the matrix.
-        with torch.no_grad():
-            transform.matrix = module.matrix(points.detach())
-        return transform(points)
+    name: ClassVar[str] = EpsilonPlusFlatLRP.name + "@zennit"
+    attribute = LRP.by_zennit
 
-    # As a submodule, so that the composite finds it and gives it a rule.
-    return {"forward": forward, "canonizer_transform": transform}
+
+@dataclass(frozen=True)
+class ZennitEpsilonFlatLRP(EpsilonFlatLRP):
+    """lrp-epsilon-flat as zennit computes it."""
+
+    name: ClassVar[str] = EpsilonFlatLRP.name + "@zennit"
+    attribute = LRP.by_zennit
+
+
+@dataclass(frozen=True)
+class ZennitEpsilonGammaBoxLRP(EpsilonGammaBoxLRP):
+    """lrp-epsilon-gamma-box as zennit computes it."""
+
+    name: ClassVar[str] = EpsilonGammaBoxLRP.name + "@zennit"
+    attribute = LRP.by_zennit
+
+
+@dataclass(frozen=True)
+class ZennitAlpha2Beta1LRP(Alpha2Beta1LRP):
+    """lrp-alpha2-beta1 as zennit computes it."""
+
+    name: ClassVar[str] = Alpha2Beta1LRP.name + "@zennit"
+    attribute = LRP.by_zennit

@@ -83,3 +83,22 @@ def test_explain_and_task() -> None:
     assert torch.allclose(maps, (weights * batch.inputs[:, 0]).detach())
     with pytest.raises(UserError, match="did you mean 'gradient-x-input'"):
         explain(model, batch.inputs, batch.targets, method="gradient-input")
+
+
+def test_explaining_in_batches_gives_the_same_maps(
+    image: tuple[nn.Module, Tensor, Tensor],
+) -> None:
+    model, inputs, targets = image
+    told: list[tuple[int, int]] = []
+    whole = explain(model, inputs, targets)
+    parts = explain(
+        model,
+        inputs,
+        targets,
+        batch_size=6,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    torch.testing.assert_close(parts, whole)
+    assert told == [(6, 16), (12, 16), (16, 16)]
+    with pytest.raises(UserError, match="batch_size = 0"):
+        explain(model, inputs, targets, batch_size=0)

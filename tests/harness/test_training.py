@@ -66,6 +66,10 @@ def test_crop_moves_masks_along_and_fills_with_the_mean() -> None:
     assert not outside[:, PADDING:-PADDING, PADDING:-PADDING].any()
     kept = ~outside[:, 6, 5]
     assert torch.isin(out.inputs[kept, 0, 6, 5], inputs[:, 0]).all()
+    assert out.places is not None
+    assert torch.equal(out.places < 0, outside)
+    found = inputs[:, 0].flatten(1).gather(1, out.places.clamp(min=0).flatten(1)).view(64, 12, 10)
+    assert torch.equal(found[~outside], out.inputs[:, 0][~outside])
 
 
 def test_flip_mirrors_about_half_of_the_samples() -> None:
@@ -179,3 +183,29 @@ class TestLoop:
         assert guided.explained == guided.samples == 2 * 48
         assert guided.occluded_fraction is not None
         assert 0.02 < guided.occluded_fraction < 0.4
+
+    def test_kept_maps_save_explanations(self, tiny_spec: dict[str, Any]) -> None:
+        """Each entry trains; what differs is how many samples are explained."""
+        methods = [
+            "lrp-epsilon-plus-flat",
+            {"lrp-epsilon-plus-flat": {"refresh": 2}},
+            "loss-gradient-x-input",
+        ]
+        entries = [
+            {"name": "reldrop-block", "probability": 1.0, "relevance": each, "label": str(index)}
+            for index, each in enumerate(methods)
+        ]
+        spec = tiny_spec | {"regularizers": ["none", *entries]}
+        cells = expand(load_spec(spec))[1:4]
+        exact, kept, free = (train(cell, None) for cell in cells)
+        assert exact.explained == exact.samples
+        assert exact.samples / 2 <= kept.explained < exact.samples
+        assert free.explained == 0
+        assert len({cell.key for cell in cells}) == 3
+        for trained in (kept, free):
+            assert trained.occluded_fraction is not None
+            assert 0.02 < trained.occluded_fraction < 0.4
+        again = train(cells[2], None).model.state_dict()
+        assert all(
+            torch.equal(value, again[name]) for name, value in free.model.state_dict().items()
+        )

@@ -17,16 +17,41 @@ from reldrop_bench.models.resnet import ResNet18
 from reldrop_bench.models.small_cnn import SmallCNN
 from reldrop_bench.relevance.contract import Attributor
 from reldrop_bench.relevance.explain import RelevanceError, explain_with, input_gradient
-from reldrop_bench.relevance.gradient import GradientTimesInput
-from reldrop_bench.relevance.lrp import EpsilonFlatLRP, EpsilonPlusFlatLRP
+from reldrop_bench.relevance.gradient import (
+    GradientTimesInput,
+    IntegratedGradients,
+    LossGradientTimesInput,
+    SmoothGrad,
+)
+from reldrop_bench.relevance.graph import Routing
+from reldrop_bench.relevance.lrp import (
+    LRP,
+    Alpha2Beta1LRP,
+    EpsilonFlatLRP,
+    EpsilonGammaBoxLRP,
+    EpsilonPlusFlatLRP,
+    RelevanceWarning,
+    ZennitEpsilonGammaBoxLRP,
+    ZennitEpsilonPlusFlatLRP,
+)
+from reldrop_bench.relevance.propagation import Rules
 from reldrop_bench.relevance.random import RandomRelevance
+from reldrop_bench.relevance.rules import Epsilon, LinearLayer, Rule, ZPlus
 
-ATTRIBUTORS: list[Attributor] = [
+RULES: list[LRP] = [
     EpsilonPlusFlatLRP(),
     EpsilonFlatLRP(),
-    GradientTimesInput(),
-    RandomRelevance(),
+    EpsilonGammaBoxLRP(),
+    Alpha2Beta1LRP(),
 ]
+ZENNIT: list[LRP] = [ZennitEpsilonPlusFlatLRP(), ZennitEpsilonGammaBoxLRP()]
+GRADIENTS: list[Attributor] = [
+    GradientTimesInput(),
+    LossGradientTimesInput(),
+    IntegratedGradients(steps=2),
+    SmoothGrad(samples=2),
+]
+ATTRIBUTORS = [*RULES, *ZENNIT, *GRADIENTS, RandomRelevance()]
 MODELS: list[tuple[Model, tuple[int, ...]]] = [
     (SmallCNN(width=4), (2, 8, 8)),
     (ResNet18(), (3, 8, 8)),
@@ -89,7 +114,6 @@ def test_model_and_random_state_are_untouched(
     parameters = list(network.parameters())
     parameters[1].requires_grad_(False)
     parameters[2].grad = None
-    network.register_forward_hook(lambda module, inputs, output: None)
     kept, before = inputs.clone(), state(network)
     relevance = explain_with(attributor, network, inputs, targets, generator())
     assert relevance.shape == (4, *shape[1:])
@@ -142,20 +166,99 @@ def test_restored_after_a_method_that_fails(model: Model, shape: tuple[int, ...]
     assert torch.equal(network.eval()(inputs), logits)
 
 
-@pytest.mark.parametrize("failing", ["canonizer", "forward", "hook"])
-@pytest.mark.parametrize("attributor", ATTRIBUTORS[:2], ids=lambda each: each.name)
-def test_restored_after_propagation_that_fails_half_way(
-    attributor: Attributor, failing: str, monkeypatch: pytest.MonkeyPatch
+class Trap(Routing):
+    """Passes values on, until it is called for the n-th time."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self.last, self.calls = last, 0
+
+    def forward(self, values: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls == self.last:
+            raise ZeroDivisionError
+        return values * 1
+
+
+class TrapConvolution(nn.Conv2d):
+    """Fails when its rule computes it once more, on the way back."""
+
+    calls = 0
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls == 2:
+            raise ZeroDivisionError
+        return super().forward(input)
+
+
+@dataclass(frozen=True)
+class Failing(Rule):
+    def share(
+        self, layer: LinearLayer, inputs: Tensor, output: Tensor | None, relevance: Tensor
+    ) -> Tensor:
+        raise ZeroDivisionError
+
+
+@dataclass(frozen=True)
+class FailingLRP(LRP):
+    """Its rule for first layers fails, when all others have done their work."""
+
+    name: ClassVar[str] = "failing"
+
+    def rules(self) -> Rules:
+        return Rules(ZPlus(), Epsilon(), first=Failing())
+
+
+def assert_untouched_by_failure(
+    attributor: Attributor, network: nn.Module, error: type[Exception]
 ) -> None:
+    inputs, targets = torch.randn(4, 2, 8, 8), torch.tensor([0, 2, 1, 1])
+    before = state(network)
+    with pytest.raises(error):
+        explain_with(attributor, network, inputs, targets, generator())
+    assert state(network) == before
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("attributor", RULES, ids=lambda each: each.name)
+def test_restored_after_a_forward_pass_that_fails_half_way(attributor: LRP, call: int) -> None:
+    """The first explanation goes through a network three times: model, its graph, the rules."""
     network, inputs, targets = make(SmallCNN(width=4), (2, 8, 8))
     assert isinstance(network, nn.Sequential)
-    expected: type[Exception] = RuntimeError
+    expected = explain_with(attributor, network, inputs, targets, generator())
+    network.insert(3, Trap(call))
+    assert_untouched_by_failure(attributor, network, ZeroDivisionError)
+    network[3] = nn.Identity()
+    relevance = explain_with(attributor, network, inputs, targets, generator())
+    assert torch.equal(relevance, expected)
+
+
+def test_restored_after_a_rule_that_fails() -> None:
+    network, inputs, targets = make(SmallCNN(width=4), (2, 8, 8))
+    expected = explain_with(EpsilonPlusFlatLRP(), network, inputs, targets, generator())
+    assert_untouched_by_failure(FailingLRP(), network, ZeroDivisionError)
+    relevance = explain_with(EpsilonPlusFlatLRP(), network, inputs, targets, generator())
+    assert torch.equal(relevance, expected)
+
+
+@pytest.mark.filterwarnings("ignore::reldrop_bench.relevance.lrp.RelevanceWarning")
+@pytest.mark.parametrize("hooked", [False, True], ids=["zennit", "fallback"])
+@pytest.mark.parametrize("failing", ["canonizer", "forward", "backward", "hook"])
+def test_restored_after_zennit_failed_half_way(
+    failing: str, hooked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, *_ = make(SmallCNN(width=4), (2, 8, 8))
+    assert isinstance(network, nn.Sequential)
+    error: type[Exception] = RuntimeError
     if failing == "canonizer":
-        # Batch norm without scale: merging stops there, with earlier layers merged already.
-        network[4] = nn.BatchNorm2d(4, affine=False)
-        expected = AttributeError
+        # Batch norm of a wrong width: merging stops there, with earlier layers merged already.
+        network[4] = nn.BatchNorm2d(5)
     elif failing == "forward":
         network[-1] = nn.Linear(99, 3)
+    elif failing == "backward":
+        network[3] = TrapConvolution(4, 4, 3, padding=1)
+        error = ZeroDivisionError
     else:
         from zennit.rules import Epsilon
 
@@ -163,13 +266,31 @@ def test_restored_after_propagation_that_fails_half_way(
             raise RuntimeError("no hook")
 
         monkeypatch.setattr(Epsilon, "register", fail)
+    attributor = EpsilonPlusFlatLRP() if hooked else ZennitEpsilonPlusFlatLRP()
+    if hooked:
+        network.register_forward_hook(lambda module, inputs, output: None)
+    assert_untouched_by_failure(attributor, network, error)
+
+
+@pytest.mark.parametrize("attributor", RULES, ids=lambda each: each.name)
+@pytest.mark.parametrize(("model", "shape"), MODELS, ids=str)
+def test_untouched_by_the_way_out_to_zennit(
+    attributor: LRP, model: Model, shape: tuple[int, ...]
+) -> None:
+    network, inputs, targets = make(model, shape)
+    network.register_forward_hook(lambda module, inputs, output: None)
     before = state(network)
-    with pytest.raises(expected):
+    with pytest.warns(RelevanceWarning):
         explain_with(attributor, network, inputs, targets, generator())
     assert state(network) == before
 
 
-@pytest.mark.parametrize("attributor", ATTRIBUTORS, ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    # Noise is drawn for a batch as a whole.
+    "attributor",
+    [each for each in ATTRIBUTORS if each.name != SmoothGrad.name],
+    ids=lambda each: each.name,
+)
 @pytest.mark.parametrize(("model", "shape"), MODELS, ids=str)
 def test_one_sample_alone_as_in_a_batch_and_none_at_all(
     attributor: Attributor, model: Model, shape: tuple[int, ...]
@@ -189,7 +310,7 @@ def test_one_sample_alone_as_in_a_batch_and_none_at_all(
     [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)],
     ids=["no_grad", "inference_mode", "autocast"],
 )
-@pytest.mark.parametrize("attributor", ATTRIBUTORS[:3], ids=lambda each: each.name)
+@pytest.mark.parametrize("attributor", ATTRIBUTORS, ids=lambda each: each.name)
 def test_works_the_same_whatever_the_caller_does(
     attributor: Attributor, context: Callable[[], Any]
 ) -> None:
@@ -200,7 +321,7 @@ def test_works_the_same_whatever_the_caller_does(
     assert torch.equal(relevance, expected)
 
 
-@pytest.mark.parametrize("attributor", ATTRIBUTORS[:3], ids=lambda each: each.name)
+@pytest.mark.parametrize("attributor", [*RULES, *GRADIENTS[:2]], ids=lambda each: each.name)
 @pytest.mark.parametrize(("model", "shape"), MODELS, ids=str)
 def test_a_training_step_around_it_is_the_same(
     attributor: Attributor, model: Model, shape: tuple[int, ...]
@@ -232,3 +353,42 @@ def test_soft_targets_are_refused() -> None:
     network, inputs, _ = make(SmallCNN(width=4), (2, 8, 8))
     with pytest.raises(ValueError, match="target classes"):
         explain_with(GradientTimesInput(), network, inputs, torch.rand(4, 3), generator())
+
+
+class Viewed(nn.Module):
+    """Lays its values out with `view`, which asks for a certain order in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.linear = nn.Conv2d(2, 4, 3, padding=1), nn.Linear(256, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        values = torch.relu(self.convolution(images))
+        return self.linear(values.view(values.size(0), -1))
+
+
+@pytest.mark.parametrize("attributor", [RULES[0], ZENNIT[0], GRADIENTS[0]], ids=str)
+def test_networks_may_use_view(attributor: Attributor) -> None:
+    inputs, targets = torch.randn(4, 2, 8, 8), torch.tensor([0, 2, 1, 1])
+    explain_with(attributor, Viewed(), inputs, targets, generator())
+
+
+class Normalising(nn.Module):
+    """Makes a tensor of its own in its forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers((images - torch.tensor([0.5, 0.4]).view(1, 2, 1, 1)) / 0.2)
+
+
+def test_networks_may_make_tensors() -> None:
+    network, inputs, targets = Normalising(), torch.randn(4, 2, 8, 8), torch.tensor([0, 2, 1, 1])
+    before = state(network)
+    maps = [
+        explain_with(EpsilonPlusFlatLRP(), network, inputs, targets, generator()) for _ in range(2)
+    ]
+    assert torch.equal(*maps)
+    assert state(network) == before

@@ -1,33 +1,55 @@
-"""LRP: what zennit gives when it is called by hand, on networks that it needs help with."""
+"""LRP as methods: what stock zennit gives on the models that are shipped, and what it means."""
 
 from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
 from torch import Tensor, nn
 from zennit.attribution import Gradient
 from zennit.canonizers import SequentialMergeBatchNorm
-from zennit.composites import EpsilonPlusFlat, NameMapComposite
-from zennit.core import Composite
-from zennit.rules import Epsilon, Flat, Norm
-from zennit.torchvision import ResNetCanonizer
-from zennit.types import AvgPool, Linear
+from zennit.composites import EpsilonPlusFlat
 
 from reldrop_bench.data import Facts
 from reldrop_bench.models.contract import Model
 from reldrop_bench.models.pointnet import LearnedTransform, PointNet
-from reldrop_bench.models.resnet import ResNet18
+from reldrop_bench.models.resnet import ResNet18, ResNet50
 from reldrop_bench.models.small_cnn import SmallCNN
 from reldrop_bench.relevance.contract import Attributor
-from reldrop_bench.relevance.explain import explain_with
+from reldrop_bench.relevance.explain import explain_with, untouched
 from reldrop_bench.relevance.gradient import GradientTimesInput
-from reldrop_bench.relevance.lrp import ConstantTransform, EpsilonFlatLRP, EpsilonPlusFlatLRP
+from reldrop_bench.relevance.lrp import (
+    LRP,
+    Alpha2Beta1LRP,
+    EpsilonFlatLRP,
+    EpsilonGammaBoxLRP,
+    EpsilonPlusFlatLRP,
+    ZennitEpsilonPlusFlatLRP,
+)
 
-MODELS: list[tuple[Model, tuple[int, ...]]] = [
-    (SmallCNN(width=4), (2, 8, 8)),
-    (ResNet18(), (3, 16, 16)),
-    (PointNet(width=0.2), (3, 40)),
+METHODS: list[LRP] = [
+    EpsilonPlusFlatLRP(),
+    EpsilonFlatLRP(),
+    # Bounds are given: by default, those of zennit's method are the network's inputs' own, also
+    # where transforms come before the first layer.
+    EpsilonGammaBoxLRP(low=-4.0, high=4.0),
+    Alpha2Beta1LRP(),
 ]
+MODELS: list[tuple[Model, tuple[int, ...], int]] = [
+    (SmallCNN(width=4), (2, 8, 8), 0),
+    (SmallCNN(width=4), (2, 8, 8), 3),
+    (ResNet18(), (3, 8, 8), 0),
+    (ResNet18(), (3, 16, 16), 3),
+    (ResNet50(), (3, 8, 8), 1),
+    (PointNet(width=0.2), (3, 40), 0),
+    (PointNet(width=0.2), (3, 40), 3),
+    (PointNet(width=0.2, transforms=True), (3, 40), 0),
+    (PointNet(width=0.2, transforms=True), (6, 40), 3),
+]
+"""Models, shapes of their inputs and steps of training."""
 
 
 def make(model: Model, shape: tuple[int, ...], steps: int = 3) -> tuple[nn.Module, Tensor, Tensor]:
@@ -46,16 +68,18 @@ def make(model: Model, shape: tuple[int, ...], steps: int = 3) -> tuple[nn.Modul
     return network.eval(), inputs, targets
 
 
+made = cache(make)
+"""For tests that change nothing of what they are given."""
+
+
+@cache
+def doubled(model: Model, shape: tuple[int, ...], steps: int) -> nn.Module:
+    """Return the same in double precision, also to be left unchanged."""
+    return copy.deepcopy(made(model, shape, steps)[0]).double()
+
+
 def explain(attributor: Attributor, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     return explain_with(attributor, model, inputs, targets, torch.Generator())
-
-
-def by_hand(composite: Composite, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Explain with zennit's own attributor, from the one-hot times the logit."""
-    one_hot = torch.eye(3)[targets]
-    with Gradient(model, composite) as attributor:
-        _, relevance = attributor(inputs.clone(), lambda logits: logits.detach() * one_hot)
-    return relevance.sum(1)
 
 
 def logits_of(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -63,39 +87,86 @@ def logits_of(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         return model(inputs).gather(1, targets[:, None])[:, 0]
 
 
-@pytest.mark.parametrize(("model", "shape"), MODELS, ids=str)
-def test_epsilon_plus_flat_equals_zennit(model: Model, shape: tuple[int, ...]) -> None:
-    network, inputs, targets = make(model, shape)
-    canonizers = [ResNetCanonizer() if len(shape) == 3 else SequentialMergeBatchNorm()]
-    expected = by_hand(EpsilonPlusFlat(canonizers=canonizers), network, inputs, targets)
-    relevance = explain(EpsilonPlusFlatLRP(), network, inputs, targets)
-    torch.testing.assert_close(relevance, expected)
-
-
-@pytest.mark.parametrize(("model", "shape"), MODELS, ids=str)
-def test_epsilon_flat_equals_zennit_with_rules_by_name(
-    model: Model, shape: tuple[int, ...]
+@pytest.mark.parametrize("attributor", METHODS, ids=lambda each: each.name)
+@pytest.mark.parametrize(("model", "shape", "steps"), MODELS, ids=str)
+def test_equals_stock_zennit(
+    model: Model,
+    shape: tuple[int, ...],
+    steps: int,
+    attributor: LRP,
+    stock_zennit: Callable[..., Tensor],
+    deviation: Callable[..., float],
 ) -> None:
-    network, inputs, targets = make(model, shape)
-    linear = [name for name, each in network.named_modules() if isinstance(each, Linear)]
-    pools = [name for name, each in network.named_modules() if isinstance(each, AvgPool)]
-    sums = [f"layer{stage}.{block}.canonizer_sum" for stage in range(1, 5) for block in range(2)]
-    composite = NameMapComposite(
-        [(linear[:1], Flat()), (linear[1:], Epsilon(1e-3)), ([*pools, *sums], Norm())],
-        canonizers=[ResNetCanonizer()],
-    )
-    expected = by_hand(composite, network, inputs, targets)
-    relevance = explain(EpsilonFlatLRP(), network, inputs, targets)
-    torch.testing.assert_close(relevance, expected)
+    single, inputs, targets = made(model, shape, steps)
+    inputs, targets = inputs[:2], targets[:2]
+    double = doubled(model, shape, steps)
+    logits = logits_of(double, inputs.double(), targets)
+    expected = stock_zennit(attributor.rules(), double, inputs.double(), targets)
+    with untouched(double):
+        relevance = attributor.attribute(double, inputs.double(), targets, torch.Generator())
+        by_zennit = attributor.by_zennit(double, inputs.double(), targets, torch.Generator())
+    assert deviation(relevance, expected, logits) < 1e-8
+    assert deviation(by_zennit, expected, logits) < 1e-8
+    # Deep networks of random inputs keep well away from denominators of zero, so that single
+    # precision can be held against double.
+    relevance = explain(attributor, single, inputs, targets)
+    assert deviation(relevance, expected, logits) < 2e-3
+    pair = torch.stack([relevance.double().flatten(), expected.flatten()])
+    assert torch.corrcoef(pair)[0, 1] > 0.9999
 
 
-@pytest.mark.parametrize(("model", "shape"), MODELS, ids=str)
-def test_the_two_rules_differ(model: Model, shape: tuple[int, ...]) -> None:
-    network, inputs, targets = make(model, shape)
-    plus = explain(EpsilonPlusFlatLRP(), network, inputs, targets)
-    epsilon = explain(EpsilonFlatLRP(), network, inputs, targets)
-    correlation = torch.corrcoef(torch.stack([plus.flatten(), epsilon.flatten()]))[0, 1]
-    assert correlation < 0.99
+@pytest.mark.parametrize("attributor", METHODS, ids=lambda each: each.name)
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
+@pytest.mark.parametrize(("model", "shape", "steps"), [MODELS[1], MODELS[-2]], ids=str)
+def test_equals_stock_zennit_on_constant_inputs(
+    model: Model,
+    shape: tuple[int, ...],
+    steps: int,
+    value: float,
+    attributor: LRP,
+    stock_zennit: Callable[..., Tensor],
+    deviation: Callable[..., float],
+) -> None:
+    """Per sample: where all places are alike, rounding decides which of them is the largest."""
+    network = doubled(model, shape, steps)
+    inputs, targets = torch.full((3, *shape), value, dtype=torch.float64), torch.arange(3)
+    expected = stock_zennit(attributor.rules(), network, inputs, targets).flatten(1).sum(1)
+    with untouched(network):
+        relevance = attributor.attribute(network, inputs, targets, torch.Generator())
+    logits = logits_of(network, inputs, targets)
+    assert deviation(relevance.flatten(1).sum(1), expected, logits) < 1e-8
+
+
+def test_zennits_canonizers_restore_what_they_changed() -> None:
+    """Of themselves, without `explain_with` around them."""
+    network, inputs, targets = make(SmallCNN(width=4), (2, 8, 8))
+    before = {name: each.clone() for name, each in network.state_dict().items()}
+    settings = repr(network)
+    EpsilonPlusFlatLRP().by_zennit(network, inputs, targets, torch.Generator())
+    assert repr(network) == settings
+    after = network.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], each) for name, each in before.items())
+
+
+def test_zennits_methods_take_batch_norm_without_scale() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, affine=False), nn.ReLU(), nn.Flatten(),
+        nn.Linear(144, 3),
+    )  # fmt: skip
+    inputs, targets = torch.randn(3, 2, 8, 8), torch.tensor([0, 1, 2])
+    relevance = explain(EpsilonPlusFlatLRP(), network, inputs, targets)
+    expected = explain(ZennitEpsilonPlusFlatLRP(), network, inputs, targets)
+    torch.testing.assert_close(relevance, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("model", "shape", "steps"), [MODELS[1], MODELS[3], MODELS[6]], ids=str)
+def test_the_methods_differ(model: Model, shape: tuple[int, ...], steps: int) -> None:
+    network, inputs, targets = made(model, shape, steps)
+    maps = [explain(each, network, inputs, targets).flatten() for each in METHODS]
+    correlations = torch.corrcoef(torch.stack(maps)).fill_diagonal_(0)
+    assert correlations.max() < 0.999
 
 
 def test_tiny_epsilon_is_gradient_times_input() -> None:
@@ -127,14 +198,15 @@ def test_residual_sums_are_canonised() -> None:
     logits = logits_of(network, inputs, targets)
     right = explain(EpsilonPlusFlatLRP(), network, inputs, targets).sum((1, 2))
     without = EpsilonPlusFlat(canonizers=[SequentialMergeBatchNorm()])
-    wrong = by_hand(without, network, inputs, targets).sum((1, 2))
+    with Gradient(network, without) as attributor:
+        _, wrong = attributor(inputs, lambda logits: logits.detach() * torch.eye(3)[targets])
     assert (right.abs() <= 2 * logits.abs()).all()
-    assert wrong.abs().mean() > 10 * logits.abs().mean()
+    assert wrong.sum((1, 2, 3)).abs().mean() > 10 * logits.abs().mean()
 
 
 @pytest.mark.parametrize("channels", [3, 6])
 @pytest.mark.parametrize("transforms", [False, True])
-@pytest.mark.parametrize("attributor", [EpsilonPlusFlatLRP(), EpsilonFlatLRP()], ids=str)
+@pytest.mark.parametrize("attributor", METHODS, ids=lambda each: each.name)
 def test_relevance_of_clouds_is_bounded(
     attributor: Attributor, transforms: bool, channels: int
 ) -> None:
@@ -149,7 +221,7 @@ def test_relevance_of_clouds_is_bounded(
     assert (relevance != 0).any(1).all()
 
 
-@pytest.mark.parametrize("attributor", [EpsilonPlusFlatLRP(), EpsilonFlatLRP()], ids=str)
+@pytest.mark.parametrize("attributor", METHODS, ids=lambda each: each.name)
 def test_a_transform_that_is_the_identity_changes_nothing(attributor: Attributor) -> None:
     network, inputs, targets = make(PointNet(width=0.2, transforms=True), (3, 40), steps=0)
     plain = PointNet(width=0.2).build(Facts("cloud", ("a", "b", "c"), (3, 40), (0.0,), (1.0,)))
@@ -173,7 +245,6 @@ def test_a_constant_transform_passes_relevance_in_proportion() -> None:
     expected = (clouds * matrix.sum(1)[:, :, None]).sum(1).detach()
     relevance = explain(EpsilonFlatLRP(epsilon=1e-8), network, clouds, torch.tensor([0, 1]))
     torch.testing.assert_close(relevance, expected, rtol=1e-3, atol=1e-4)
-    assert not any(isinstance(each, ConstantTransform) for each in network.modules())
 
 
 @pytest.mark.parametrize("transforms", [False, True])
@@ -189,7 +260,7 @@ def test_the_flat_rule_goes_to_the_layer_that_reads_the_points(transforms: bool)
     assert (explain(GradientTimesInput(), network, clouds, targets)[:, 0] == 0).all()
 
 
-@pytest.mark.parametrize("attributor", [EpsilonPlusFlatLRP(), EpsilonFlatLRP()], ids=str)
+@pytest.mark.parametrize("attributor", METHODS, ids=lambda each: each.name)
 def test_relevance_has_the_sign_of_the_logit(attributor: Attributor) -> None:
     """A logit turned upside down turns its map; started from a bare one-hot, it would not."""
     network, inputs, targets = make(SmallCNN(width=4), (1, 8, 8))
