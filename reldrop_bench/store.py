@@ -113,7 +113,7 @@ class Store:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             schema = found["schema"]
-            if schema == SCHEMA:
+            if isinstance(schema, int) and schema <= SCHEMA:
                 BenchmarkSpec.model_validate(found["spec"])
                 assert found["name"] == found["spec"]["name"]
                 assert all(set(entry) >= MATRIX_KEYS for entry in found["matrix"])

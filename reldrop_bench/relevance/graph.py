@@ -175,16 +175,18 @@ class _Tracer(fx.Tracer):
 
 def _signature(model: nn.Module) -> tuple[Any, ...]:
     """Return what a graph depends on: modules by name and type, with their simple attributes."""
-    simple = (int, float, str, bool, tuple, type(None))
     place = next(((each.device, each.dtype) for each in model.parameters()), None)
     return place, *(
-        (
-            name,
-            type(module),
-            *(item for item in vars(module).items() if isinstance(item[1], simple)),
-        )
+        (name, type(module), *((key, _simple(value)) for key, value in vars(module).items()))
         for name, module in model.named_modules()
     )
+
+
+def _simple(value: Any) -> Any:
+    """Return what can be compared of an attribute: of tensors and other objects only the type."""
+    if isinstance(value, tuple | list):
+        return tuple(map(_simple, value))
+    return value if isinstance(value, int | float | str | None) else type(value)
 
 
 _cache: WeakKeyDictionary[nn.Module, tuple[tuple[Any, ...], Network | TraceError]] = (
@@ -367,7 +369,7 @@ def _kind(node: fx.Node, modules: dict[str, nn.Module], carries: Container[fx.No
     if call in _CONSTANT_CALLS:
         return Kind.CONSTANT
     if call in _ARITHMETIC_CALLS:
-        operands = {each for each in node.args if isinstance(each, fx.Node) and each in carries}
+        operands = [each for each in node.all_input_nodes if each in carries]  # also by keyword
         if len(operands) == 1:
             return Kind.ELEMENTWISE
         if call in _ADDITION_CALLS:

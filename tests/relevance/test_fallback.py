@@ -172,6 +172,10 @@ UNKNOWN: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "softmax": (lambda: nn.Softmax(1), r"block \(Softmax\)"),
     "F.softmax": (lambda: Calls(lambda values: F.softmax(values, 1)), "block: .*'softmax'"),
     "product": (lambda: Calls(lambda values: values * values.sigmoid()), "block: .*'mul'"),
+    "product by keyword": (
+        lambda: Calls(lambda values: torch.mul(values, other=values.sigmoid())),
+        "block: .*'mul'",
+    ),
     "quotient": (lambda: Calls(lambda values: values / values.mean((2, 3), True)), "'truediv'"),
     "difference": (lambda: Calls(lambda values: values - F.gelu(values)), "block: .*'sub'"),
     "matrix product": (lambda: Calls(lambda values: values @ values), "'matmul'"),

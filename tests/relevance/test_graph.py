@@ -280,6 +280,36 @@ def test_an_attribute_that_changes_what_is_computed_is_seen() -> None:
     assert torch.equal(propagate(RULES, model, points, targets), aligned)
 
 
+class Keeps(nn.Module):
+    """Keeps an activation, as networks with losses of their own do, and reads a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers, self.kept, self.bent = small(), (), [False]
+
+    def forward(self, values: Tensor) -> Tensor:
+        values = values.tanh() if self.bent[0] else values
+        self.kept = (values + 0,) if isinstance(values, Tensor) else ()
+        return self.layers(values)
+
+
+def test_activations_that_a_model_keeps_do_not_matter() -> None:
+    model, values, targets = Keeps(), torch.randn(2, 2, 9), torch.tensor([0, 2])
+    maps = []
+    for _ in range(2):
+        model.eval()(values)
+        maps.append(propagate(RULES, model, values, targets))
+    assert torch.equal(*maps)
+
+
+def test_a_list_that_changes_what_is_computed_is_seen() -> None:
+    model, values, targets = Keeps(), torch.randn(2, 2, 9), torch.tensor([0, 2])
+    model.eval()(values)
+    before = propagate(RULES, model, values, targets)
+    model.bent[0] = True
+    assert not torch.allclose(propagate(RULES, model, values, targets), before)
+
+
 def test_a_hook_is_seen() -> None:
     model = Between(nn.ReLU()).eval()
     read_network(model)

