@@ -146,7 +146,7 @@ def resolve_all(
 
 
 def single(entry: Entry, kind: str) -> Choice:
-    """Resolve an entry that stands for one plugin.
+    """Resolve an entry that stands for one plugin; its label holds the parameters that are given.
 
     Raises
     ------
@@ -156,7 +156,10 @@ def single(entry: Entry, kind: str) -> Choice:
     choices = _resolve(entry, kind)
     if len(choices) != 1:
         raise UserError(f"{kind}: {entry!r} holds a list; give one value")
-    choice = choices[0][0]
+    choice, settings = choices[0]
     if choice.error:
         registry.create(kind, choice.name)
+    if "label" not in settings:
+        given = (f"{key}={value}" for key, value in settings["given"].items())
+        choice = dataclasses.replace(choice, label=" ".join([choice.label, *given]))
     return choice

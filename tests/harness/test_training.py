@@ -202,6 +202,7 @@ class TestLoop:
         assert exact.samples / 2 <= kept.explained < exact.samples
         assert free.explained == 0
         assert len({cell.key for cell in cells}) == 3
+        assert cells[1].relevance.label == "lrp-epsilon-plus-flat refresh=2"
         for trained in (kept, free):
             assert trained.occluded_fraction is not None
             assert 0.02 < trained.occluded_fraction < 0.4

@@ -111,7 +111,7 @@ class Around(nn.Module):
     def __init__(self, around: Callable[[nn.Module, Tensor], Tensor]) -> None:
         super().__init__()
         self.before, self.norm, self.after = conv(), nn.BatchNorm1d(2), conv()
-        self.relu = nn.LeakyReLU()
+        self.relu, self.centre = nn.LeakyReLU(), Centre()
         self.around = around
 
     def forward(self, values: Tensor) -> Tensor:
@@ -137,6 +137,7 @@ RECTIFIED: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], str, bool]] = 
     "ReLU and pool": (lambda model, values: F.max_pool1d(F.relu(values), 1), "", True),
     "ReLU and Sigmoid": (lambda model, values: F.relu(values).sigmoid(), "", False),
     "ReLU and norm": (lambda model, values: model.norm(F.relu(values)), "", False),
+    "ReLU and a difference": (lambda model, values: model.centre(F.relu(values)), "", False),
     "ReLU, dropout and one": (lambda model, values: F.dropout(F.relu(values), 0.0) + 1, "", False),
 }
 
