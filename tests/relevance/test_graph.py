@@ -187,6 +187,20 @@ def test_batch_norm_over_another_dimension_is_refused() -> None:
         propagate(rules, model.eval(), torch.randn(2, 4, 5), torch.tensor([0, 1]))
 
 
+def test_reading_leaves_nothing_on_the_model() -> None:
+    """torch.fx puts tensors that a network makes in its forward pass on the model."""
+    model = Between(lambda values: values * torch.tensor([2.0, 3.0])[:, None]).eval()
+    before = set(vars(model))
+    values, targets = torch.randn(2, 2, 5), torch.tensor([0, 1])
+    head = nn.Sequential(model, nn.Flatten(), nn.Linear(10, 3)).eval()
+    expected = propagate(RULES, copy.deepcopy(head), values, targets)
+    for _ in range(2):
+        assert torch.equal(propagate(RULES, head, values, targets), expected)
+        assert read_network(model) is read_network(model)
+    assert set(vars(model)) == before
+    assert not [name for name in vars(head) if "constant" in name]
+
+
 def test_batch_size_is_not_read_into_the_graph() -> None:
     """One graph for all batches, and for inputs of other sizes where the network takes them."""
     torch.manual_seed(0)
