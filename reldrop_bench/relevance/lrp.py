@@ -96,7 +96,8 @@ class EpsilonGammaBoxLRP(LRP):
     gamma: NonNegative = 0.25
     """How much positive contributions are strengthened."""
     low: float | None = None
-    """Lowest possible input, as normalised; by default the lowest of each channel of a sample."""
+    """Lowest possible input, as normalised; by default the lowest of each channel of a sample, of
+    what the first layer reads (zennit: of the network's input)."""
     high: float | None = None
     """Highest possible input, as normalised; by default the highest of each channel of a sample."""
 

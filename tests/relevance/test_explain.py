@@ -272,7 +272,7 @@ def test_restored_after_zennit_failed_half_way(
     assert_untouched_by_failure(attributor, network, error)
 
 
-@pytest.mark.parametrize("attributor", RULES, ids=lambda each: each.name)
+@pytest.mark.parametrize("attributor", RULES[::2], ids=lambda each: each.name)
 @pytest.mark.parametrize(("model", "shape"), MODELS, ids=str)
 def test_untouched_by_the_way_out_to_zennit(
     attributor: LRP, model: Model, shape: tuple[int, ...]
@@ -321,7 +321,7 @@ def test_works_the_same_whatever_the_caller_does(
     assert torch.equal(relevance, expected)
 
 
-@pytest.mark.parametrize("attributor", [*RULES, *GRADIENTS[:2]], ids=lambda each: each.name)
+@pytest.mark.parametrize("attributor", [*RULES[::2], GRADIENTS[0]], ids=lambda each: each.name)
 @pytest.mark.parametrize(("model", "shape"), MODELS, ids=str)
 def test_a_training_step_around_it_is_the_same(
     attributor: Attributor, model: Model, shape: tuple[int, ...]

@@ -39,7 +39,6 @@ METHODS: list[LRP] = [
 MODELS: list[tuple[Model, tuple[int, ...], int]] = [
     (SmallCNN(width=4), (2, 8, 8), 0),
     (SmallCNN(width=4), (2, 8, 8), 3),
-    (ResNet18(), (3, 8, 8), 0),
     (ResNet18(), (3, 16, 16), 3),
     (ResNet50(), (3, 8, 8), 1),
     (PointNet(width=0.2), (3, 40), 0),
@@ -161,7 +160,7 @@ def test_zennits_methods_take_batch_norm_without_scale() -> None:
     torch.testing.assert_close(relevance, expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize(("model", "shape", "steps"), [MODELS[1], MODELS[3], MODELS[6]], ids=str)
+@pytest.mark.parametrize(("model", "shape", "steps"), [MODELS[1], MODELS[2], MODELS[5]], ids=str)
 def test_the_methods_differ(model: Model, shape: tuple[int, ...], steps: int) -> None:
     network, inputs, targets = made(model, shape, steps)
     maps = [explain(each, network, inputs, targets).flatten() for each in METHODS]
