@@ -65,6 +65,8 @@ def explain(
         No such method or parameter.
     """
     attributor = registry.create("relevance", method, parameters)
+    if len(targets) != len(inputs):
+        raise UserError(f"{len(inputs)} inputs need as many target classes, not {len(targets)}")
     generator = torch_generator("explain", seed)
     if batch_size is None:
         return explain_with(attributor, model, inputs, targets, generator)

@@ -94,10 +94,10 @@ _ROUTING_CALLS = {
     torch.clone, torch.gather, torch.index_select, torch.narrow, torch.movedim,
     F.max_pool1d, F.max_pool2d, F.max_pool3d,
     F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d,
-    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d,
+    F.pad, F.dropout, F.dropout1d, F.dropout2d, F.dropout3d,
     "flatten", "reshape", "view", "transpose", "permute", "squeeze", "unsqueeze", "max", "amax",
     "chunk", "split", "clone", "contiguous", "gather", "index_select", "narrow", "movedim",
-    "expand", "unfold", "unflatten",
+    "expand", "unfold", "unflatten", "float", "double",
 }  # fmt: skip
 _CONSTANT_CALLS = {"size", "dim", "numel", "detach", torch.numel, len}
 _CONSTANT_ATTRIBUTES = {"shape", "device", "dtype", "ndim", "indices"}
@@ -156,8 +156,6 @@ class Network:
     """Batch norms and ReLUs that the operation before them includes."""
     constants: dict[str, Tensor] = field(default_factory=dict)
     """Tensors that the network makes for itself, by the name that the graph has for them."""
-    confirmed: bool = False
-    """Whether its outputs were seen to be those of the model."""
 
     def absorb(self, node: fx.Node) -> None:
         """Leave it to the operation before."""
@@ -242,6 +240,8 @@ def _read(model: nn.Module) -> Network | TraceError:
 
 def _analyse(graph: fx.Graph, modules: dict[str, nn.Module]) -> Network:
     network = Network(graph)
+    if sum(node.op == "placeholder" for node in graph.nodes) > 1:
+        raise TraceError("its forward takes more than the inputs")
     kinds: dict[fx.Node, Kind] = {}  # of what depends on the input's values
     weighted: set[fx.Node] = set()  # comes after a layer with weights
     for node in graph.nodes:
@@ -329,6 +329,7 @@ def _find_signs(
         if operation is not None:
             operation.non_negative = inherits
         joined = node.target in _JOINING_CALLS and len(sources) < len(node.all_input_nodes)
+        joined |= node.target is F.pad and bool(node.args[3:] or node.kwargs.get("value"))
         keeps = kind in (Kind.ROUTING, Kind.AVERAGE, Kind.ADDITION) and not joined
         rectified = operation is not None and operation.rectified
         if (
@@ -373,7 +374,7 @@ def _kind(node: fx.Node, modules: dict[str, nn.Module], carries: Container[fx.No
         operands = [each for each in node.all_input_nodes if each in carries]  # also by keyword
         if len(operands) == 1:
             return Kind.ELEMENTWISE
-        if call in _ADDITION_CALLS:
+        if call in _ADDITION_CALLS and node.kwargs.get("alpha", 1) == 1:
             return Kind.ADDITION
     for calls, kind in _CALLS:
         if call in calls:

@@ -20,6 +20,7 @@ from reldrop_bench.relevance.graph import (
     Kind,
     Network,
     Operation,
+    Routing,
     TraceError,
     read_network,
     unknown,
@@ -68,26 +69,31 @@ def propagate(rules: Rules, model: nn.Module, inputs: Tensor, targets: Tensor) -
         As `read_network` does.
     """
     network = read_network(model)
-    if not network.confirmed:
-        _confirm(network, rules, model, inputs[:1])
+    expected = _first_logits(model, inputs)
     if inputs.ndim == 4 and inputs.device.type == "cpu":
         # Convolutions of images are up to a third faster so; values keep their places.
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-    return explain_logit(_Propagation(model, network, rules).run, inputs, targets)
+
+    def run(inputs: Tensor) -> Tensor:
+        logits: Tensor = _Propagation(model, network, rules).run(inputs)
+        found = logits.detach()[: len(expected)]
+        tolerance = 0.01 * expected.abs().max() + 1e-6
+        if found.shape != expected.shape or not ((found - expected).abs() <= tolerance).all():
+            raise TraceError("its outputs are not those of the graph that torch.fx reads")
+        return logits
+
+    return explain_logit(run, inputs, targets)
 
 
 @torch.no_grad()
-def _confirm(network: Network, rules: Rules, model: nn.Module, inputs: Tensor) -> None:
-    """See once, on one sample, that the graph computes what the model does.
+def _first_logits(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the model's own logits of two samples, which the graph has to reproduce each time.
 
-    It would not where a model changes a value in place that is also known by another name.
+    It would not where a model changes a value in place that is also known by another name, or where
+    what it computes depends on buffers and objects that have changed since it was read.
     """
-    expected: Tensor = model(inputs)
-    found: Tensor = _Propagation(model, network, rules).run(inputs)
-    tolerance = 0.01 * float(expected.abs().max()) + 1e-6
-    if found.shape != expected.shape or float((found - expected).abs().max()) > tolerance:
-        raise TraceError("its outputs are not those of the graph that torch.fx reads")
-    network.confirmed = True
+    logits: Tensor = model(inputs[:2])
+    return logits
 
 
 def explain_logit(model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
@@ -114,6 +120,11 @@ class _Propagation(fx.Interpreter):
         if target in self.network.constants:
             return self.network.constants[target]
         return super().get_attr(target, args, kwargs)
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if isinstance(self.fetch_attr(target), Routing):  # it may use `view`
+            args = tuple(each.contiguous() if isinstance(each, Tensor) else each for each in args)
+        return super().call_module(target, args, kwargs)
 
     def call_method(self, target: Any, args: Any, kwargs: Any) -> Any:
         # `view` refuses images whose channels come last.

@@ -220,10 +220,10 @@ def assert_untouched_by_failure(
     assert state(network) == before
 
 
-@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("attributor", RULES, ids=lambda each: each.name)
 def test_restored_after_a_forward_pass_that_fails_half_way(attributor: LRP, call: int) -> None:
-    """The first explanation goes through a network three times: model, its graph, the rules."""
+    """An explanation runs the model on two samples, and then its graph."""
     network, inputs, targets = make(SmallCNN(width=4), (2, 8, 8))
     assert isinstance(network, nn.Sequential)
     expected = explain_with(attributor, network, inputs, targets, generator())

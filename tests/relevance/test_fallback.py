@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reldrop_bench.relevance.explain import explain_with
-from reldrop_bench.relevance.graph import UnknownLayerError
+from reldrop_bench.relevance.graph import TraceError, UnknownLayerError
 from reldrop_bench.relevance.lrp import (
     LRP,
     Alpha2Beta1LRP,
@@ -24,6 +24,8 @@ from reldrop_bench.relevance.lrp import (
     ZennitEpsilonGammaBoxLRP,
     ZennitEpsilonPlusFlatLRP,
 )
+from reldrop_bench.relevance.propagation import Rules, propagate
+from reldrop_bench.relevance.rules import Epsilon, Flat, ZPlus
 
 METHODS: list[tuple[LRP, LRP]] = [
     (EpsilonPlusFlatLRP(), ZennitEpsilonPlusFlatLRP()),
@@ -200,3 +202,27 @@ def test_a_layer_without_a_rule_is_refused_by_name(
 def test_zennit_refuses_it_too(build: Callable[[], nn.Module]) -> None:
     with pytest.raises(UnknownLayerError, match=r"block.* \((MultiheadAttention|LayerNorm)\)"):
         explain(ZennitEpsilonPlusFlatLRP(), Network(build()))
+
+
+class Scaled(nn.Module):
+    """Divides by a buffer, which torch.fx reads as a number once and for all."""
+
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images / (self.scale + 1))
+
+
+def test_what_changes_behind_the_graph_is_noticed() -> None:
+    torch.manual_seed(0)
+    model, targets = Scaled().eval(), torch.tensor([0, 2, 1])
+    images = torch.randn(3, 2, 8, 8)
+    propagate(Rules(ZPlus(), Epsilon(), Flat()), model, images, targets)
+    model.scale.fill_(9.0)
+    with pytest.raises(TraceError, match="outputs are not those of the graph"):
+        propagate(Rules(ZPlus(), Epsilon(), Flat()), model, images, targets)
