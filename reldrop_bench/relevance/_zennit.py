@@ -118,7 +118,7 @@ def _hook(rule: rules.Rule, inputs: Tensor) -> Hook:
         case rules.ZBox():
             low, high = rule.bounds(inputs)
             return ZBox(low, high, rule.stabilizer)
-    raise NotImplementedError(f"zennit has no counterpart of {rule}")
+    raise TypeError(f"zennit has no counterpart of {rule}")
 
 
 def _constant_transform(name: str, module: nn.Module) -> dict[str, Any] | None:

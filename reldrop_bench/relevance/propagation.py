@@ -145,7 +145,7 @@ class _Propagation(fx.Interpreter):
         rule = self.rules.of(operation, module)
         return _Linear.apply(inputs[0], self._layer(n, operation, module, inputs[0]), rule)
 
-    def _call(self, n: fx.Node, operation: Operation, value: Tensor, *_: Tensor | None) -> Any:
+    def _call(self, n: fx.Node, operation: Operation, value: Tensor) -> Any:
         """Run an operation as the network does, with another value for its input."""
 
         def replace(node: fx.Node) -> Any:
