@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reldrop_bench.data import Batch, Facts, TensorSplit, TrainingSplits
     from reldrop_bench.errors import UserError
-    from reldrop_bench.evaluation.contract import Context, Evaluation, Record
+    from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
     from reldrop_bench.loading import load_results
     from reldrop_bench.recipe import Recipe
     from reldrop_bench.regularization import Regularizer, Step
@@ -31,6 +31,7 @@ _HOMES = {
     "UserError": "errors",
     "Context": "evaluation.contract",
     "Evaluation": "evaluation.contract",
+    "Metric": "evaluation.contract",
     "Record": "evaluation.contract",
     "load_results": "loading",
     "Recipe": "recipe",
@@ -57,6 +58,7 @@ __all__ = [
     "Evaluation",
     "Facts",
     "Figure",
+    "Metric",
     "Prose",
     "Recipe",
     "Record",

@@ -19,7 +19,7 @@ from reldrop_bench.contract.rules import random_state
 from reldrop_bench.contract.tiny import TinyImages, tiny_facts, tiny_split
 from reldrop_bench.data import Batch, Facts, Shifts, Split, TensorSplit, TrainingSplits
 from reldrop_bench.errors import UserError
-from reldrop_bench.evaluation.contract import Context, Evaluation, Record
+from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
 from reldrop_bench.plugin import Plugin, Probability
 from reldrop_bench.regularization import Regularizer, Step
 from reldrop_bench.results import Results
@@ -412,7 +412,7 @@ class BadEvaluation(Evaluation):
     """It writes what it did not declare, NaN, and draws from the global generator."""
 
     name: ClassVar[str] = "bad"
-    metrics: ClassVar[Mapping[str, Any]] = {"known": "up"}
+    metrics: ClassVar[Mapping[str, Any]] = {"known": Metric("up", "what is known")}
     requires: ClassVar[frozenset[str]] = frozenset({"sound"})
 
     def applies_to(self, facts: Facts) -> bool:
@@ -426,7 +426,7 @@ class BadEvaluation(Evaluation):
 
 def test_a_bad_evaluation_is_caught() -> None:
     found = failures("evaluations", BadEvaluation)
-    assert "'higher'" in found["metrics_have_directions"]
+    assert "'higher'" in found["metrics_are_described"]
     assert "masks" in found["requirements_are_known"]
     assert "known" in found["values_are_finite"]
     assert "unknown" in found["metrics_are_declared"]

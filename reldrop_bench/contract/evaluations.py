@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from reldrop_bench.contract import parameters
@@ -21,16 +23,18 @@ from reldrop_bench.contract.rules import (
 from reldrop_bench.contract.tiny import TASKS, Plain, TinyAttributor, tiny_facts, tiny_model
 from reldrop_bench.contract.trace import ModelTrace
 from reldrop_bench.data import Facts
-from reldrop_bench.evaluation.contract import COLUMNS, Context, Evaluation, Record
+from reldrop_bench.evaluation.contract import COLUMNS, ROLES, Context, Evaluation, Metric, Record
+from reldrop_bench.seeding import global_seed
 from reldrop_bench.tasks import Task
 
 OFFERS = frozenset({"masks", "cues", "shifts"})
 
 
-def _context(modality: str) -> Context:
+def _context(modality: str, companions: bool = True) -> Context:
     model: nn.Module = tiny_model(modality).eval()
     task: Task = TASKS[modality]()
     facts: Facts = tiny_facts(modality)
+    roles = {role: partial(_companion, modality) for role in ROLES} if companions else {}
     return Context(
         model=model,
         task=task,
@@ -41,7 +45,17 @@ def _context(modality: str) -> Context:
         training_attributor=TinyAttributor(),
         seed=0,
         batch_size=8,
+        companions=roles,
     )
+
+
+def _companion(modality: str) -> Context:
+    """Return a model of the same shape with other weights."""
+    context = _context(modality, companions=False)
+    with global_seed("contract", "companion"), torch.no_grad():
+        for parameter in context.model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return context
 
 
 def _measured(evaluation: Evaluation, context: Context) -> pd.DataFrame:
@@ -66,19 +80,30 @@ def _contexts(cls: type[Evaluation]) -> Iterator[tuple[str, Evaluation, Context]
 
 
 def requirements_are_known(cls: type[Evaluation]) -> None:
-    """`requires` names facts that a task can offer."""
+    """`requires` names facts that a task can offer, `companions` roles that there are."""
     require(
         set(cls.requires) <= OFFERS,
         f"requires = {set(cls.requires)!r}: a task offers {', '.join(sorted(OFFERS))}",
     )
+    require(
+        set(cls.companions) <= ROLES,
+        f"companions = {set(cls.companions)!r}: there are {', '.join(sorted(ROLES))}",
+    )
 
 
-def metrics_have_directions(cls: type[Evaluation]) -> None:
-    """`metrics` says of each metric which direction is better."""
-    for metric, direction in cls.metrics.items():
+def metrics_are_described(cls: type[Evaluation]) -> None:
+    """`metrics` says of each metric what it measures and which direction is better."""
+    for name, metric in cls.metrics.items():
         require(
-            direction in ("higher", "lower", "neither"),
-            f"metrics[{metric!r}] = {direction!r}: write 'higher', 'lower' or 'neither'",
+            isinstance(metric, Metric),
+            f"metrics[{name!r}] = {metric!r}: write Metric('higher', 'what it measures')",
+        )
+        require(
+            metric.direction in ("higher", "lower", "neither"),
+            f"metrics[{name!r}]: direction {metric.direction!r}: write 'higher', 'lower' or 'neither'",
+        )
+        require(
+            bool(metric.measures.strip()), f"metrics[{name!r}]: say in a few words what it measures"
         )
 
 
@@ -108,8 +133,8 @@ def metrics_are_declared(cls: type[Evaluation]) -> None:
         unknown = [name for name in written if cls.direction(name) is None]
         require(
             not unknown,
-            f"{modality}: {', '.join(unknown[:5])} not in `metrics`; add them with the direction that "
-            "is better, patterns such as '*/auc' allowed",
+            f"{modality}: {', '.join(unknown[:5])} not in `metrics`; add them with what they measure "
+            "and the direction that is better, patterns such as '*/auc' allowed",
         )
         keys = ["table", "split", "metric", "item", "x"]
         double = frame[frame.duplicated(keys)]
@@ -159,7 +184,7 @@ def something_is_measured(cls: type[Evaluation]) -> None:
 CHECKS: tuple[Check, ...] = (
     *parameters.CHECKS,
     requirements_are_known,
-    metrics_have_directions,
+    metrics_are_described,
     something_is_measured,
     values_are_finite,
     metrics_are_declared,

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
+from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
 
 
 def accuracy(predictions: np.ndarray, targets: np.ndarray) -> float:
@@ -36,12 +36,12 @@ class Accuracy(Evaluation):
 
     name: ClassVar[str] = "accuracy"
     uses_relevance: ClassVar[bool] = False
-    metrics: ClassVar[Mapping[str, Direction]] = {
-        "accuracy": "higher",
-        "class_mean_accuracy": "higher",
-        "prediction": "neither",
-        "target": "neither",
-        "confidence": "neither",
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "accuracy": Metric("higher", "share of right predictions, 0 to 1"),
+        "class_mean_accuracy": Metric("higher", "mean over classes of the accuracy within a class"),
+        "prediction": Metric("neither", "predicted class of an item"),
+        "target": Metric("neither", "right class of an item"),
+        "confidence": Metric("neither", "largest softmax probability of an item"),
     }
 
     def evaluate(self, context: Context, record: Record) -> None:

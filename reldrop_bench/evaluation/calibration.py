@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
+from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
 from reldrop_bench.plugin import Count
 
 
@@ -83,11 +83,11 @@ class Calibration(Evaluation):
 
     name: ClassVar[str] = "calibration"
     uses_relevance: ClassVar[bool] = False
-    metrics: ClassVar[Mapping[str, Direction]] = {
-        "ece": "lower",
-        "rms_calibration_error": "lower",
-        "brier": "lower",
-        "nll": "lower",
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "ece": Metric("lower", "expected calibration error, 0 to 1"),
+        "rms_calibration_error": Metric("lower", "root mean square calibration error, 0 to 1"),
+        "brier": Metric("lower", "squared distance of the probabilities to the target, 0 to 2"),
+        "nll": Metric("lower", "negative log-likelihood in nats"),
     }
 
     bins: Count = 15

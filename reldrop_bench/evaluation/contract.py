@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.data import Batch, Facts, Shifts, Split, SubsetSplit
-from reldrop_bench.plugin import Plugin
+from reldrop_bench.data import Batch, Facts, Shifts, Split
+from reldrop_bench.errors import one_line
+from reldrop_bench.plugin import MODALITIES, Plugin
 from reldrop_bench.regularization import Regularizer, Step
 from reldrop_bench.relevance.contract import Attributor
 from reldrop_bench.relevance.explain import explain_with
@@ -24,6 +25,25 @@ from reldrop_bench.seeding import numpy_generator, torch_generator
 from reldrop_bench.tasks import Task
 
 Direction = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is to be known of a number before it is believed: shown by `list evaluations`."""
+
+    direction: Direction
+    """Which direction is better: "higher", "lower" or "neither"."""
+    measures: str
+    """What the number says, in a few words, with its range where it has one."""
+    cost: str = "predictions"
+    """What it takes, for each sample where nothing else is said, such as "1 explanation"."""
+    seeded: bool = False
+    """Whether it draws random numbers (from a stream of its own); otherwise it is deterministic."""
+    modalities: frozenset[str] = MODALITIES
+
+
+ROLES = frozenset({"reference", "baseline", "first-seed"})
+"""What an evaluation may name in `companions`."""
 
 COLUMNS = ("table", "split", "metric", "item", "x", "value")
 """Columns of an evaluation's record; `table` is metric, example, curve or sample."""
@@ -36,10 +56,20 @@ class Record:
     - `examples`: one number for each item of a split (item = position in the split).
     - `curve`: one number for each x.
     - `sample`: an array that belongs to one item (a picture, a map), flattened; x = flat position.
+
+    What cannot be measured is left out with `note`; it is never written as NaN.
     """
 
     def __init__(self) -> None:
         self._parts: list[pd.DataFrame] = []
+        self.notes: list[dict[str, str]] = []
+        """What was left out and why, as `note` was told; keys split, metric and reason."""
+
+    def note(self, split: str, metric: str, reason: str) -> None:
+        """Say why a value is missing, or what it leaves out: one line that names the cause."""
+        told = {"split": split, "metric": metric, "reason": one_line(reason)}
+        if told not in self.notes:
+            self.notes.append(told)
 
     def _add(self, table: str, split: str, metric: str, item: Any, x: Any, value: Any) -> None:
         value = np.atleast_1d(np.asarray(value, dtype=np.float64))
@@ -87,11 +117,22 @@ class Record:
         return pd.concat(self._parts, ignore_index=True)
 
 
+class Explained(NamedTuple):
+    """Some test items with the relevance of their labels."""
+
+    items: Tensor
+    """(b,) positions in the test split."""
+    batch: Batch
+    relevance: Tensor
+    """(b, H, W) or (b, N), signed, on the model's device."""
+
+
 @dataclass
 class Context:
     """A trained model with everything an evaluation may ask about it.
 
-    The model is in evaluation mode on `device`. Predictions on one split are made once and shared.
+    The model is in evaluation mode on `device`. Predictions on a split and relevance maps are made
+    once and shared. Nothing depends on the order in which evaluations ask.
     """
 
     model: nn.Module
@@ -106,11 +147,26 @@ class Context:
     seed: int
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batch_size: int = 64
-    """Of predictions. Small: what a layer of a small network makes then stays in a CPU's cache."""
+    """Of predictions and explanations, so that results depend on nothing else. Small: what a layer
+    of a small network makes then stays in a CPU's cache."""
     progress: Callable[[str], None] = lambda stage: None
     """Called with a short text now and then, so that long evaluations show life."""
+    epochs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The training log, a row an epoch; empty for a model that was trained elsewhere."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the training as a whole: seconds, steps, samples explained."""
+    companions: Mapping[str, Callable[[], Context | None]] = field(default_factory=dict)
+    """Other models of the benchmark by role (see `Evaluation.companions`)."""
+    lacking: set[str] = field(default_factory=set)
+    """Companions that were asked for and are not there."""
+    map_bytes: int = 128 * 2**20
+    """Memory for relevance maps that are kept; beyond it they are made again when they are asked for."""
     _logits: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
     _targets: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _maps: dict[tuple[Attributor, int], Tensor] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    _companions: dict[str, Context | None] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def test(self) -> Split:
@@ -122,21 +178,48 @@ class Context:
         """The shifted test sets by name."""
         return self.task.shifts(self.root)
 
+    def with_model(self, model: nn.Module) -> Context:
+        """Return a context for another model on the same data, which it shares with this one."""
+        other = replace(self, model=model.eval(), companions={})
+        other.__dict__["test"] = self.test
+        return other
+
+    def companion(self, role: str) -> Context | None:
+        """Return the context of another model of the benchmark, or None where there is none.
+
+        role: one of `Evaluation.companions`. A companion that should be there and is not (its cell
+        failed, or its weights were not kept) is noted in `lacking`: the evaluation is done again
+        when it has come.
+        """
+        if role not in self._companions:
+            self._companions[role] = self.companions[role]() if role in self.companions else None
+        found = self._companions[role]
+        if found is None and role in self.companions:
+            self.lacking.add(role)
+        return found
+
+    @cached_property
+    def order(self) -> Tensor:
+        """Test positions (N,) such that every prefix mixes the classes in proportion.
+
+        The same for every model and seed: the first n are what an evaluation of n samples takes.
+        """
+        targets = self.test.targets.cpu().numpy()
+        generator = numpy_generator("evaluation", self.task.name, "subset")
+        shuffle, jitter = generator.random((2, len(targets)))
+        # Item i of the n shuffled members of its class goes to the quantile (i + jitter) / n.
+        order = np.lexsort((shuffle, targets))
+        _, start, count = np.unique(targets[order], return_index=True, return_counts=True)
+        rank = np.arange(len(targets)) - np.repeat(start, count)
+        place = (rank + jitter) / np.repeat(count, count)
+        return torch.from_numpy(order[np.argsort(place, kind="stable")])
+
     def subset(self, size: int) -> Tensor:
         """Return positions of at most `size` test items, sorted, stratified by class.
 
         The same items for every model and seed; a larger subset holds every smaller one.
         """
-        targets = self.test.targets.cpu().numpy()
-        generator = numpy_generator("evaluation", self.task.name, "subset")
-        shuffle, jitter = generator.random((2, len(targets)))
-        # Item i of the n shuffled members of its class goes to the quantile (i + jitter) / n, so
-        # that every prefix of the order mixes the classes in proportion.
-        order = np.lexsort((shuffle, targets))
-        _, start, count = np.unique(targets[order], return_index=True, return_counts=True)
-        rank = np.arange(len(targets)) - np.repeat(start, count)
-        place = (rank + jitter) / np.repeat(count, count)
-        return torch.from_numpy(np.sort(order[np.argsort(place, kind="stable")][:size]))
+        return self.order[:size].sort().values
 
     def batches(self, split: Split) -> Iterator[Batch]:
         """Yield the split in order, `batch_size` samples at a time, on the device."""
@@ -170,21 +253,50 @@ class Context:
         self.logits(name)
         return self._targets[name]
 
-    def explained(self, items: Tensor, stage: str) -> Iterator[tuple[Batch, Tensor]]:
-        """Yield test items in batches with the relevance of their labels, (b, H, W) or (b, N).
+    def explained(
+        self, size: int, stage: str, attributor: Attributor | None = None
+    ) -> Iterator[Explained]:
+        """Yield the items of `subset(size)` with the relevance of their labels, a batch at a time.
 
-        items (n,) positions in the test split. Only one batch is held at a time. Progress is told
-        as "`stage` done/n".
+        They come in the order of `order`. `attributor` is the benchmark's own where none is given.
+        Only one batch is held at a time besides the maps that are kept for who asks next. Progress
+        is told as "`stage` done/n".
+
+        Raises
+        ------
+        RelevanceError
+            A map is not finite.
         """
-        generator = self.generator("relevance", self.attributor.name)
-        done = 0
-        for batch in self.batches(SubsetSplit(self.test, items)):
-            self.progress(f"{stage} {done}/{len(items)}")
-            yield (
-                batch,
-                explain_with(self.attributor, self.model, batch.inputs, batch.labels, generator),
-            )
-            done += len(batch)
+        method = self.attributor if attributor is None else attributor
+        size = min(size, len(self.order))
+        for start in range(0, size, self.batch_size):
+            self.progress(f"{stage} {start}/{size}")
+            # Always the whole batch: a map's last bits depend on what it is computed beside.
+            whole = self.order[start : start + self.batch_size]
+            shown = whole[: size - start]
+            if (method, start) in self._maps:
+                batch = self.test.batch(shown).to(self.device)
+                relevance = self._maps[method, start]
+            else:
+                batch = self.test.batch(whole).to(self.device)
+                generator = self.generator("relevance", method.name, start)
+                relevance = self.explain(batch, generator, method)
+                if self._kept_bytes + relevance.nbytes <= self.map_bytes:
+                    self._maps[method, start] = relevance
+                if len(shown) < len(whole):
+                    batch = self.test.batch(shown).to(self.device)
+            yield Explained(shown, batch, relevance[: len(shown)])
+
+    @property
+    def _kept_bytes(self) -> int:
+        return sum(maps.nbytes for maps in self._maps.values())
+
+    def explain(
+        self, batch: Batch, generator: torch.Generator, attributor: Attributor | None = None
+    ) -> Tensor:
+        """Return the relevance of the batch's labels, (b, H, W) or (b, N), made anew."""
+        method = self.attributor if attributor is None else attributor
+        return explain_with(method, self.model, batch.inputs, batch.labels, generator)
 
     def generator(self, *parts: object) -> torch.Generator:
         """Return the stream that the task and `parts` name: the same for every model and seed."""
@@ -207,8 +319,8 @@ class Context:
 class Evaluation(Plugin, ABC):
     """A measurement: a frozen dataclass of its settings."""
 
-    metrics: ClassVar[Mapping[str, Direction]] = {}
-    """Every metric it can write, with the direction that is better.
+    metrics: ClassVar[Mapping[str, Metric]] = {}
+    """Every metric it can write, with what is to be known of it.
 
     A key is a name or an fnmatch pattern ("*/auc"); the first that fits counts, see `direction`.
     """
@@ -218,6 +330,18 @@ class Evaluation(Plugin, ABC):
     """Whether its values depend on the benchmark's attribution method."""
     requires: ClassVar[frozenset[str]] = frozenset()
     """Facts that a task must offer ("masks", "cues"); elsewhere it is left out."""
+    companions: ClassVar[frozenset[str]] = frozenset()
+    """Other models of the benchmark that it compares with, on the same task and model:
+
+    - "reference": the baseline of the first seed, the same for all cells (also for itself);
+    - "baseline": the baseline of the cell's seed; none for the baseline's own cells;
+    - "first-seed": the same regularizer with the first seed; none for the first seed itself.
+    """
+
+    @property
+    def explainers(self) -> tuple[str, ...]:
+        """Names of attribution methods that it uses beside the benchmark's own."""
+        return ()
 
     def applies_to(self, facts: Facts) -> bool:
         """Whether the task offers what is required."""
@@ -226,8 +350,9 @@ class Evaluation(Plugin, ABC):
     @classmethod
     def direction(cls, metric: str) -> Direction | None:
         """Return which direction of `metric` is better; None where `metrics` does not name it."""
-        fitting = (value for key, value in cls.metrics.items() if fnmatchcase(metric, key))
-        return next(fitting, None)
+        fitting = (each for key, each in cls.metrics.items() if fnmatchcase(metric, key))
+        found = next(fitting, None)
+        return None if found is None else found.direction
 
     @abstractmethod
     def evaluate(self, context: Context, record: Record) -> None:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from reldrop_bench.evaluation.accuracy import accuracy
-from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
+from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
 from reldrop_bench.plugin import Count
+
+_COST = "1 explanation"
 
 
 def mass_by_part(relevance: Tensor, masks: Tensor, parts: int) -> Tensor:
@@ -49,13 +51,13 @@ class CueUse(Evaluation):
     """
 
     name: ClassVar[str] = "cues"
-    metrics: ClassVar[Mapping[str, Direction]] = {
-        "accuracy": "higher",
-        "effective_cues": "higher",
-        "roi_mass": "higher",
-        "cue_*_mass": "neither",
-        "without_cue_mass": "neither",
-        "samples": "neither",
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "accuracy": Metric("higher", "accuracy with these cues removed"),
+        "effective_cues": Metric("higher", "exp(entropy) of the mass over cues, 1 to K", _COST),
+        "roi_mass": Metric("higher", "share of the positive relevance on any cue", _COST),
+        "cue_*_mass": Metric("neither", "share of one cue among all cues", _COST),
+        "without_cue_mass": Metric("neither", "samples without relevance on any cue", _COST),
+        "samples": Metric("neither", "explained samples", "nothing"),
     }
     requires: ClassVar[frozenset[str]] = frozenset({"cues"})
 
@@ -64,8 +66,7 @@ class CueUse(Evaluation):
 
     def evaluate(self, context: Context, record: Record) -> None:
         self._accuracy(context, record)
-        items = context.subset(self.max_samples)
-        mass = self._mass(context, items)
+        items, mass = self._mass(context)
         cues = mass[:, 1:]
         seen, any_mass = cues.sum(1) > 0, mass.sum(1) > 0
         record.metric("test", "samples", len(items))
@@ -89,9 +90,12 @@ class CueUse(Evaluation):
             split = "removed-none" if name == "test" else name
             record.metric(split, "accuracy", accuracy(predictions, context.targets(name).numpy()))
 
-    def _mass(self, context: Context, items: Tensor) -> Tensor:
+    def _mass(self, context: Context) -> tuple[Tensor, Tensor]:
+        """Return the explained items (n,) and their mass by part (n, 1 + K)."""
+        items: list[Tensor] = []
         parts: list[Tensor] = []
-        for batch, relevance in context.explained(items, "cues"):
+        for shown, batch, relevance in context.explained(self.max_samples, "cues"):
             assert batch.masks is not None, "a task with cues has masks"
+            items.append(shown)
             parts.append(mass_by_part(relevance.cpu(), batch.masks.cpu(), context.facts.cues))
-        return torch.cat(parts)
+        return torch.cat(items), torch.cat(parts)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from reldrop_bench.data import Batch
-from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
+from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
 from reldrop_bench.plugin import Count
 from reldrop_bench.regularization import Step
 
@@ -80,7 +80,7 @@ class Gallery(Evaluation):
     """
 
     name: ClassVar[str] = "gallery"
-    metrics: ClassVar[Mapping[str, Direction]] = {}
+    metrics: ClassVar[Mapping[str, Metric]] = {}
 
     items: Count = 4
     max_side: Count = 64
@@ -89,7 +89,7 @@ class Gallery(Evaluation):
         targets = context.test.targets.cpu().numpy()
         items = pick_items(targets, self.items, context.generator("gallery"))
         batch = context.test.batch(items).to(context.device)
-        relevance = torch.cat([maps for _, maps in context.explained(items, "gallery")])
+        relevance = context.explain(batch, context.generator("gallery relevance"))
         inputs, hidden, touched = draw_occlusion(context, batch, context.step())
         shown = {
             "input": self._store(batch.inputs),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reldrop_bench.data import Batch, SubsetSplit
 from reldrop_bench.errors import UserError, suggest
-from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
+from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
 from reldrop_bench.occlusion.fill import FILLS as ALL_FILLS
 from reldrop_bench.occlusion.fill import occlude
 from reldrop_bench.plugin import Count, Probability
@@ -33,6 +33,7 @@ FILLS: Mapping[str, tuple[str, ...]] = {
 }
 GRID = 6
 """Cells of random-blocks along the longer side."""
+_COST = "1 prediction a fraction, order and fill"
 CHUNK = 256
 """Samples occluded together: fixed, so that what is drawn is the same for any batch size."""
 
@@ -76,13 +77,15 @@ class OcclusionRobustness(Evaluation):
 
     name: ClassVar[str] = "occlusion"
     uses_relevance: ClassVar[bool] = False
-    metrics: ClassVar[Mapping[str, Direction]] = {
-        "clean_accuracy": "higher",
-        "samples": "neither",
-        "*/accuracy": "higher",
-        "*/auc": "higher",
-        "*/normalised_auc": "higher",
-        "*/area": "higher",
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "clean_accuracy": Metric("higher", "accuracy on the same items, nothing hidden"),
+        "samples": Metric("neither", "number of items", "nothing"),
+        "*/accuracy": Metric("higher", "accuracy at a hidden fraction", _COST, seeded=True),
+        "*/auc": Metric("higher", "mean height of the curve, 0 to 1", _COST, seeded=True),
+        "*/normalised_auc": Metric(
+            "higher", "the same over the clean accuracy", _COST, seeded=True
+        ),
+        "*/area": Metric("higher", "the same for single items", _COST, seeded=True),
     }
 
     fractions: tuple[Probability, ...] = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from reldrop_bench.evaluation.accuracy import accuracy
-from reldrop_bench.evaluation.contract import Context, Direction, Evaluation, Record
+from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class ShiftAccuracy(Evaluation):
 
     name: ClassVar[str] = "shifts"
     uses_relevance: ClassVar[bool] = False
-    metrics: ClassVar[Mapping[str, Direction]] = {"accuracy": "higher"}
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "accuracy": Metric("higher", "share of right predictions on a shifted test set")
+    }
 
     def evaluate(self, context: Context, record: Record) -> None:
         for name in context.shifts:

@@ -1,0 +1,1 @@
+"""Numbers from maps, features, predictions and curves: pure functions, each with its formula."""
