@@ -17,22 +17,26 @@ from typing import Any
 
 import torch
 
-from reldrop_bench.choices import Choice
-from reldrop_bench.data import Facts
 from reldrop_bench.environment import compute_device, describe
 from reldrop_bench.errors import one_line
-from reldrop_bench.evaluation.contract import Context, Evaluation, Record
 from reldrop_bench.matrix import CellSpec
+from reldrop_bench.measuring import (
+    Place,
+    conclude,
+    failure_status,
+    measure,
+    restored,
+    trained_context,
+)
 from reldrop_bench.store import (
     EPOCHS_FILE,
-    WEIGHTS_FILE,
     CellRecord,
     Store,
-    evaluation_file,
+    is_trained,
     new_record,
     pending_evaluations,
 )
-from reldrop_bench.training import Trained, build_model, train
+from reldrop_bench.training import Trained, train
 from reldrop_bench.watch import ProcessWatch
 
 
@@ -48,6 +52,8 @@ class Job:
     """Bytes; above it the worker ends itself."""
     device_index: int = 0
     """Which GPU, where there are any."""
+    after: frozenset[str] = frozenset()
+    """Keys of the jobs that have to end first: their models are what this one is compared with."""
 
     @property
     def device(self) -> torch.device:
@@ -97,12 +103,6 @@ def note_stopped(job: Job, status: str, reason: str) -> None:
     job.heartbeat.unlink(missing_ok=True)
 
 
-def failure_status(error: BaseException) -> str:
-    """Return "oom" for an exception that means that memory ran out, else "failed"."""
-    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return "oom" if memory or "can't allocate memory" in str(error) else "failed"
-
-
 @contextmanager
 def _numerics(cell: CellSpec) -> Iterator[None]:
     """Fix what changes the last bits: the number of threads, and the choice of kernels on a GPU."""
@@ -148,78 +148,27 @@ def _train(job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat) -> 
     return trained
 
 
-def _restore(job: Job, store: Store) -> tuple[torch.nn.Module, Facts, torch.device]:
-    """Build the cell's model again and load its weights."""
-    facts = job.cell.task.plugin.facts(job.root)
-    model = build_model(job.cell, facts)
-    model.load_state_dict(store.read_weights(job.cell.key))
-    return model.to(job.device), facts, job.device
-
-
-def _evaluate(context: Context, choice: Choice, job: Job, store: Store, record: CellRecord) -> None:
-    """Run one evaluation; its failure is noted, and the others still run."""
-    evaluation: Evaluation = choice.plugin
-    started = time.perf_counter()
-    outcome: dict[str, Any] = {
-        "key": job.cell.evaluation_key(choice),
-        "status": "done",
-        "error": "",
-    }
-    try:
-        table = Record()
-        if evaluation.applies_to(context.facts):
-            evaluation.evaluate(context, table)
-        else:
-            outcome["error"] = "does not apply to this task"
-        store.write_table(record, evaluation_file(choice.name), table.frame())
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
-        outcome |= {
-            "status": failure_status(error),
-            "error": one_line(f"{type(error).__name__}: {error}"),
-            "traceback": traceback.format_exc(),
-        }
-    outcome["seconds"] = time.perf_counter() - started
-    record["evaluations"][choice.name] = outcome
-    store.write_cell(record)
-
-
 def _beat(heartbeat: Heartbeat, name: str, index: int, total: int, stage: str) -> None:
     heartbeat.beat(f"{name}: {stage}", index, total)
 
 
 def _compute(job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat) -> None:
-    cell = job.cell
-    has_weights = WEIGHTS_FILE in record["files"]
-    if record["trained"] and has_weights:
-        model, facts, device = _restore(job, store)
+    cell, place = job.cell, Place(store, job.root, job.device)
+    if is_trained(record):
+        context = restored(cell, record, place)
     else:
         trained = _train(job, store, record, heartbeat)
-        model, facts, device = trained.model, trained.facts, trained.device
-    context = Context(
-        model=model.eval(),
-        task=cell.task.plugin,
-        facts=facts,
-        root=job.root,
-        regularizer=cell.regularizer.plugin,
-        attributor=cell.evaluation_relevance.plugin,
-        training_attributor=cell.relevance.plugin,
-        seed=cell.seed,
-        device=device,
-    )
-    pending = pending_evaluations(cell, record)
+        context = trained_context(cell, record, place, trained.model, trained.facts, trained.epochs)
+
+    def available(key: str) -> bool:
+        return is_trained(store.read_cell(key))
+
+    pending = pending_evaluations(cell, record, available)
     for index, choice in enumerate(pending):
         heartbeat.beat(choice.name, index, len(pending))
         context.progress = partial(_beat, heartbeat, choice.name, index, len(pending))
-        _evaluate(context, choice, job, store, record)
-    outcomes = record["evaluations"]
-    failed = [each.name for each in cell.evaluations if outcomes[each.name]["status"] != "done"]
-    if failed:
-        first = record["evaluations"][failed[0]]
-        record["status"] = first["status"]
-        record["error"] = one_line(f"evaluation {failed[0]}: {first['error']}")
-        record["traceback"] = first["traceback"]
-    else:
-        record |= {"status": "done", "error": "", "traceback": ""}
+        measure(context, choice, cell.evaluation_key(choice), store, record)
+    conclude(record, [choice.name for choice in cell.evaluations])
 
 
 def run_job(job: Job, worker: bool = True) -> str:

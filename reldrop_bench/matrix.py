@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -17,12 +17,13 @@ from reldrop_bench import registry
 from reldrop_bench.augmentation import AUGMENTATIONS
 from reldrop_bench.choices import Choice, resolve_all, single
 from reldrop_bench.errors import UserError, suggest
+from reldrop_bench.evaluation.contract import Evaluation
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.regularization import Regularizer
 from reldrop_bench.spec import BenchmarkSpec, Entry, first_error
 from reldrop_bench.tasks import Task
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of records and of what the harness computes: raise it when results would change."""
 
 TRAINING_LOG = "train"
@@ -45,6 +46,8 @@ class CellSpec:
     seed: int
     threads: int
     uses_relevance: bool
+    companions: Mapping[str, CellSpec] = field(default_factory=dict)
+    """The cells by role that the evaluations compare this one with (`Evaluation.companions`)."""
 
     @cached_property
     def components(self) -> dict[str, Any]:
@@ -66,10 +69,15 @@ class CellSpec:
 
     def evaluation_key(self, evaluation: Choice) -> str:
         """Return the key of one evaluation of this cell."""
-        rule = None
-        if evaluation.plugin.uses_relevance:
-            rule = self.evaluation_relevance.identity()
-        return _digest([self.key, evaluation.identity(), rule])
+        plugin: Evaluation = evaluation.plugin
+        rules = [self.evaluation_relevance.identity()] if plugin.uses_relevance else []
+        rules += [single(name, "relevance").identity() for name in plugin.explainers]
+        others = {
+            role: cell.key
+            for role, cell in sorted(self.companions.items())
+            if role in plugin.companions
+        }
+        return _digest([self.key, evaluation.identity(), rules, others])
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -131,15 +139,26 @@ def _models(spec: BenchmarkSpec, task: Task, task_label: str) -> list[Choice]:
     return fitting
 
 
+def default_evaluations() -> list[Entry]:
+    """Return the names of what is measured where a spec names nothing."""
+    return [
+        entry.name
+        for entry in registry.entries("evaluations")
+        if entry.cls is not None and getattr(entry.cls, "default", False)
+    ]
+
+
+def _with_preset(entry: Entry) -> Entry:
+    """Read "NAME:PRESET" as the mapping that it is short for."""
+    if not isinstance(entry, str) or ":" not in entry:
+        return entry
+    name, _, preset = entry.partition(":")
+    return {name: {"preset": preset}}
+
+
 def _evaluations(spec: BenchmarkSpec) -> tuple[Choice, ...]:
-    if spec.evaluations is None:
-        entries: list[Entry] = [
-            entry.name
-            for entry in registry.entries("evaluations")
-            if entry.cls is not None and getattr(entry.cls, "default", False)
-        ]
-    else:
-        entries = spec.evaluations
+    entries = default_evaluations() if spec.evaluations is None else spec.evaluations
+    entries = [_with_preset(entry) for entry in entries]
     choices = tuple(choice for choice, _ in resolve_all(entries, "evaluations", ()))
     for choice in choices:
         if choice.error:
@@ -233,7 +252,31 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
             )
     _refuse_equal_cells(cells)
     _refuse_idle_augmentations(spec, tasks)
-    return cells
+    return _with_companions(cells, spec.baseline, spec.seed_list[0])
+
+
+def _with_companions(cells: Sequence[CellSpec], baseline: str, first: int) -> list[CellSpec]:
+    """Return the cells, each with the others that its evaluations compare it with."""
+    known = {
+        (cell.task.label, cell.model.label, cell.regularizer.label, cell.seed): cell
+        for cell in cells
+    }
+    found = []
+    for cell in cells:
+        label, seed = cell.regularizer.label, cell.seed
+        places = {"reference": (baseline, first)}
+        if label != baseline:
+            places["baseline"] = (baseline, seed)
+        if seed != first:
+            places["first-seed"] = (label, first)
+        wanted = {role for choice in cell.evaluations for role in choice.plugin.companions}
+        companions = {
+            role: known[cell.task.label, cell.model.label, *place]
+            for role, place in places.items()
+            if role in wanted
+        }
+        found.append(replace(cell, companions=companions))
+    return found
 
 
 def _refuse_equal_cells(cells: Sequence[CellSpec]) -> None:

@@ -6,7 +6,7 @@ import json
 import statistics
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from reldrop_bench.store import (
     CellRecord,
     Store,
     is_complete,
+    is_trained,
     pending_evaluations,
 )
 
@@ -171,13 +172,17 @@ def _levels(components: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def plan_cell(
-    cell: CellSpec, record: CellRecord | None, records: Sequence[CellRecord], history: History
+    cell: CellSpec,
+    record: CellRecord | None,
+    records: Sequence[CellRecord],
+    history: History,
+    available: Callable[[str], bool],
 ) -> PlannedCell:
     """Say what a cell needs, from its record as it lies on disk."""
-    if is_complete(cell, record):
+    if is_complete(cell, record, available):
         return PlannedCell(cell, "cached", "", 0.0)
-    if record is not None and record["trained"] and WEIGHTS_FILE in record["files"]:
-        pending = [choice.name for choice in pending_evaluations(cell, record)]
+    if record is not None and is_trained(record):
+        pending = [choice.name for choice in pending_evaluations(cell, record, available)]
         reason = f"evaluations: {', '.join(pending)}" if pending else record["error"]
         seconds = sum(record["evaluations"].get(name, {}).get("seconds", 1.0) for name in pending)
         return PlannedCell(cell, "evaluate", reason, seconds)
@@ -267,5 +272,15 @@ def make_plan(
     history = History(records)
     if measure:
         _measure([cell for cell in cells if cell.key not in by_key], history, root)
-    planned = tuple(plan_cell(cell, by_key.get(cell.key), records, history) for cell in cells)
+    chosen = {cell.key for cell in cells}
+
+    def available(key: str) -> bool:
+        record = by_key.get(key)
+        # What is to be trained is there when a cell that is compared with it is evaluated.
+        coming = key in chosen and (record is None or not record["trained"])
+        return coming or is_trained(record)
+
+    planned = tuple(
+        plan_cell(cell, by_key.get(cell.key), records, history, available) for cell in cells
+    )
     return Plan(planned, workers, estimate_disk(store, planned, records, keep_models))

@@ -157,15 +157,22 @@ def _executor(benchmark: Benchmark) -> Executor:
     return LocalPool(benchmark.workers, benchmark.spec.limits.seconds, _devices())
 
 
-def _job(benchmark: Benchmark, cell: CellSpec) -> Job:
+def _jobs(benchmark: Benchmark, to_do: Sequence[PlannedCell]) -> list[Job]:
     memory = benchmark.spec.limits.memory
-    return Job(
-        cell=cell,
-        folder=benchmark.store.folder.resolve(),
-        root=benchmark.root,
-        keep_model=benchmark.spec.keep_models == "all",
-        memory_limit=None if memory is None else round(memory * 2**30),
-    )
+    training = frozenset(each.cell.key for each in to_do if each.action == "train")
+    # Models that others are compared with are needed for as long as others may come.
+    needed = {other.key for cell in benchmark.cells for other in cell.companions.values()}
+    return [
+        Job(
+            cell=cell,
+            folder=benchmark.store.folder.resolve(),
+            root=benchmark.root,
+            keep_model=benchmark.spec.keep_models == "all" or cell.key in needed,
+            memory_limit=None if memory is None else round(memory * 2**30),
+            after=training & {other.key for other in cell.companions.values()} - {cell.key},
+        )
+        for cell in (planned.cell for planned in to_do)
+    ]
 
 
 def execute(benchmark: Benchmark, listener: Listener) -> None:
@@ -181,7 +188,7 @@ def execute(benchmark: Benchmark, listener: Listener) -> None:
         to_do = {planned.cell.key: planned for planned in plan.to_do}
         if not to_do:
             return
-        jobs = [_job(benchmark, planned.cell) for planned in to_do.values()]
+        jobs = _jobs(benchmark, plan.to_do)
         _executor(benchmark).run(
             jobs, lambda job, status: listener.finished(to_do[job.cell.key], status)
         )

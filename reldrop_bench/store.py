@@ -299,21 +299,39 @@ class Store:
         return record
 
 
-def pending_evaluations(cell: CellSpec, record: CellRecord | None) -> list[Choice]:
-    """Return the evaluations of a cell that its record lacks, has under another key or has failed."""
+def is_trained(record: CellRecord | None) -> bool:
+    """Return whether a cell's model can be had from its record."""
+    return record is not None and record["trained"] and WEIGHTS_FILE in record["files"]
+
+
+def pending_evaluations(
+    cell: CellSpec, record: CellRecord | None, available: Callable[[str], bool]
+) -> list[Choice]:
+    """Return the evaluations of a cell that are to be done.
+
+    Those that its record lacks, has under another key or has failed; and those that lacked the
+    model of another cell which is `available`, by key, by now.
+    """
     done = {} if record is None else record["evaluations"]
-    return [
-        choice
-        for choice in cell.evaluations
-        if done.get(choice.name, {}).get("key") != cell.evaluation_key(choice)
-        or done[choice.name]["status"] != "done"
-    ]
+
+    def is_done(choice: Choice) -> bool:
+        outcome = done.get(choice.name)
+        if outcome is None or outcome["key"] != cell.evaluation_key(choice):
+            return False
+        lacking = [cell.companions[role].key for role in outcome.get("lacking", ())]
+        return outcome["status"] == "done" and not any(map(available, lacking))
+
+    return [choice for choice in cell.evaluations if not is_done(choice)]
 
 
-def is_complete(cell: CellSpec, record: CellRecord | None) -> bool:
-    """Return whether nothing is left to do for a cell."""
+def is_complete(
+    cell: CellSpec, record: CellRecord | None, available: Callable[[str], bool]
+) -> bool:
+    """Return whether nothing is left to do for a cell; `available` as in `pending_evaluations`."""
     return (
-        record is not None and record["status"] == "done" and not pending_evaluations(cell, record)
+        record is not None
+        and record["status"] == "done"
+        and not pending_evaluations(cell, record, available)
     )
 
 

@@ -6,7 +6,8 @@ import importlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from reldrop_bench.cell import Job, note_stopped, run_job
-from reldrop_bench.execution.contract import Finished
+from reldrop_bench.execution.contract import Finished, Queue
 from reldrop_bench.watch import MEMORY_EXIT
 
 
@@ -41,8 +42,8 @@ def _death(error: ProcessExpired, job: Job) -> tuple[str, str]:
 class LocalPool:
     """Spawned worker processes, each computing one cell at a time.
 
-    `seconds`: wall time after which a cell's process is killed. `devices`: number of GPUs, dealt
-    out to the jobs in turn; 0 for none.
+    `seconds`: wall time after which a cell's process is killed. `devices`: number of GPUs, of which
+    a job gets the one that the fewest others use; 0 for none.
     """
 
     def __init__(self, workers: int, seconds: float, devices: int = 0) -> None:
@@ -69,21 +70,32 @@ class LocalPool:
         note_stopped(job, status, reason)
         return status
 
+    def _placed(self, job: Job, running: Iterable[Job]) -> Job:
+        """Return the job with the GPU that it is to use."""
+        if not self.devices:
+            return job
+        used = Counter(other.device_index for other in running)
+        return replace(job, device_index=min(range(self.devices), key=lambda each: used[each]))
+
     def run(self, jobs: Sequence[Job], finished: Finished) -> None:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPool(max_workers=self.workers, initializer=_start_worker, context=context)
         running: dict[Future[Any], Job] = {}
         try:
-            for index, job in enumerate(jobs):
-                if self.devices:
-                    job = replace(job, device_index=index % self.devices)
-                future: Future[Any] = pool.schedule(run_job, args=[job], timeout=self.seconds)
-                running[future] = job
-            while running:
+            queue = Queue(jobs)
+            while True:
+                while len(running) < self.workers and (job := queue.take()) is not None:
+                    job = self._placed(job, running.values())
+                    future: Future[Any] = pool.schedule(run_job, args=[job], timeout=self.seconds)
+                    running[future] = job
+                if not running:
+                    break
                 ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in ended:
                     job = running.pop(future)
-                    finished(job, self._finish(job, future))
+                    status = self._finish(job, future)
+                    queue.end(job)
+                    finished(job, status)
         except BaseException:
             pool.stop()
             pool.join()

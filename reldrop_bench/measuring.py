@@ -1,0 +1,121 @@
+"""Evaluate a trained model and write what was found into its record."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from reldrop_bench.choices import Choice
+from reldrop_bench.data import Facts
+from reldrop_bench.errors import one_line
+from reldrop_bench.evaluation.contract import Context, Evaluation, Record
+from reldrop_bench.matrix import CellSpec
+from reldrop_bench.store import EPOCHS_FILE, CellRecord, Store, evaluation_file, is_trained
+from reldrop_bench.training import build_model
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model's record lies, where its data lies, and what computes."""
+
+    store: Store
+    root: Path | None
+    device: torch.device
+
+
+def failure_status(error: BaseException) -> str:
+    """Return "oom" for an exception that means that memory ran out, else "failed"."""
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return "oom" if memory or "can't allocate memory" in str(error) else "failed"
+
+
+def trained_context(
+    cell: CellSpec,
+    record: CellRecord,
+    place: Place,
+    model: nn.Module,
+    facts: Facts,
+    epochs: pd.DataFrame,
+) -> Context:
+    """Return what the evaluations of a cell are given."""
+    context = Context(
+        model=model.eval(),
+        task=cell.task.plugin,
+        facts=facts,
+        root=place.root,
+        regularizer=cell.regularizer.plugin,
+        attributor=cell.evaluation_relevance.plugin,
+        training_attributor=cell.relevance.plugin,
+        seed=cell.seed,
+        device=place.device,
+        epochs=epochs,
+        training=record["training"],
+        recipe=cell.recipe,
+    )
+    context.companions = {
+        role: (lambda: context) if other.key == cell.key else partial(_companion, other, place)
+        for role, other in cell.companions.items()
+    }
+    return context
+
+
+def restored(cell: CellSpec, record: CellRecord, place: Place) -> Context:
+    """Return the context of a cell that was trained before: its model is built and loaded again."""
+    facts = cell.task.plugin.facts(place.root)
+    model = build_model(cell, facts)
+    model.load_state_dict(place.store.read_weights(cell.key))
+    epochs = place.store.read_table(record, EPOCHS_FILE)
+    return trained_context(cell, record, place, model.to(place.device), facts, epochs)
+
+
+def _companion(cell: CellSpec, place: Place) -> Context | None:
+    record = place.store.read_cell(cell.key)
+    if record is None or not is_trained(record):
+        return None
+    return restored(cell, record, place)
+
+
+def measure(context: Context, choice: Choice, key: str, store: Store, record: CellRecord) -> None:
+    """Run one evaluation and note how it ended; a failure is noted, and ends nothing else."""
+    evaluation: Evaluation = choice.plugin
+    started = time.perf_counter()
+    outcome: dict[str, Any] = {"key": key, "status": "done", "error": ""}
+    try:
+        table = Record()
+        context.lacking = set()
+        if evaluation.applies_to(context.facts):
+            evaluation.evaluate(context, table)
+        else:
+            outcome["error"] = "does not apply to this task"
+        store.write_table(record, evaluation_file(choice.name), table.frame())
+        outcome |= {"notes": table.notes, "lacking": sorted(context.lacking)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
+        outcome |= {
+            "status": failure_status(error),
+            "error": one_line(f"{type(error).__name__}: {error}"),
+            "traceback": traceback.format_exc(),
+        }
+    outcome["seconds"] = time.perf_counter() - started
+    record["evaluations"][choice.name] = outcome
+    store.write_cell(record)
+
+
+def conclude(record: CellRecord, evaluations: list[str]) -> None:
+    """Set the record's status by how its evaluations have ended."""
+    outcomes = record["evaluations"]
+    failed = [name for name in evaluations if outcomes[name]["status"] != "done"]
+    if failed:
+        first = outcomes[failed[0]]
+        record["status"] = first["status"]
+        record["error"] = one_line(f"evaluation {failed[0]}: {first['error']}")
+        record["traceback"] = first["traceback"]
+    else:
+        record |= {"status": "done", "error": "", "traceback": ""}
