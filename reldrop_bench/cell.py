@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import time
@@ -32,6 +31,7 @@ from reldrop_bench.store import (
     EPOCHS_FILE,
     CellRecord,
     Store,
+    facts_record,
     is_trained,
     new_record,
     pending_evaluations,
@@ -104,7 +104,7 @@ def note_stopped(job: Job, status: str, reason: str) -> None:
 
 
 @contextmanager
-def _numerics(cell: CellSpec) -> Iterator[None]:
+def numerics(cell: CellSpec) -> Iterator[None]:
     """Fix what changes the last bits: the number of threads, and the choice of kernels on a GPU."""
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -128,7 +128,7 @@ def _train(job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat) -> 
         progress=lambda epoch, epochs: heartbeat.beat("training", epoch, epochs),
         device=job.device,
     )
-    record["facts"] = dataclasses.asdict(trained.facts)
+    record["facts"] = facts_record(trained.facts)
     record["environment"] = describe(trained.device, job.cell.threads)
     record["training"] = {
         "train_seconds": trained.train_seconds,
@@ -138,6 +138,7 @@ def _train(job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat) -> 
         "samples": trained.samples,
         "epochs": len(trained.epochs),
         "selected_epoch": trained.selected_epoch,
+        "energy": trained.energy,
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
     }
     store.write_weights(record, trained.model.state_dict())
@@ -184,7 +185,7 @@ def run_job(job: Job, worker: bool = True) -> str:
     with (
         warnings.catch_warnings(record=True) as caught,
         ProcessWatch(job.memory_limit, worker) as watch,
-        _numerics(cell),
+        numerics(cell),
     ):
         warnings.simplefilter("default")
         if job.device.type == "cuda":

@@ -21,6 +21,7 @@ from reldrop_bench.results import (
     EXAMPLE_COLUMNS,
     IDENTITY,
     METRIC_COLUMNS,
+    NOTE_COLUMNS,
     SAMPLE_COLUMNS,
     Results,
 )
@@ -33,6 +34,7 @@ NUMBERS = (
     "explained",
     "occluded_fraction",
     "peak_memory",
+    "energy",
     "parameters",
     "epochs",
     "samples",
@@ -88,6 +90,8 @@ def _read_tables(store: Store, entry: CellRecord, record: CellRecord, tables: Ta
             continue
         for kind, part in frame.groupby("table", sort=False):
             add(str(kind), part, evaluation=name)
+        if notes := outcome.get("notes"):
+            add("note", pd.DataFrame(notes), evaluation=name)
     return f"{problem}; run the spec again to compute it anew" if problem else ""
 
 
@@ -182,8 +186,10 @@ def load_results(folder: str | Path) -> Results:
         examples=_frame(tables.get("example", []), EXAMPLE_COLUMNS),
         samples=_frame(tables.get("sample", []), SAMPLE_COLUMNS),
         epochs=_frame(tables.get("epoch", []), EPOCH_COLUMNS),
+        notes=_frame(tables.get("note", []), NOTE_COLUMNS),
         tasks=tasks,
         directions=_directions(metrics["metric"].unique()),
         environments=tuple(environments.values()),
         spec=benchmark["spec"],
+        trained_elsewhere=bool(benchmark.get("checkpoints")),
     )

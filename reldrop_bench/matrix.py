@@ -148,6 +148,28 @@ def default_evaluations() -> list[Entry]:
     ]
 
 
+def with_evaluations(spec: BenchmarkSpec, added: Sequence[Entry]) -> BenchmarkSpec:
+    """Return the spec with further evaluations, each in place of one of the same name."""
+    if not added:
+        return spec
+    entries = list(default_evaluations() if spec.evaluations is None else spec.evaluations)
+    for entry in added:
+        name = entry_name(entry)
+        same = [place for place, other in enumerate(entries) if entry_name(other) == name]
+        if same:
+            entries[same[0]] = entry
+        else:
+            entries.append(entry)
+    return spec.model_copy(update={"evaluations": entries})
+
+
+def entry_name(entry: Entry) -> str:
+    """Return the name of the evaluation that an entry of a spec stands for."""
+    if isinstance(entry, str):
+        return entry.partition(":")[0]
+    return str(entry["name"] if "name" in entry else next(iter(entry), ""))
+
+
 def _with_preset(entry: Entry) -> Entry:
     """Read "NAME:PRESET" as the mapping that it is short for."""
     if not isinstance(entry, str) or ":" not in entry:
@@ -156,10 +178,19 @@ def _with_preset(entry: Entry) -> Entry:
     return {name: {"preset": preset}}
 
 
-def _evaluations(spec: BenchmarkSpec) -> tuple[Choice, ...]:
-    entries = default_evaluations() if spec.evaluations is None else spec.evaluations
-    entries = [_with_preset(entry) for entry in entries]
-    choices = tuple(choice for choice, _ in resolve_all(entries, "evaluations", ()))
+def resolve_evaluations(entries: Sequence[Entry] | None) -> tuple[Choice, ...]:
+    """Return what is to be measured; None stands for all that is on by default.
+
+    Raises
+    ------
+    UserError
+        An unknown or broken evaluation, a parameter that it does not allow, or one that stands twice.
+    """
+    wanted = default_evaluations() if entries is None else entries
+    choices = tuple(
+        choice
+        for choice, _ in resolve_all([_with_preset(entry) for entry in wanted], "evaluations", ())
+    )
     for choice in choices:
         if choice.error:
             registry.create("evaluations", choice.name)
@@ -210,7 +241,7 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
     tasks = [choice for choice, _ in resolve_all(spec.tasks, "tasks")]
     skipped = _skipped(spec, [task.label for task in tasks], labels)
     relevance = single(spec.relevance, "relevance")
-    evaluations = _evaluations(spec)
+    evaluations = resolve_evaluations(spec.evaluations)
     cells = []
     for task in tasks:
         if task.error:

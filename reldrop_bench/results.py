@@ -10,15 +10,16 @@ import pandas as pd
 
 CELL_COLUMNS = (
     "key", "task", "model", "regularizer", "label", "relevance", "seed", "status", "error",
-    "train_seconds", "step_seconds", "explained", "occluded_fraction", "peak_memory", "parameters",
-    "epochs", "samples", "warnings", "deviations",
+    "train_seconds", "step_seconds", "explained", "occluded_fraction", "peak_memory", "energy",
+    "parameters", "epochs", "samples", "warnings", "deviations",
 )  # fmt: skip
 """One row a cell of the matrix, also where it failed or is missing.
 
 status: done, failed, timeout, oom, interrupted or missing. error: one line or "". train_seconds:
 seconds of training. step_seconds: median seconds of a training step. explained: samples explained in
 training. occluded_fraction: mean realised fraction of hidden pixels or points, NaN where nothing is
-hidden. peak_memory: bytes. samples: training samples seen, all epochs together. warnings,
+hidden. peak_memory: bytes. energy: joules of the whole machine in training, NaN where it does not
+tell. samples: training samples seen, all epochs together. warnings,
 deviations: lists of one-line texts.
 """
 
@@ -28,9 +29,13 @@ CURVE_COLUMNS = (*IDENTITY, "evaluation", "split", "metric", "x", "value")
 EXAMPLE_COLUMNS = (*IDENTITY, "evaluation", "split", "metric", "item", "value")
 SAMPLE_COLUMNS = (*IDENTITY, "evaluation", "split", "metric", "item", "x", "value")
 EPOCH_COLUMNS = (
-    *IDENTITY, "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
-    "learning_rate", "occluded_fraction", "explained", "seconds",
+    *IDENTITY, "epoch", "train_loss", "train_accuracy", "clean_train_loss", "clean_train_accuracy",
+    "validation_loss", "validation_accuracy", "learning_rate", "occluded_fraction", "explained",
+    "seconds",
 )  # fmt: skip
+
+
+NOTE_COLUMNS = (*IDENTITY, "evaluation", "split", "metric", "reason")
 
 
 def _empty(columns: tuple[str, ...]) -> pd.DataFrame:
@@ -56,6 +61,8 @@ class Results:
     examples: pd.DataFrame = field(default_factory=lambda: _empty(EXAMPLE_COLUMNS))
     samples: pd.DataFrame = field(default_factory=lambda: _empty(SAMPLE_COLUMNS))
     epochs: pd.DataFrame = field(default_factory=lambda: _empty(EPOCH_COLUMNS))
+    notes: pd.DataFrame = field(default_factory=lambda: _empty(NOTE_COLUMNS))
+    """What evaluations left out, and why."""
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By task: the facts (modality, classes, input_shape, cues, masks …), description and recipe."""
     directions: Mapping[str, str] = field(default_factory=dict)
@@ -64,6 +71,8 @@ class Results:
     """The different machines and versions that the cells ran on."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """The resolved spec."""
+    trained_elsewhere: bool = False
+    """Whether these are checkpoints of which nothing but the weights is known."""
 
     @property
     def exit_code(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from reldrop_bench.cell import Job
 from reldrop_bench.errors import UserError
 from reldrop_bench.execution.contract import Executor
 from reldrop_bench.loading import load_results
-from reldrop_bench.matrix import CellSpec, expand, select
+from reldrop_bench.matrix import CellSpec, entry_name, expand, select, with_evaluations
 from reldrop_bench.plan import Plan, PlannedCell, make_plan
 from reldrop_bench.results import Results
-from reldrop_bench.spec import BenchmarkSpec, load_spec
+from reldrop_bench.spec import BenchmarkSpec, Entry, load_spec, read_value
 from reldrop_bench.store import Store, remove_leftovers
 
 DATA_VARIABLE = "RELDROP_DATA"
@@ -52,6 +52,8 @@ class Benchmark:
     store: Store
     workers: int
     root: Path | None = None
+    added: Sequence[Entry] = ()
+    """Evaluations that were added to the folder beside those of the spec."""
 
     def plan(self, measure: bool = False) -> Plan:
         """Return what is to do; reads only. `measure` times a few steps where nothing is known."""
@@ -118,16 +120,23 @@ def prepare(
     registry.refresh()
     loaded = load_spec(spec, settings)
     root = data_root(data)
-    cells = expand(loaded)
-    _check_plugins(cells, root)
     store = Store(
         Path(os.path.expanduser(output)) if output is not None else Path("results") / loaded.name
     )
     store.check_owner(loaded.name)
+    named = {entry_name(entry) for entry in loaded.evaluations or ()}
+    added = [entry for entry in _added(store) if entry_name(entry) not in named]
+    cells = expand(with_evaluations(loaded, added))
+    _check_plugins(cells, root)
     if workers is not None and workers < 0:
         raise UserError(f"workers = {workers} is not allowed: 0 (this process) or more")
     count = workers if workers is not None else _devices() or default_workers(loaded.threads)
-    return Benchmark(loaded, cells, select(cells, only), store, count, root)
+    return Benchmark(loaded, cells, select(cells, only), store, count, root, added)
+
+
+def _added(store: Store) -> list[Entry]:
+    found = store.read_benchmark() or {}
+    return list(found.get("added", []))
 
 
 @contextlib.contextmanager
@@ -175,15 +184,21 @@ def _jobs(benchmark: Benchmark, to_do: Sequence[PlannedCell]) -> list[Job]:
     ]
 
 
-def execute(benchmark: Benchmark, listener: Listener) -> None:
-    """Compute every chosen cell that is not complete, and write its record."""
+def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> None:
+    """Compute every chosen cell that is not complete, and write its record.
+
+    Without `train` only what is trained already is evaluated.
+    """
     store = benchmark.store
     with _locked(store):
-        store.write_benchmark(benchmark.spec.model_dump(mode="json"), benchmark.cells)
+        spec = benchmark.spec.model_dump(mode="json")
+        store.write_benchmark(spec, benchmark.cells, benchmark.added)
         remove_leftovers(store.folder)
         for cell in benchmark.chosen:
             store.repair(cell, listener.note)
         plan = benchmark.plan()
+        if not train:
+            plan = replace(plan, cells=tuple(each for each in plan.cells if each.action != "train"))
         listener.planned(plan)
         to_do = {planned.cell.key: planned for planned in plan.to_do}
         if not to_do:
@@ -232,4 +247,93 @@ def run(
     """
     benchmark = prepare(spec, output, workers, plugins, data, settings, only)
     execute(benchmark, listener or Listener())
+    return load_results(benchmark.store.folder)
+
+
+def prepare_evaluation(
+    folder: str | Path,
+    evaluations: Sequence[str] = (),
+    workers: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    data: str | Path | None = None,
+    only: Sequence[str] = (),
+) -> Benchmark:
+    """Read and check what is needed to evaluate the trained cells of a results folder further.
+
+    Raises
+    ------
+    UserError
+        The folder holds no benchmark, an evaluation cannot be had, or no cell is trained.
+    """
+    store = Store(Path(os.path.expanduser(folder)))
+    found = store.read_benchmark()
+    if found is None:
+        raise UserError(f"{folder} holds no results; give the folder of a run")
+    if found.get("checkpoints"):
+        raise UserError(
+            f"{folder} holds checkpoints, whose models only their own files can build; "
+            "give --model and --weights again"
+        )
+    entries = [evaluation_entry(text) for text in evaluations]
+    for place in plugins:
+        plugin_path.add_folder(place)
+    registry.refresh()
+    names = {entry_name(entry) for entry in entries}
+    kept = [entry for entry in found.get("added", []) if entry_name(entry) not in names]
+    added = [*kept, *entries]
+    # As if the spec itself named them, so that what it says of the same evaluation gives way.
+    spec = with_evaluations(BenchmarkSpec.model_validate(found["spec"]), added)
+    benchmark = prepare(spec, folder, workers, plugins, data, (), only)
+    benchmark.spec = BenchmarkSpec.model_validate(found["spec"])
+    benchmark.added = added
+    plan = benchmark.plan()
+    missing = [each for each in plan.cells if each.action == "train"]
+    if missing and len(missing) == len(plan.cells):
+        raise UserError(
+            f"{folder}: none of these {len(missing)} cells can be evaluated without training "
+            f"({missing[0].reason}); run the spec first"
+        )
+    return benchmark
+
+
+def evaluation_entry(text: str) -> Entry:
+    """Return what a text of the command line says is to be measured.
+
+    Raises
+    ------
+    UserError
+        It is neither a name nor a mapping.
+    """
+    entry = read_value(text, "--evaluations")
+    if not isinstance(entry, str | dict) or not entry:
+        raise UserError(
+            f"--evaluations {text!r} is neither a name such as quantus:standard nor a mapping such "
+            "as '{occlusion: {max_samples: 100}}'"
+        )
+    return entry
+
+
+def evaluate(
+    folder: str | Path,
+    evaluations: Sequence[str],
+    workers: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    data: str | Path | None = None,
+    only: Sequence[str] = (),
+    listener: Listener | None = None,
+) -> Results:
+    """Add evaluations to the trained cells of a results folder; nothing is trained.
+
+    `evaluations`: names, with a preset behind a colon ("quantus:standard"), or mappings in YAML
+    ("{occlusion: {max_samples: 100}}"). They stay with the folder: later runs of the spec keep
+    them. One of the same name takes the place of the spec's until the spec is run again. The other
+    parameters are those of `run`.
+
+    Raises
+    ------
+    UserError
+        The folder holds no trained cell, or an evaluation cannot be had.
+    """
+    benchmark = prepare_evaluation(folder, evaluations, workers, plugins, data, only)
+    execute(benchmark, listener or Listener(), train=False)
     return load_results(benchmark.store.folder)

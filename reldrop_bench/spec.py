@@ -130,6 +130,20 @@ def read_spec(source: str | Path | Mapping[str, Any] | BenchmarkSpec) -> dict[st
     return data
 
 
+def read_value(text: str, where: str) -> Any:
+    """Return a text of the command line as YAML reads it.
+
+    Raises
+    ------
+    UserError
+        It is not YAML; `where` says what was read.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: the value is not YAML: {one_line(error)}") from None
+
+
 def override(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """Apply ``key.key=value`` settings to plain spec data; the value is read as YAML.
 
@@ -145,12 +159,7 @@ def override(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
             raise UserError(
                 f"--set {setting!r} is not of the form key=value, such as recipe.epochs=3"
             )
-        try:
-            value = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError as error:
-            raise UserError(
-                f"--set {setting!r}: the value is not YAML: {one_line(error)}"
-            ) from None
+        value = read_value(text, f"--set {setting!r}")
         *parents, last = path.strip().split(".")
         place = result
         for parent in parents:

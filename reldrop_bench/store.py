@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import io
 import json
@@ -18,9 +19,10 @@ import safetensors.torch
 from torch import Tensor
 
 from reldrop_bench.choices import Choice
+from reldrop_bench.data import Facts
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.matrix import SCHEMA, CellSpec
-from reldrop_bench.spec import BenchmarkSpec
+from reldrop_bench.spec import BenchmarkSpec, Entry
 
 BENCHMARK_FILE = "benchmark.json"
 CELL_FILE = "cell.json"
@@ -55,6 +57,11 @@ EMPTY_RECORD: CellRecord = {
 def new_record(cell: CellSpec) -> CellRecord:
     """Return the record of a cell that nothing is known of yet."""
     return {**copy.deepcopy(EMPTY_RECORD), "key": cell.key, "components": cell.components}
+
+
+def facts_record(facts: Facts) -> CellRecord:
+    """Return a task's facts as a record holds them."""
+    return dataclasses.asdict(facts)
 
 
 def evaluation_file(name: str) -> str:
@@ -129,8 +136,15 @@ class Store:
             )
         return found
 
-    def write_benchmark(self, spec: Mapping[str, Any], cells: Sequence[CellSpec]) -> None:
+    def write_benchmark(
+        self,
+        spec: Mapping[str, Any],
+        cells: Sequence[CellSpec],
+        added: Sequence[Entry] = (),
+    ) -> None:
         """Claim the folder for a benchmark and note its matrix.
+
+        `added`: evaluations that were asked for beside the spec's own, and stay for later runs.
 
         Raises
         ------
@@ -149,7 +163,13 @@ class Store:
             }
             for cell in cells
         ]
-        content = {"schema": SCHEMA, "name": spec["name"], "spec": spec, "matrix": matrix}
+        content = {
+            "schema": SCHEMA,
+            "name": spec["name"],
+            "spec": spec,
+            "added": list(added),
+            "matrix": matrix,
+        }
         write_json(self.folder / BENCHMARK_FILE, content)
 
     def check_owner(self, name: str) -> None:

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reldrop_bench.augmentation import augment
-from reldrop_bench.data import Batch, Facts, Split
+from reldrop_bench.data import Batch, Facts, Split, SubsetSplit
+from reldrop_bench.energy import EnergyMeter
 from reldrop_bench.matrix import CellSpec
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.regularization import Regularizer, Step
@@ -42,6 +43,8 @@ class Trained:
     occluded_fraction: float | None
     samples: int
     selected_epoch: int
+    energy: float | None
+    """Joules that the machine used meanwhile, where it tells."""
 
 
 def cell_stream(cell: CellSpec) -> tuple[str, str, int]:
@@ -84,6 +87,12 @@ def epoch_batches(count: int, size: int, generator: torch.Generator) -> list[Ten
     order = torch.randperm(count, generator=generator)
     batches = list(order.split(size))
     return batches[:-1] if len(batches) > 1 and len(batches[-1]) < size else batches
+
+
+def probe_items(total: int, count: int, stream: tuple[object, ...]) -> Tensor:
+    """Return at most `count` random positions out of `total`, sorted, the same for a (task, seed)."""
+    generator = torch_generator("probe", *stream)
+    return torch.randperm(total, generator=generator)[:count].sort().values
 
 
 @torch.no_grad()
@@ -171,12 +180,17 @@ def train(
     if cell.uses_relevance and (from_training or step.attributor.refresh > 1):
         step.memory = RelevanceMemory(len(train_split), facts.element_shape, fabric.device)
 
+    # As many training items as there are for validation, as they are: not augmented, not occluded.
+    probe = SubsetSplit(train_split, probe_items(len(train_split), len(validation), stream))
     rows: list[dict[str, float]] = []
     step_times: list[float] = []
     best: tuple[float, int, dict[str, Tensor]] | None = None
     started = time.perf_counter()
     steps_per_epoch = len(epoch_batches(len(train_split), recipe.batch_size, torch.Generator()))
-    with global_seed("training", *stream):  # for dropout inside models
+    with (
+        global_seed("training", *stream),  # for dropout inside models
+        EnergyMeter(place) as energy,
+    ):
         for epoch in range(recipe.epochs):
             epoch_started, explained_before = time.perf_counter(), step.explained
             model.train()
@@ -216,11 +230,15 @@ def train(
 
             model.eval()
             loss_value, accuracy = loss_and_accuracy(model, validation, 512, fabric.device)
+            clean_loss, clean_accuracy = loss_and_accuracy(model, probe, 512, fabric.device)
+            energy.read()
             rows.append(
                 {
                     "epoch": epoch + 1,
                     "train_loss": meter.loss / meter.count,
                     "train_accuracy": meter.correct / meter.count,
+                    "clean_train_loss": clean_loss,
+                    "clean_train_accuracy": clean_accuracy,
                     "validation_loss": loss_value,
                     "validation_accuracy": accuracy,
                     "learning_rate": rate,
@@ -257,4 +275,5 @@ def train(
         occluded_fraction=None if epochs.occluded_fraction.isna().any() else float(occluded),
         samples=int(epochs.samples.sum()),
         selected_epoch=best[1] if best is not None else recipe.epochs,
+        energy=energy.joules,
     )

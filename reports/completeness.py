@@ -41,7 +41,8 @@ class Completeness(ReportSection):
             *_notes(results, "deviations", "Deviations from the spec"),
             *_notes(results, "warnings", "Warnings"),
             *_evaluations(results),
-            *_protocol(results),
+            *_left_out(results),
+            *(_elsewhere(results) if results.trained_elsewhere else _protocol(results)),
             *_skipped(results),
         ]
 
@@ -125,6 +126,52 @@ def _evaluations(results: Results) -> list[Block]:
         "evaluation does not apply to the task, or every attempt failed."
     )
     return [Table("evaluations", caption, pd.DataFrame(wide))]
+
+
+def _left_out(results: Results) -> list[Block]:
+    """Say which values evaluations have left out, and why."""
+    notes = results.notes
+    if notes.empty:
+        return [Prose("No evaluation has left a value out.")]
+    names = settings(results)
+    seeds: dict[tuple[str, ...], list[str]] = {}
+    columns = ["task", "model", "label", "seed", "evaluation", "split", "metric", "reason"]
+    for task, model, label, seed, *rest in notes[columns].itertuples(index=False, name=None):
+        seeds.setdefault((names[task, model], label, *rest), []).append(str(seed))
+    # One line a reason: many metrics and labels lack a value for one and the same.
+    merged: dict[tuple[str, str, str], tuple[list[str], list[str], list[str]]] = {}
+    for (task, label, evaluation, split, metric, reason), found in seeds.items():
+        lists = merged.setdefault((task, evaluation, reason), ([], [], []))
+        for new, known in zip(([label], [f"{split}/{metric}"], found), lists, strict=True):
+            known += [text for text in new if text not in known]
+    frame = pd.DataFrame(
+        [
+            {
+                "task": task,
+                "evaluation": evaluation,
+                "value": ", ".join(metrics),
+                "reason": reason,
+                "labels": ", ".join(who),
+                "seeds": ", ".join(sorted(when, key=lambda seed: (len(seed), seed))),
+            }
+            for (task, evaluation, reason), (who, metrics, when) in merged.items()
+        ]
+    )
+    caption = "Values that evaluations have left out or made of fewer samples, and why."
+    return [Table("left-out", caption, frame, data=notes[columns], folded=len(frame) > 12)]
+
+
+def _elsewhere(results: Results) -> list[Block]:
+    relevance = _plain(results.spec.get("relevance") or "not stated")
+    return [
+        Prose(
+            "These models were trained elsewhere: how, on what, and how they were chosen is not "
+            "known here. Those of one task, model and seed are compared as pairs; whether that is "
+            "fair is for those to say who gave them their seeds. Relevance rule of the "
+            f"evaluations: {relevance}.",
+            "note",
+        )
+    ]
 
 
 def _plain(value: Any) -> str:

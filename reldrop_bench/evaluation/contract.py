@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from reldrop_bench.data import Batch, Facts, Shifts, Split
 from reldrop_bench.errors import one_line
 from reldrop_bench.plugin import MODALITIES, Plugin
+from reldrop_bench.recipe import Recipe
 from reldrop_bench.regularization import Regularizer, Step
 from reldrop_bench.relevance.contract import Attributor
 from reldrop_bench.relevance.explain import explain_with
@@ -155,6 +156,8 @@ class Context:
     """The training log, a row an epoch; empty for a model that was trained elsewhere."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the training as a whole: seconds, steps, samples explained."""
+    recipe: Recipe | None = None
+    """How the model was trained; None where that is unknown."""
     companions: Mapping[str, Callable[[], Context | None]] = field(default_factory=dict)
     """Other models of the benchmark by role (see `Evaluation.companions`)."""
     lacking: set[str] = field(default_factory=set)

@@ -97,7 +97,7 @@ def _build(
     taken: set[tuple[type, str]],
     earlier: Path,
 ) -> BuiltSection:
-    name, title = _file_name(section.name), section.title
+    name, title = file_name(section.name), section.title
     try:
         blocks, figures = [], {}
         for block in section.build(results, style):
@@ -121,13 +121,13 @@ def _existing(folder: Path, name: str) -> dict[str, bytes] | None:
         return None
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "unnamed"
 
 
 def _with_free_name(block: Table | Figure, taken: set[tuple[type, str]]) -> Table | Figure:
     """Return the block with a name that is safe as a file name and that no other block has."""
-    base = name = _file_name(block.name)
+    base = name = file_name(block.name)
     number = 1
     while (type(block), name.lower()) in taken:
         number += 1
