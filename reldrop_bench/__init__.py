@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reldrop_bench.regularization import Regularizer, Step
     from reldrop_bench.report import Report
     from reldrop_bench.results import Results
-    from reldrop_bench.runner import run
+    from reldrop_bench.runner import evaluate, run
     from reldrop_bench.section import Figure, Prose, ReportSection, Table
     from reldrop_bench.spec import BenchmarkSpec
     from reldrop_bench.standalone import explain, regularizer, task
@@ -39,6 +39,7 @@ _HOMES = {
     "Step": "regularization",
     "Report": "report",
     "Results": "results",
+    "evaluate": "runner",
     "run": "runner",
     "Figure": "section",
     "Prose": "section",
@@ -72,6 +73,7 @@ __all__ = [
     "TensorSplit",
     "TrainingSplits",
     "UserError",
+    "evaluate",
     "explain",
     "load_results",
     "regularizer",

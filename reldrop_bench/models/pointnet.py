@@ -61,14 +61,18 @@ class PointNetwork(nn.Module):
             self.input_transform = LearnedTransform(_COORDINATES, (narrow, middle, wide))
             self.feature_transform = LearnedTransform(narrow, (narrow, middle, wide))
 
-    def forward(self, points: Tensor) -> Tensor:
+    def point_features(self, points: Tensor) -> Tensor:
+        """Return the features of every point before pooling, (B, channels, N) → (B, F, N)."""
         if self.transforms:
             aligned = self.input_transform(points[:, :_COORDINATES])
             points = torch.cat([aligned, points[:, _COORDINATES:]], dim=1)
         features = self.first(points)
         if self.transforms:
             features = self.feature_transform(features)
-        return self.head(strongest(self.features(features)))
+        return self.features(features)
+
+    def forward(self, points: Tensor) -> Tensor:
+        return self.head(strongest(self.point_features(points)))
 
 
 class LearnedTransform(nn.Module):

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
-import pytest
-import torch
+from functools import partial
 
-from reldrop_bench.evaluation.cues import CueUse, effective_cues, mass_by_part
+import pytest
+
+from reldrop_bench.data import TensorSplit
+from reldrop_bench.evaluation.contract import Record
+from reldrop_bench.evaluation.cues import CueUse
 
 
 def metrics(rows, split: str = "test") -> dict[str, float]:
@@ -40,13 +43,19 @@ def test_samples_without_mass_in_cues_are_left_out_and_counted(context_of, cue_r
     assert found["samples"] == 60
     assert found["without_cue_mass"] == 15
     assert found["effective_cues"] == pytest.approx(2)
-    assert (rows["table"] == "example").sum() == 45
+    assert ((rows["table"] == "example") & (rows["metric"] == "effective_cues")).sum() == 45
 
 
 def test_a_model_without_any_relevance_has_no_shares(context_of, cue_reader, measure):
     model = cue_reader(())
-    found = metrics(measure(CueUse(), context_of(model)))
-    assert found == {"samples": 120, "without_cue_mass": 120}
+    record = Record()
+    CueUse().evaluate(context_of(model), record)
+    nothing = {f"cue_{cue}_shapley": 0 for cue in range(4)}
+    assert metrics(record.frame()) == {"samples": 120, "without_cue_mass": 120} | nothing
+    assert [note["reason"] for note in record.notes] == [
+        "no cue adds anything to the accuracy",
+        "no sample has positive relevance on any cue",
+    ]
 
 
 def test_relevance_outside_of_the_cues_lowers_the_mass_in_the_region(
@@ -61,12 +70,89 @@ def test_relevance_outside_of_the_cues_lowers_the_mass_in_the_region(
     assert found["effective_cues"] == pytest.approx(2)
 
 
-def test_mass_by_part_by_hand():
-    relevance = torch.tensor([[1.0, 2.0, -5.0, 4.0, 8.0]])
-    masks = torch.tensor([[0, 1, 1, 2, 9]], dtype=torch.uint8)
-    assert mass_by_part(relevance, masks, 2).tolist() == [[9.0, 2.0, 4.0]]
+@pytest.mark.parametrize("cues", [(0,), (2,), (1, 3), (0, 1, 2, 3)])
+def test_the_causal_and_the_attributive_answer_are_the_known_one(
+    cues, context_of, cue_reader, measure
+):
+    rows = measure(CueUse(), context_of(cue_reader(cues)))
+    found = metrics(rows)
+    for cue in range(4):
+        # Any one of them is enough, so they share what they add: all of the accuracy.
+        expected = 1 / len(cues) if cue in cues else 0
+        assert found[f"cue_{cue}_shapley"] == pytest.approx(expected)
+    assert found["causal_effective_cues"] == pytest.approx(len(cues))
+    assert found["cue_agreement"] == pytest.approx(1)
+    assert found["sample_cue_agreement"] == pytest.approx(1)
+    examples = rows[(rows["table"] == "example") & (rows["metric"] == "cue_agreement")]
+    assert examples["value"].mean() == pytest.approx(found["sample_cue_agreement"])
+    assert len(examples) == 120
+    for name in ("cue_rank_agreement", "sample_cue_rank_agreement"):
+        if len(cues) == 4:  # equal shares have no order
+            assert name not in found
+        else:
+            assert found[name] == pytest.approx(1)
 
 
-def test_effective_cues_by_hand():
-    mass = torch.tensor([[2.0, 2.0, 0.0], [0.0, 0.0, 7.0], [3.0, 3.0, 3.0]])
-    torch.testing.assert_close(effective_cues(mass), torch.tensor([2.0, 1.0, 3.0]))
+def test_a_model_that_needs_two_cues_at_once(context_of, cue_reader):
+    model = cue_reader((0, 3))
+    model.linear.bias.data[4] = 1.5
+    record = Record()
+    CueUse().evaluate(context_of(model), record)
+    found = metrics(record.frame())
+    assert found["cue_0_shapley"] == pytest.approx(0.5)
+    assert found["cue_3_shapley"] == pytest.approx(0.5)
+    assert found["causal_effective_cues"] == pytest.approx(2)
+
+
+def test_relevance_on_the_wrong_cues_does_not_agree(context_of, cue_reader, measure):
+    # Reads cue 0. A large weight on cue 1 reaches all classes alike: relevance without effect.
+    model = cue_reader((0,))
+    weight = model.linear.weight.data.view(5, 6, 6)
+    weight[:, :2, 3:5] = 9
+    found = metrics(measure(CueUse(), context_of(model)))
+    assert found["causal_effective_cues"] == pytest.approx(1)
+    assert found["cue_agreement"] == pytest.approx(0.1)
+    assert found["sample_cue_agreement"] == pytest.approx(0.1, abs=1e-5)
+    assert found["cue_rank_agreement"] < 1
+
+
+def test_without_every_subset_there_is_no_causal_answer(context_of, cue_reader):
+    context = context_of(cue_reader((0, 1)))
+    shifts = dict(context.shifts)
+    del shifts["removed-13"]
+    context.__dict__["shifts"] = shifts
+    record = Record()
+    CueUse().evaluate(context, record)
+    found = metrics(record.frame())
+    assert not [name for name in found if "shapley" in name or "agreement" in name]
+    assert found["effective_cues"] == pytest.approx(2)
+    (note,) = record.notes
+    assert note["split"] == "test"
+    assert "removed-13" in note["reason"]
+
+
+def test_samples_are_compared_only_with_themselves(context_of, cue_reader):
+    context = context_of(cue_reader((0, 1)))
+    other = context.shifts["removed-2"]()
+    turned = TensorSplit(other.inputs.flip(0), other.targets.flip(0), other.masks)
+    context.__dict__["shifts"] = {
+        **context.shifts,
+        "removed-2": partial(lambda split: split, turned),
+    }
+    record = Record()
+    CueUse().evaluate(context, record)
+    found = metrics(record.frame())
+    assert found["cue_agreement"] == pytest.approx(1)
+    assert "sample_cue_agreement" not in found
+    assert any("the same items" in note["reason"] for note in record.notes)
+
+
+def test_samples_that_no_cue_helps_are_left_out(context_of, cue_reader):
+    model = cue_reader((0, 1))
+    # Class 3 has relevance on its cue and yet never a larger probability: class 4 has it, too.
+    model.linear.weight.data[[0, 1, 2, 4]] += model.linear.weight.data[3]
+    record = Record()
+    CueUse().evaluate(context_of(model), record)
+    examples = record.frame().query("table == 'example' and metric == 'cue_agreement'")
+    assert len(examples) == 90
+    assert any("30 of 120 samples are left out: no cue adds" in n["reason"] for n in record.notes)
