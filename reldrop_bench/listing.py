@@ -13,6 +13,8 @@ from rich.table import Table
 
 from reldrop_bench import registry
 from reldrop_bench.errors import UserError, suggest
+from reldrop_bench.evaluation.contract import Evaluation
+from reldrop_bench.plugin import Plugin
 from reldrop_bench.plugins import broken_entry_points
 
 
@@ -37,6 +39,7 @@ def listing(kind: str | None = None) -> list[dict[str, Any]]:
                     "file": str(entry.file),
                     "status": "ok" if cls else "broken",
                     "error": entry.error,
+                    **_measures(cls),
                 }
             )
     if kind is None:
@@ -55,6 +58,60 @@ def listing(kind: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
+def _measures(cls: type[Plugin] | None) -> dict[str, Any]:
+    """Return what an evaluation says of its metrics; nothing for other kinds."""
+    if cls is None or not issubclass(cls, Evaluation):
+        return {}
+    metrics = [
+        {
+            "metric": name,
+            "measures": metric.measures,
+            "better": metric.direction,
+            "cost": metric.cost,
+            "random": "seeded" if metric.seeded else "deterministic",
+            "inputs": sorted(metric.modalities & cls.modalities),
+        }
+        for name, metric in cls.metrics.items()
+    ]
+    refused = [
+        {"metric": name, "inputs": [modality], "reason": reason}
+        for name, reasons in cls.refused.items()
+        for modality, reason in reasons.items()
+    ]
+    return {"metrics": metrics, "refused": _joined(refused)}
+
+
+def _joined(refused: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row for the modalities that one reason holds for."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in refused:
+        known = found.setdefault((row["metric"], row["reason"]), row | {"inputs": []})
+        known["inputs"] += row["inputs"]
+    return list(found.values())
+
+
+def print_measures(row: dict[str, Any], console: Console) -> None:
+    """Print what is to be known of an evaluation's metrics, and what it refuses to measure."""
+    if row["metrics"]:
+        table = Table(box=None, pad_edge=False, show_header=True)
+        for column in ("metric", "measures", "better", "cost a sample", "random", "inputs"):
+            table.add_column(column, overflow="fold")
+        for metric in row["metrics"]:
+            inputs = ", ".join(metric["inputs"])
+            texts = [metric[name] for name in ("metric", "measures", "better", "cost", "random")]
+            table.add_row(*map(escape, texts), inputs)
+        console.print(table)
+    if row["refused"]:
+        console.print()
+        table = Table(box=None, pad_edge=False)
+        for column in ("not offered", "inputs", "because"):
+            table.add_column(column, overflow="fold")
+        for metric in row["refused"]:
+            inputs = ", ".join(metric["inputs"])
+            table.add_row(escape(metric["metric"]), inputs, escape(metric["reason"]))
+        console.print(table)
+
+
 def print_listing(rows: list[dict[str, Any]], console: Console) -> None:
     """Print a table a kind, then the tracebacks of what is broken."""
     for kind in dict.fromkeys(row["kind"] for row in rows):
@@ -71,6 +128,12 @@ def print_listing(rows: list[dict[str, Any]], console: Console) -> None:
             table.add_row(escape(row["name"]), ", ".join(row["modalities"]), what)
         console.print(table)
         console.print()
+        if {row["kind"] for row in rows} == {"evaluations"}:  # asked for alone: tell everything
+            for row in rows:
+                if row.get("metrics"):
+                    console.print(f"[bold]{escape(row['name'])}[/]")
+                    print_measures(row, console)
+                    console.print()
     for row in rows:
         if row["status"] == "broken":
             console.print(f"[red]broken[/] {escape(row['name'])} ({escape(row['file'])})")
@@ -143,7 +206,7 @@ def _details(kind: str, name: str) -> dict[str, Any]:
         "modalities": sorted(entry.cls.modalities),
         "parameters": parameters,
         "presets": {preset: dict(values) for preset, values in entry.cls.presets.items()},
-        "metrics": dict(getattr(entry.cls, "metrics", {})),
+        **_measures(entry.cls),
     }
 
 
@@ -166,5 +229,6 @@ def print_details(found: dict[str, Any], console: Console) -> None:
     for preset, values in found["presets"].items():
         text = ", ".join(f"{key}={value}" for key, value in values.items())
         console.print(f"preset {preset}: {text or 'the defaults'}", markup=False)
-    for metric, direction in found["metrics"].items():
-        console.print(f"metric {metric}: {direction} is better", markup=False)
+    if "metrics" in found:
+        console.print()
+        print_measures(found, console)

@@ -114,13 +114,15 @@ def _frame(parts: Iterable[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFr
     return pd.concat(found, ignore_index=True)[list(columns)]
 
 
-def _directions(metrics: Iterable[str]) -> dict[str, str]:
-    evaluations = [entry.cls for entry in registry.entries("evaluations") if entry.cls is not None]
-    known = [cast(type[Evaluation], cls) for cls in evaluations]
+def _directions(metrics: pd.DataFrame) -> dict[str, str]:
+    """Return by metric which direction is better, as the evaluation says that wrote it."""
+    known = {entry.name: entry.cls for entry in registry.entries("evaluations")}
     found: dict[str, str] = {}
-    for metric in metrics:
-        directions = [direction for cls in known if (direction := cls.direction(metric))]
-        found[metric] = directions[0] if directions else "neither"
+    pairs = metrics[["evaluation", "metric"]].drop_duplicates()
+    for evaluation, metric in pairs.itertuples(index=False, name=None):
+        cls = cast(type[Evaluation] | None, known.get(evaluation))
+        direction = None if cls is None else cls.direction(metric)
+        found.setdefault(metric, direction or "neither")
     return found
 
 
@@ -188,7 +190,7 @@ def load_results(folder: str | Path) -> Results:
         epochs=_frame(tables.get("epoch", []), EPOCH_COLUMNS),
         notes=_frame(tables.get("note", []), NOTE_COLUMNS),
         tasks=tasks,
-        directions=_directions(metrics["metric"].unique()),
+        directions=_directions(metrics),
         environments=tuple(environments.values()),
         spec=benchmark["spec"],
         trained_elsewhere=bool(benchmark.get("checkpoints")),

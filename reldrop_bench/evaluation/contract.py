@@ -333,6 +333,8 @@ class Evaluation(Plugin, ABC):
     """Whether its values depend on the benchmark's attribution method."""
     requires: ClassVar[frozenset[str]] = frozenset()
     """Facts that a task must offer ("masks", "cues"); elsewhere it is left out."""
+    refused: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Measures that one might look for here and that are not offered: by name and modality, why."""
     companions: ClassVar[frozenset[str]] = frozenset()
     """Other models of the benchmark that it compares with, on the same task and model:
 
