@@ -1,0 +1,44 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+# Importing them registers their commands, in the order of the help page.
+from reldrop_bench.cli import benchmark_commands, model_commands, plugin_commands  # noqa: F401
+from reldrop_bench.cli.application import app
+from reldrop_bench.errors import UserError, one_line
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: wrong use is one line and exit code 2, Ctrl-C is exit code 130."""
+    try:
+        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except UserError as error:
+        typer.echo(f"error: {one_line(error, 2000)}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        typer.echo(f"error: {one_line(f'{error.strerror}{place}')}; choose another place", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - sorted out below
+        if isinstance(status := getattr(error, "exit_code", None), int):
+            # The parser's own errors: a missing argument, an unknown option or command.
+            message = getattr(error, "message", "") or str(error)
+            typer.echo(f"error: {one_line(message)}; see --help", err=True)
+            sys.exit(status)
+        traceback.print_exc()  # a defect of ours: show it whole, and do not call it wrong use
+        sys.exit(70)
+    if code == INTERRUPTED:  # typer itself turns Ctrl-C into this code
+        typer.echo("interrupted; run the same command again to go on where it stopped", err=True)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,126 @@
+"""Commands about benchmarks: plan, run, look, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reldrop_bench.cli.application import app
+from reldrop_bench.cli.options import (
+    Data,
+    Json,
+    Only,
+    Output,
+    Plugins,
+    Settings,
+    SpecArgument,
+    Workers,
+    add_plugins,
+    make_console,
+    print_json,
+    report_is_current,
+    write_report,
+)
+
+
+@app.command(epilog="Example: reldrop-bench plan quickstart --set recipe.epochs=3")
+def plan(
+    spec: SpecArgument,
+    output: Output = None,
+    workers: Workers = None,
+    plugins: Plugins = None,
+    data: Data = None,
+    settings: Settings = None,
+    only: Only = None,
+    as_json: Json = False,
+) -> None:
+    """Say what `run` would do: cells, why one would run again, time and disk. Writes nothing."""
+    from reldrop_bench.progress import plan_data, print_plan
+    from reldrop_bench.runner import prepare
+
+    benchmark = prepare(spec, output, workers, plugins or [], data, settings or [], only or [])
+    made = benchmark.plan(measure=True)
+    if as_json:
+        print_json(plan_data(made, benchmark))
+    else:
+        print_plan(made, benchmark, make_console())
+
+
+@app.command(
+    epilog="Example: reldrop-bench run quickstart --workers 2 --set recipe.epochs=3 --only task=digits"
+)
+def run(
+    spec: SpecArgument,
+    output: Output = None,
+    workers: Workers = None,
+    plugins: Plugins = None,
+    data: Data = None,
+    settings: Settings = None,
+    only: Only = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write the report at the end.")
+    ] = True,
+) -> None:
+    """Run a benchmark and write its report; what exists already is not computed again."""
+    from reldrop_bench.loading import load_results
+    from reldrop_bench.progress import ProgressDisplay, print_failures
+    from reldrop_bench.runner import execute, prepare
+
+    console = make_console()
+    benchmark = prepare(spec, output, workers, plugins or [], data, settings or [], only or [])
+    with ProgressDisplay(console, benchmark) as display:
+        try:
+            execute(benchmark, display)
+        except KeyboardInterrupt:
+            display.interrupted()
+            raise
+    folder = benchmark.store.folder
+    if display.done == 0 and (not report or report_is_current(folder)):
+        return  # every cell was complete already, and the page shows them
+    results = load_results(folder)
+    print_failures(results, console)
+    if report and not report_is_current(folder):
+        write_report(results, folder, "html")
+    asked = results.cells[results.cells.key.isin([cell.key for cell in benchmark.chosen])]
+    raise typer.Exit(0 if (asked.status == "done").all() else 1)
+
+
+@app.command(epilog="Example: reldrop-bench status results/quickstart")
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the results.")],
+    as_json: Json = False,
+) -> None:
+    """Show how far a benchmark is: finished, running, failed and missing cells."""
+    from reldrop_bench.loading import load_results
+    from reldrop_bench.progress import print_failures, print_status, running_cells
+
+    results = load_results(folder)
+    running = running_cells(folder)
+    if as_json:
+        counts = {
+            str(name): int(count) for name, count in results.cells.status.value_counts().items()
+        }
+        print_json({"name": results.name, "cells": counts, "running": running})
+        return
+    console = make_console()
+    print_status(results, running, console)
+    print_failures(results, console)
+
+
+@app.command(epilog="Example: reldrop-bench report results/quickstart --format latex")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the results.")],
+    format: Annotated[str, typer.Option("--format", help="html, latex or markdown.")] = "html",
+    plugins: Plugins = None,
+) -> None:
+    """Write the comparison report of a results folder."""
+    from reldrop_bench.loading import load_results
+    from reldrop_bench.progress import print_failures
+
+    add_plugins(plugins)
+    results = load_results(folder)
+    print_failures(results, make_console())
+    write_report(results, folder, format)
+    raise typer.Exit(results.exit_code)

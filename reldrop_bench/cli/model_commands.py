@@ -1,0 +1,211 @@
+"""Commands about trained models: measure more, and see what they find relevant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reldrop_bench.cli.application import app
+from reldrop_bench.cli.options import (
+    Data,
+    FolderArgument,
+    Model,
+    Only,
+    Output,
+    Plugins,
+    TaskOption,
+    Weights,
+    Workers,
+    add_plugins,
+    make_console,
+    report_is_current,
+    write_report,
+)
+from reldrop_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reldrop_bench.checkpoints import Checkpoint
+
+
+@app.command(
+    epilog="Example: reldrop-bench evaluate results/quickstart --evaluations quantus:standard"
+)
+def evaluate(
+    folder: FolderArgument = None,
+    evaluations: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--evaluations",
+            "-e",
+            metavar="NAME[:PRESET]",
+            help="What to measure, such as quantus:standard or '{occlusion: {max_samples: 100}}'; "
+            "may be given several times.",
+        ),
+    ] = None,
+    model: Model = None,
+    weights: Weights = None,
+    task: TaskOption = None,
+    relevance: Annotated[
+        str | None,
+        typer.Option("--relevance", metavar="NAME", help="With --model: how to explain."),
+    ] = None,
+    label: Annotated[
+        str, typer.Option("--label", help="With --model: its name in tables [the weights' file].")
+    ] = "",
+    seed: Annotated[
+        int, typer.Option("--seed", help="With --model: models of one seed are paired.")
+    ] = 0,
+    output: Output = None,
+    workers: Workers = None,
+    plugins: Plugins = None,
+    data: Data = None,
+    only: Only = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write the report at the end.")
+    ] = True,
+) -> None:
+    """Measure more on trained cells (nothing is trained), or on a checkpoint of your own."""
+    checkpoint = _checkpoint(folder, model, weights, task, label, seed, relevance)
+    if checkpoint is not None:
+        from reldrop_bench.checkpoints import NAME, evaluate_checkpoint
+
+        place = output or Path("results") / NAME
+        console = make_console()
+        results = evaluate_checkpoint(
+            checkpoint,
+            place,
+            evaluations,
+            plugins or [],
+            data,
+            lambda text: _tell_stage(console, text),
+        )
+        _conclude_evaluation(results, place, console, report)
+    from reldrop_bench.loading import load_results
+    from reldrop_bench.progress import ProgressDisplay
+    from reldrop_bench.runner import execute, prepare_evaluation
+
+    assert folder is not None
+    if output is not None:
+        raise UserError("--output is for --model: evaluations of a folder stay in that folder")
+    if not evaluations:
+        raise UserError("say what to measure, such as --evaluations quantus:standard")
+    console = make_console()
+    benchmark = prepare_evaluation(folder, evaluations, workers, plugins or [], data, only or [])
+    untrained = [each for each in benchmark.plan().cells if each.action == "train"]
+    if untrained:
+        console.print(
+            f"{len(untrained)} cells are left out, as they are not trained ({untrained[0].reason}); "
+            "run the spec to train them",
+            markup=False,
+        )
+    with ProgressDisplay(console, benchmark) as display:
+        try:
+            execute(benchmark, display, train=False)
+        except KeyboardInterrupt:
+            display.interrupted()
+            raise
+    _conclude_evaluation(load_results(folder), folder, console, report)
+
+
+@app.command(
+    epilog="Example: reldrop-bench explain results/quickstart --items 0,5 --only task=digits"
+)
+def explain(
+    folder: FolderArgument = None,
+    items: Annotated[
+        str | None,
+        typer.Option(
+            "--items", metavar="N,N,…", help="Positions in the test split [four of them]."
+        ),
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method", "-m", metavar="NAME", help="Attribution method; may be given several times."
+        ),
+    ] = None,
+    model: Model = None,
+    weights: Weights = None,
+    task: TaskOption = None,
+    output: Output = None,
+    plugins: Plugins = None,
+    data: Data = None,
+    only: Only = None,
+) -> None:
+    """Save relevance maps and pictures of chosen test items (maps.safetensors and maps.png)."""
+    from reldrop_bench.explanations import save_checkpoint_explanations, save_explanations
+
+    try:
+        chosen = None if items is None else [int(each) for each in items.split(",")]
+    except ValueError:
+        raise UserError(f"--items {items!r} is not a list of positions such as 0,5,7") from None
+    checkpoint = _checkpoint(folder, model, weights, task, "", 0, None)
+    if checkpoint is not None:
+        add_plugins(plugins)
+        place = output or Path("explanations")
+        written = save_checkpoint_explanations(checkpoint, chosen, methods or [], place, data)
+        typer.echo(f"wrote {written}")
+        return
+    assert folder is not None
+    save_explanations(
+        folder, chosen, methods or [], output, plugins or [], data, only or [],
+        lambda path: typer.echo(f"wrote {path}"),
+    )  # fmt: skip
+
+
+def _checkpoint(
+    folder: Path | None,
+    model: str | None,
+    weights: Path | None,
+    task: str | None,
+    label: str,
+    seed: int,
+    relevance: str | None,
+) -> Checkpoint | None:
+    """Return the checkpoint that the options name, or None where a folder was given.
+
+    Raises
+    ------
+    UserError
+        Both were given, or neither, or a part is missing.
+    """
+    given = {"--model": model, "--weights": weights, "--task": task}
+    if folder is not None:
+        named = [name for name, value in given.items() if value is not None]
+        if named:
+            raise UserError(f"give a folder of results or {named[0]}, not both")
+        return None
+    missing = [name for name, value in given.items() if value is None]
+    if len(missing) == len(given):
+        raise UserError("give a folder of results, or --model, --weights and --task")
+    if missing:
+        raise UserError(f"{missing[0]} is missing: a checkpoint needs {', '.join(given)}")
+    from reldrop_bench.checkpoints import Checkpoint
+    from reldrop_bench.relevance.default import DEFAULT_RELEVANCE
+
+    assert model is not None
+    assert weights is not None
+    assert task is not None
+    return Checkpoint(model, weights, task, label, seed, relevance or DEFAULT_RELEVANCE)
+
+
+def _tell_stage(console: Console, text: str) -> None:
+    """Show what is measured, on a terminal alone and on one line."""
+    if console.is_terminal:
+        console.print(f"{text}\033[K", end="\r", markup=False)
+
+
+def _conclude_evaluation(results: Any, folder: Path, console: Console, report: bool) -> None:
+    """Tell of failures and of what was left out, write the report and end the program."""
+    from reldrop_bench.progress import print_failures
+
+    print_failures(results, console)
+    if len(results.notes):
+        typer.echo(f"{len(results.notes)} values were left out; the report says why")
+    if report and not report_is_current(folder):
+        write_report(results, folder, "html")
+    raise typer.Exit(results.exit_code)

@@ -1,0 +1,115 @@
+"""Commands about plugins and the installation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reldrop_bench.cli.application import app
+from reldrop_bench.cli.options import Data, Json, Plugins, add_plugins, make_console, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reldrop_bench.contract import CheckResult
+
+
+def _print_checks(results: Sequence[CheckResult], console: Console) -> None:
+    colours = {"passed": "green", "failed": "red", "skipped": "yellow"}
+    for result in results:
+        console.print(f"[{colours[result.status]}]{result.status:8}[/] {result.check}")
+        if result.message:
+            console.print(f"         {result.message}", markup=False)
+
+
+@app.command(name="list", epilog="Example: reldrop-bench list regularizers --json")
+def list_command(
+    kind: Annotated[
+        str | None, typer.Argument(help="regularizers, tasks, models, …; all by default.")
+    ] = None,
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """List the plugins that are installed, broken ones included."""
+    from reldrop_bench.listing import listing, print_listing
+
+    add_plugins(plugins)
+    rows = listing(kind)
+    if as_json:
+        print_json(rows)
+    else:
+        print_listing(rows, make_console())
+
+
+@app.command(epilog="Example: reldrop-bench show reldrop-block")
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a plugin.")],
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Show one plugin: what it does, its parameters and presets, and its file."""
+    from reldrop_bench.listing import details, print_details
+
+    add_plugins(plugins)
+    found = details(name)
+    if as_json:
+        print_json(found)
+        return
+    for each in found:
+        print_details(each, make_console())
+
+
+@app.command(epilog="Example: reldrop-bench new regularizer my-drop --folder my-plugins")
+def new(
+    kind: Annotated[str, typer.Argument(help="regularizer, task, section or evaluation.")],
+    name: Annotated[str, typer.Argument(help="Name of the plugin, such as my-drop.")],
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="DIR", help="Plugin folder to write to.")
+    ] = Path(),
+) -> None:
+    """Write a working, commented plugin file to start from."""
+    from reldrop_bench.scaffold import create_plugin
+
+    path = create_plugin(kind, name, folder)
+    typer.echo(f"wrote {path}")
+    typer.echo(f"next: reldrop-bench check {name} --plugins {folder}")
+
+
+@app.command(epilog="Example: reldrop-bench check my-drop --plugins my-plugins")
+def check(
+    name: Annotated[
+        str, typer.Argument(help="Name of a regularizer, task, evaluation or section.")
+    ],
+    plugins: Plugins = None,
+) -> None:
+    """Check that a plugin keeps its contract; says what is broken and how to mend it."""
+    from reldrop_bench.contract import kinds_of, run_checks
+
+    add_plugins(plugins)
+    console = make_console()
+    failed = 0
+    for kind in kinds_of(name):
+        results = run_checks(kind, name)
+        _print_checks(results, console)
+        counts = Counter(result.status for result in results)
+        failed += counts["failed"]
+        typer.echo(
+            f"{name} ({kind}): {counts['passed']} passed, {counts['failed']} failed, "
+            f"{counts['skipped']} skipped"
+        )
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: reldrop-bench doctor --data my-data")
+def doctor(data: Data = None, plugins: Plugins = None) -> None:
+    """Check the installation: versions, accelerator, plugins, data folder, free disk."""
+    from reldrop_bench.doctor import examine
+
+    add_plugins(plugins)
+    if not examine(data, make_console()):
+        raise typer.Exit(1)
