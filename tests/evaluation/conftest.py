@@ -157,22 +157,23 @@ def cue_reader() -> Callable[..., nn.Module]:
     return CueReader
 
 
-@pytest.fixture
+def make_context(model: nn.Module, task: Task | None = None, **fields: Any) -> Context:
+    """Put a model into a context; keywords are the context's fields."""
+    task = task or Glyphs()
+    known = {
+        "regularizer": Nothing(),
+        "attributor": GradientTimesInput(),
+        "training_attributor": fields.get("attributor", GradientTimesInput()),
+        "seed": 0,
+        "root": None,
+    } | fields
+    return Context(model=model.eval(), task=task, facts=task.facts(None), **known)
+
+
+@pytest.fixture(scope="session")
 def context_of() -> Callable[..., Context]:
-    """Return a function that puts a model into a context; keywords are the context's fields."""
-
-    def build(model: nn.Module, task: Task | None = None, **fields: Any) -> Context:
-        task = task or Glyphs()
-        known = {
-            "regularizer": Nothing(),
-            "attributor": GradientTimesInput(),
-            "training_attributor": fields.get("attributor", GradientTimesInput()),
-            "seed": 0,
-            "root": None,
-        } | fields
-        return Context(model=model.eval(), task=task, facts=task.facts(None), **known)
-
-    return build
+    """Return `make_context`."""
+    return make_context
 
 
 @pytest.fixture
