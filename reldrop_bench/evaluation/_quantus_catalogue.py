@@ -91,7 +91,11 @@ def _faithfulness(
 
 
 def _robustness(name: str, measures: str, maps: Maps = "signed", **more: Any) -> Offered:
-    given = {"budget": (1, 3, 10), "since": "standard", "settings": use.noise} | more
+    given: dict[str, Any] = {
+        "budget": (1, 3, 10),
+        "since": "standard",
+        "settings": use.noise,
+    } | more
     return Offered(
         name, "robustness", "lower", measures, "inputs", maps,
         unit="explanations, shared in this group", seeded=True, **given,

@@ -13,8 +13,11 @@ from torch import nn
 
 from reldrop_bench.data import Batch
 from reldrop_bench.evaluation.accuracy import Accuracy
+from reldrop_bench.evaluation.agreement import Agreement
 from reldrop_bench.evaluation.calibration import Calibration
 from reldrop_bench.evaluation.cues import CueUse
+from reldrop_bench.evaluation.diversity import Diversity
+from reldrop_bench.evaluation.faithfulness import Faithfulness
 from reldrop_bench.evaluation.gallery import Gallery
 from reldrop_bench.evaluation.occlusion import OcclusionRobustness
 from reldrop_bench.evaluation.shifts import ShiftAccuracy
@@ -22,8 +25,11 @@ from reldrop_bench.regularization import Regularizer, Step
 
 EVERY = [
     Accuracy(),
+    Agreement(),
     Calibration(),
     CueUse(),
+    Diversity(),
+    Faithfulness(max_samples=40),
     Gallery(),
     OcclusionRobustness(max_samples=40),
     ShiftAccuracy(),
@@ -80,7 +86,7 @@ def test_same_rows_whatever_ran_before_and_whatever_the_seed(evaluation, context
         measure(other, context)
     second = measure(evaluation, context)
     assert first.equals(second)
-    assert np.isfinite(first["value"]).all()
+    assert np.isfinite(first["value"].astype(float)).all()
 
 
 @every
@@ -93,7 +99,16 @@ def test_every_metric_has_a_direction(evaluation, context_of, measure):
 
 def test_an_evaluation_asks_for_what_it_requires(glyphs, clouds):
     applied = [e.name for e in EVERY if e.applies_to(clouds().facts(None))]
-    assert applied == ["accuracy", "calibration", "gallery", "occlusion", "shifts"]
+    assert applied == [
+        "accuracy",
+        "agreement",
+        "calibration",
+        "diversity",
+        "faithfulness",
+        "gallery",
+        "occlusion",
+        "shifts",
+    ]
     assert all(e.applies_to(glyphs().facts(None)) for e in EVERY)
 
 
@@ -103,7 +118,7 @@ def test_works_for_clouds(evaluation, clouds, context_of, measure):
     context = context_of(model, clouds(), batch_size=8)
     if evaluation.applies_to(context.facts):
         rows = measure(evaluation, context)
-        assert len(rows) > 0 or evaluation.name == "shifts"
+        assert len(rows) > 0 or evaluation.name in ("shifts", "agreement")
 
 
 def test_subset_is_stratified_nested_and_the_same_for_every_seed(glyphs, context_of):

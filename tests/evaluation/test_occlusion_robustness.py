@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +11,9 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch
 from reldrop_bench.errors import UserError
-from reldrop_bench.evaluation.occlusion import ORDERS, OcclusionRobustness, occlusion_ranks
+from reldrop_bench.evaluation.contract import Record
+from reldrop_bench.evaluation.occlusion import FILLS, OcclusionRobustness
+from reldrop_bench.occlusion.order import ORDERS, random_ranks
 
 
 class Constant(nn.Module):
@@ -31,7 +37,7 @@ def test_the_area_of_a_constant_curve_is_the_constant(context_of, measure):
     rows = measure(OcclusionRobustness(), context_of(Constant()))
     assert values(rows, "metric", "samples") == 120
     for order in ORDERS["image"]:
-        for fill in ("mean", "noise", "blur"):
+        for fill in FILLS["image"]:
             np.testing.assert_allclose(values(rows, "curve", f"{order}/{fill}/accuracy"), 0.25)
             assert values(rows, "metric", f"{order}/{fill}/auc") == pytest.approx(0.25)
             assert values(rows, "metric", f"{order}/{fill}/normalised_auc") == pytest.approx(1)
@@ -79,7 +85,7 @@ def test_without_clean_accuracy_there_is_no_normalised_area(context_of, measure)
 def test_masks_are_the_same_for_every_model_seed_and_batch_size(
     kind, request, context_of, measure, monkeypatch
 ):
-    monkeypatch.setattr("reldrop_bench.evaluation.occlusion.CHUNK", 50)
+    monkeypatch.setattr("reldrop_bench.evaluation._curves.CHUNK", 50)
     task = request.getfixturevalue(kind)()
     shown = []
     for batch_size, seed in ((7, 0), (64, 3)):
@@ -105,9 +111,111 @@ def test_what_is_hidden_stays_hidden_at_larger_fractions(order, context_of, glyp
         assert at == 0 or (hidden[at - 1] <= hidden[at]).all()
 
 
+def test_the_reference_order_hides_what_the_reference_finds_most_relevant(
+    context_of, cue_reader, measure
+):
+    reference = context_of(cue_reader((0,)))
+    evaluation = OcclusionRobustness(orders=("reference",), fills=("mean",))
+    curves = []
+    for cues in ((0,), (1,), (0, 1)):
+        context = context_of(cue_reader(cues), companions={"reference": lambda: reference})
+        curves.append(values(measure(evaluation, context), "curve", "reference/mean/accuracy"))
+    # The reference's only pixel goes first; what others look at goes by chance.
+    assert curves[0].tolist() == [1, 0, 0, 0, 0, 0, 0]
+    assert curves[1][1] > 0.7
+    assert curves[2][1] > 0.7
+
+
+def test_every_model_is_shown_the_same_inputs_in_the_reference_order(context_of, cue_reader):
+    reference = context_of(cue_reader((0, 2)))
+    shown = []
+    for batch_size, classes in ((7, 5), (64, 6)):
+        model = Constant(classes)
+        fields = {"companions": {"reference": lambda: reference}, "batch_size": batch_size}
+        OcclusionRobustness(max_samples=50).evaluate(context_of(model, **fields), Record())
+        shown.append(torch.cat(model.seen))
+    assert torch.equal(*shown)
+
+
+def test_another_sample_is_never_the_same_one_and_does_not_depend_on_the_chunk(
+    context_of, glyphs, monkeypatch
+):
+    def shown(count: int, batch_size: int) -> Tensor:
+        model = Constant()
+        context = context_of(model, glyphs(count=100), batch_size=batch_size)
+        # Each item is one value, so that a hidden pixel names its partner.
+        context.test.inputs.copy_(torch.arange(100.0).view(-1, 1, 1, 1).expand(-1, 1, 6, 6))
+        context.logits()
+        model.seen.clear()
+        evaluation = OcclusionRobustness(
+            orders=("random",), fills=("other-sample",), fractions=(0, 0.5), max_samples=count
+        )
+        evaluation.evaluate(context, Record())
+        inputs = torch.cat(model.seen).flatten(1)
+        own = context.order[:count].float()[:, None]
+        assert ((inputs == own).sum(1) == 18).all()
+        return torch.where(inputs == own, -1, inputs).amax(1)
+
+    monkeypatch.setattr("reldrop_bench.evaluation._curves.CHUNK", 20)
+    partners = shown(100, 64)
+    assert torch.equal(shown(100, 7), partners)
+    assert torch.equal(shown(30, 64), partners[:30])
+    assert len(partners.unique()) > 50
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "metric", "reason"),
+    [
+        (OcclusionRobustness(orders=("mask",)), "mask/*", "no masks"),
+        (OcclusionRobustness(orders=("random-blocks",)), "random-blocks/*", "no order for cloud"),
+        (OcclusionRobustness(fills=("inpaint",)), "*/inpaint/*", "no fill for cloud"),
+        (OcclusionRobustness(), "reference/*", "no reference model"),
+        (OcclusionRobustness(), "samples", "400 were asked for, the test split has 30"),
+    ],
+)
+def test_what_a_task_does_not_offer_is_noted(evaluation, metric, reason, context_of, clouds):
+    record = Record()
+    evaluation.evaluate(context_of(Constant(2), clouds()), record)
+    (note,) = [note for note in record.notes if note["metric"] == metric]
+    assert reason in note["reason"]
+    assert np.isfinite(record.frame()["value"]).all()
+
+
+def test_one_item_of_one_class_gives_notes_and_no_nan(context_of, glyphs):
+    record = Record()
+    OcclusionRobustness().evaluate(context_of(Constant(), glyphs(count=1)), record)
+    assert np.isfinite(record.frame()["value"]).all()
+    told = {note["metric"] for note in record.notes}
+    assert told == {"samples", "*", "*/other-sample/*", "reference/*"}
+
+
+def test_the_last_point_of_a_cloud_stays(context_of, clouds, measure):
+    model = Constant(2)
+    context = context_of(model, clouds())
+    evaluation = OcclusionRobustness(fractions=(0, 1), orders=("random",), fills=("duplicate",))
+    measure(evaluation, context)
+    hidden = torch.cat(model.seen)[30:]
+    assert torch.equal(hidden, hidden[:, :, :1].expand_as(hidden))
+    last = context.test.inputs[context.order].eq(hidden).all(1).any(1)
+    assert last.all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["occlusion", "faithfulness"])
+def test_memory_hardly_grows_with_the_test_split(name):
+    """Only what is written grows: some numbers an item, order and fill."""
+    script = Path(__file__).parents[2] / "benchmarks" / "speed" / "occlusion.py"
+    if not script.is_file():
+        pytest.skip("needs the source tree")
+    command = [sys.executable, str(script), "--memory", "--evaluation", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    small, large = (float(line.split()[3]) for line in done.stdout.splitlines())
+    assert large - small < 400, done.stdout  # a million rows
+
+
 def ranks_of(order: str, inputs: Tensor, masks: Tensor | None = None) -> Tensor:
     chance = torch.rand(inputs[:, 0].shape, generator=torch.Generator().manual_seed(0))
-    return occlusion_ranks(order, Batch(inputs, torch.zeros(len(inputs)).long(), masks), chance)
+    return random_ranks(order, Batch(inputs, torch.zeros(len(inputs)).long(), masks), chance)
 
 
 def test_mask_order_hides_the_region_of_interest_first():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reldrop_bench.data import Facts
 from reldrop_bench.errors import UserError
-from reldrop_bench.occlusion.fill import FILLS, draw_partners, occlude
+from reldrop_bench.occlusion.fill import FILLS, MASKED, draw_partners, occlude, replacement
 
 IMAGE = Facts("image", ("a", "b"), (3, 12, 10), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 CLOUD = Facts("cloud", ("a", "b"), (6, 40), (0.0,) * 6, (1.0, 1.0, 1.0, 0.5, 0.5, 0.5))
@@ -143,7 +143,7 @@ def test_a_cloud_hidden_whole_keeps_its_first_point(fill: str) -> None:
     mask = torch.ones(2, 40, dtype=torch.bool)
     out = occlude(inputs, mask, fill, CLOUD, generator())
     assert torch.equal(out[:, :, 0], inputs[:, :, 0])
-    if fill in {"duplicate", "first"}:
+    if fill in {"duplicate", "first", "resample"}:
         assert torch.equal(out, inputs[:, :, :1].expand_as(inputs))
 
 
@@ -161,3 +161,52 @@ def test_unknown_fill_names_the_nearest(facts: Facts, wrong: str, hint: str) -> 
     inputs, mask = sample(facts, 1)
     with pytest.raises(UserError, match=f"{wrong}.*{hint}"):
         occlude(inputs, mask, wrong, facts, generator())
+
+
+def test_resampled_points_lie_between_a_kept_point_and_its_nearest_kept_neighbour() -> None:
+    inputs, mask = (part.double() for part in sample(CLOUD, 3))
+    mask = mask.bool()
+    out = occlude(inputs, mask, "resample", CLOUD, generator())
+    for cloud, hidden, new in zip(inputs, mask, out, strict=True):
+        kept = cloud[:, ~hidden]
+        distance = torch.cdist(kept[:3].T, kept[:3].T).fill_diagonal_(torch.inf)
+        near = kept[:3, distance.argmin(1)]
+        for point in new[:, hidden].T:
+            # The normal names the kept point, as no two are alike.
+            (source,) = (kept[3:] == point[3:, None]).all(0).nonzero()
+            start, line = kept[:3, source], near[:, source] - kept[:3, source]
+            along = ((point[:3, None] - start) * line).sum() / line.square().sum()
+            assert 0 <= along <= 1
+            torch.testing.assert_close(point[:3, None], start + along * line)
+
+
+def test_resampling_draws_from_all_kept_points_and_all_along() -> None:
+    # Pairs of points far from each other: a new one tells its pair and how far along it is.
+    facts = Facts("cloud", ("a",), (3, 4000), (0.0,) * 3, (1.0,) * 3)
+    inputs = torch.zeros(1, 3, 4000)
+    inputs[0, 0, :8] = torch.tensor([0.0, 1, 10, 11, 20, 21, 30, 31])
+    mask = torch.ones(1, 4000, dtype=torch.bool)
+    mask[0, :8] = False
+    new = occlude(inputs, mask, "resample", facts, generator())[0, 0, 8:]
+    counts = torch.bincount((new / 10).long(), minlength=4)
+    assert ((counts / 3992 - 0.25).abs() < 0.03).all()
+    tenths = torch.bincount((new % 10 * 10).long().clamp(max=9), minlength=10)
+    assert ((tenths / 3992 - 0.1).abs() < 0.02).all()
+
+
+def test_one_kept_point_is_resampled_as_duplicates() -> None:
+    inputs, _ = sample(CLOUD, 2)
+    mask = torch.ones(2, 40, dtype=torch.bool)
+    mask[:, 7] = False
+    out = occlude(inputs, mask, "resample", CLOUD, generator())
+    assert torch.equal(out, inputs[:, :, 7:8].expand_as(inputs))
+
+
+@pytest.mark.parametrize(
+    ("facts", "fill"), [(facts, fill) for facts, fill in CASES if fill not in MASKED]
+)
+def test_a_fill_that_reads_no_mask_can_be_made_once(facts: Facts, fill: str) -> None:
+    inputs, mask = sample(facts, 4)
+    once = replacement(inputs, fill, facts, generator(2))
+    expected = occlude(inputs, mask, fill, facts, generator(2))
+    assert torch.equal(torch.where(mask.unsqueeze(1), once, inputs), expected)
