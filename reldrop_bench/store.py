@@ -275,7 +275,9 @@ class Store:
             raise ValueError(f"{file} cannot be read: {one_line(error.strerror)}") from None
         if hashlib.sha256(content).hexdigest() != record.get("files", {}).get(file):
             raise ValueError(f"{file} is damaged (its checksum differs)")
-        return pd.read_parquet(io.BytesIO(content))
+        frame = pd.read_parquet(io.BytesIO(content))
+        named = frame.select_dtypes("category").columns
+        return frame.astype(dict.fromkeys(named, "str"))
 
     def repair(self, cell: CellSpec, tell: Callable[[str], None]) -> CellRecord | None:
         """Return the record of a cell after moving damaged files aside, so that they are made again.

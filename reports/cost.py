@@ -13,6 +13,7 @@ from reldrop_bench.report.measures import CELL, Setting, labels, measure, settin
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
 from reldrop_bench.statistics.paired import compare, pair
+from reldrop_bench.statistics.spread import shown
 
 if TYPE_CHECKING:
     from reldrop_bench.report.style import Style
@@ -39,7 +40,10 @@ class Cost(ReportSection):
                 "baseline with the same task, model and seed; the table gives the geometric "
                 "mean over seeds and the range. Explanations per sample counts attributions in "
                 "training. Times depend on the machine and on what else ran on it: ratios of a "
-                "few per cent mean nothing."
+                "few per cent mean nothing. Passes per step do not depend on it: they are the "
+                "operations of a training step in forward passes of the same batch (3 for plain "
+                "training), of matrix products and convolutions alone, with a map made anew for "
+                "each sample that asks for one. Energy is that of the whole machine."
             ),
             _table(results, ratios),
         ]
@@ -52,6 +56,7 @@ class Cost(ReportSection):
 def _table(results: Results, ratios: pd.DataFrame) -> Table:
     names, order = settings(results), labels(results)
     groups = dict(iter(results.cells.groupby(["task", "model", "label"])))
+    further = _further(results)
     rows = []
     for setting, name in names.items():
         for label in order:
@@ -66,6 +71,9 @@ def _table(results: Results, ratios: pd.DataFrame) -> Table:
                     "label": label,
                     "step time": _ratio(ratio) if label != results.baseline else "1 (baseline)",
                     "step [ms]": 1000 * here["step_seconds"].astype(np.float64).mean(),
+                }
+                | {what: _mean(_of(values, setting, label)) for what, values in further.items()}
+                | {
                     "explanations per sample": explained.mean(),
                     "hidden fraction": here["occluded_fraction"].astype(np.float64).mean(),
                     "training [s]": here["train_seconds"].astype(np.float64).mean(),
@@ -75,7 +83,7 @@ def _table(results: Results, ratios: pd.DataFrame) -> Table:
             )
     return Table(
         "cost",
-        "Cost by task and label, means over the cells that have a time. Peak memory is that of the GPU "
+        "Cost by task and label, means over the cells that have a value. Peak memory is that of the GPU "
         "where one was used, else of the whole worker process: libraries, and what earlier cells left "
         "there, included.",
         pd.DataFrame(rows),
@@ -87,6 +95,27 @@ def _table(results: Results, ratios: pd.DataFrame) -> Table:
             "peak memory [MiB]": "{:.0f}",
         },
     )
+
+
+def _further(results: Results) -> dict[str, pd.DataFrame]:
+    """Return the columns that only some benchmarks have, a row a cell that can have a value."""
+    passes, explanation = (
+        measure(results, "cost", "test", metric)
+        for metric in ("passes_per_step", "explanation_passes")
+    )
+    guided = (results.cells["relevance"].fillna("") != "").to_numpy()
+    asking = results.cells.loc[guided, CELL].merge(explanation, how="inner")
+    energy = results.cells[CELL].assign(value=results.cells["energy"].astype(np.float64) / 1000)
+    columns = {"passes per step": passes, "passes of an explanation": asking}
+    columns["energy [kJ]"] = energy
+    return {name: values for name, values in columns.items() if values["value"].notna().any()}
+
+
+def _mean(values: pd.DataFrame) -> str:
+    there = values["value"].dropna().sort_values()
+    if values.empty:
+        return "–"
+    return shown(there.mean(), np.nan, len(there), len(values), digits=2)
 
 
 def _ratio(values: pd.Series) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from reldrop_bench.report.measures import labels, measure, settings, with_holes, within, written
-from reldrop_bench.report.tables import by_column, by_setting, differences
+from reldrop_bench.report.measures import labels, settings, with_holes, within, written
+from reldrop_bench.report.tables import by_column, differences
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Figure, Prose, ReportSection
 
@@ -17,11 +17,21 @@ if TYPE_CHECKING:
     from reldrop_bench.report.style import Style
 
 PREFIX = "removed-"
+USE: Mapping[str, str] = {
+    "causal_effective_cues": "effective cues, causal",
+    "effective_cues": "effective cues, by relevance",
+    "cue_agreement": "agreement",
+    "cue_rank_agreement": "rank agreement",
+    "sample_cue_agreement": "agreement within samples",
+    "sample_cue_rank_agreement": "rank agreement within samples",
+    "without_cue_mass": "samples without relevance on a cue",
+}
+"""Columns of the table that sets the two answers side by side."""
 
 
 @dataclass(frozen=True)
 class Cues(ReportSection):
-    """Accuracy by removed cues and the spread of relevance over cues."""
+    """Accuracy by removed cues, what each adds, and whether relevance lies on what is used."""
 
     name: ClassVar[str] = "cues"
     title: ClassVar[str] = "Cues: which features are used"
@@ -30,20 +40,19 @@ class Cues(ReportSection):
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         rows = written(results, "cues")
         values = with_holes(results, _removed(rows))
-        relevance = rows[
-            (rows["split"] == "test") & rows["metric"].str.startswith("cue_").astype(bool)
-        ]
-        effective = measure(results, "cues", "test", "effective_cues")
-        if values.empty and relevance.empty and effective.empty:
+        use = _use(results, rows)
+        shapley, mass = (_by_cue(results, rows, what) for what in ("shapley", "mass"))
+        if values.empty and use.empty and shapley.empty and mass.empty:
             return [Prose("No task of this benchmark has known cues, or none was evaluated.")]
         blocks: list[Block] = [
             Prose(
                 "In a cue task several redundant cues, numbered from the easiest, each suffice "
                 "to tell the classes apart. Columns name the cues that were removed from the "
                 "test inputs (“01”: cues 0 and 1). A model that stays accurate used what is "
-                "left: this is a causal measure. The effective number of cues, exp(entropy of "
-                "the positive relevance over cues), only says where the explanation points; a "
-                "noisy map raises it as well."
+                "left: this is a causal measure. From all removals follows what each cue adds to the "
+                "accuracy (its Shapley value), and from these the causal effective number of cues: "
+                "exp(entropy) of their shares, 1 to the number of cues. The same number by "
+                "relevance only says where the explanation points; a noisy map raises it as well."
             )
         ]
         if len(values):
@@ -52,14 +61,45 @@ class Cues(ReportSection):
             further = differences(results, "cues-differences", "these accuracies", values)
             for name, table in by_column(results, "cues", caption, values).items():
                 blocks += [table, *([further[name]] if name in further else [])]
-        if len(effective):
-            caption = "Effective number of cues, mean ± standard deviation over seeds."
-            blocks.append(by_setting(results, "cues-effective", caption, effective, digits=2))
-        cue = relevance["metric"].str.removeprefix("cue_").str.removesuffix("_mass")
-        mass = with_holes(results, relevance.assign(column=cue))
-        caption = "share of the positive relevance mass by cue."
+        if len(use):
+            blocks.append(
+                Prose(
+                    "Agreement checks the explanation: the overlap (0 to 1) and the rank "
+                    "correlation (−1 to 1) of the cues' shares of the relevance with their shares "
+                    "of the effect, of the model as a whole and within single samples. Where it is "
+                    "low, the number by relevance says nothing about what the model uses."
+                )
+            )
+        over = "mean ± standard deviation over seeds."
+        caption = (
+            f"effective number of cues by effect and by relevance, and their agreement, {over}"
+        )
+        blocks += by_column(results, "cues-effective", caption, use, 2).values()
+        caption = f"what each cue adds to the accuracy (Shapley value), {over}"
+        blocks += by_column(results, "cues-shapley", caption, shapley).values()
+        caption = f"share of the positive relevance mass by cue, {over}"
         tables = by_column(results, "cues-mass", caption, mass).values()
         return [*blocks, *(replace(table, folded=True) for table in tables)]
+
+
+def _use(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the causal and the attributive number of cues, and how well the two agree."""
+    rows = rows[(rows["split"] == "test") & rows["metric"].isin(list(USE))]
+    rows = rows.assign(column=rows["metric"].map(USE))
+    order = [list(USE).index(metric) for metric in rows["metric"]]
+    values = with_holes(results, rows.assign(order=order).sort_values("order", kind="stable"))
+    # That every sample has relevance on some cue is the rule: only what breaks it is shown.
+    lacking = values["column"] == USE["without_cue_mass"]
+    above = values[lacking & (values["value"] > 0)][["task", "model"]].drop_duplicates()
+    return pd.concat([values[~lacking], values[lacking].merge(above)], ignore_index=True)
+
+
+def _by_cue(results: Results, rows: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Return "cue_{k}_{what}" with the cue as `column`."""
+    found = rows["metric"].astype(str).str.extract(rf"^cue_(\d+)_{what}$")[0]
+    rows = rows[(rows["split"] == "test") & found.notna()].assign(cue=found.dropna().astype(int))
+    rows = rows.sort_values("cue", kind="stable")
+    return with_holes(results, rows.assign(column="cue " + rows["cue"].astype(str)))
 
 
 def _removed(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
@@ -17,14 +17,19 @@ from reldrop_bench.report.measures import (
     within,
     written,
 )
-from reldrop_bench.report.tables import by_column, differences
+from reldrop_bench.report.tables import by_column, differences, stacked
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection
+from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
     from reldrop_bench.report.style import Style
 
 CLEAN = "clean accuracy"
+ORDERS = ("random", "random-blocks", "random-ball", "mask", "reference")
+BIASED = "origin"
+"""A fill that tells a model that something was hidden."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +50,74 @@ class Occlusion(ReportSection):
         blocks: list[Block] = [
             Prose(
                 "Test inputs are hidden step by step with the same masks for every model and "
-                "seed. The order says where: random, or mask (the region of interest first, "
-                "where a task has one). The fill says with what. Never read an area without the "
-                "clean accuracy: the normalised curve divides by it, and a model that starts "
-                "lower can look flatter. A label that was trained with a fill has an advantage "
-                "under that fill."
+                "seed. The order says where: at random (single elements, blocks or balls), mask "
+                "(the region of interest first, where a task has one), or reference (what one "
+                "frozen model, the baseline of the first seed, finds most relevant; it hits that "
+                "cell itself hardest, and models the more the more they resemble it). The fill "
+                "says with what. Never read an area without the clean accuracy: the normalised "
+                "curve divides by it, and a model that starts lower can look flatter. A label "
+                "that was trained with a fill has an advantage under that fill."
             )
         ]
+        if BIASED in {_parts(metric)[1] for metric in [*curves["metric"], *_named(results)]}:
+            blocks.append(
+                Prose(
+                    f"The fill {BIASED} is biased: it moves hidden points to one place that no "
+                    "surface has, so a model sees a fake point and not an absence. Read it as a "
+                    "stress test and compare labels under the other fills.",
+                    "note",
+                )
+            )
         over = "mean ± standard deviation over seeds, beside the clean accuracy of the same items."
-        caption = f"area under the occlusion curve by order/fill, {over}"
-        tables = [by_column(results, "occlusion", caption, raw)]
+        caption = f"area under the occlusion curve by order (rows) and fill (columns), {over}"
+        tables = [_by_order(results, "occlusion", caption, raw)]
         caption = f"the same areas divided by the clean accuracy, {over}"
-        tables.append(by_column(results, "occlusion-normalised", caption, normalised))
-        areas = raw[raw["column"] != CLEAN] if len(raw) else raw
-        tables.append(differences(results, "occlusion-differences", "the raw areas", areas))
+        normal = _by_order(results, "occlusion-normalised", caption, normalised)
+        tables.append({name: replace(table, folded=True) for name, table in normal.items()})
+        parts = {
+            order: differences(results, "occlusion-differences", "the raw areas", values)
+            for order, values in _orders(raw)
+        }
+        tables.append(stacked(parts, "order"))
         for setting, name in settings(results).items():
             own = within(curves, setting)
             if len(own):
-                blocks.append(_curves(results, style, setting, name, own))
+                blocks += _curves(results, style, setting, name, own)
             blocks += [table[name] for table in tables if name in table]
         return blocks
+
+
+def _by_order(results: Results, name: str, caption: str, values: pd.DataFrame) -> dict[str, Table]:
+    """Return for each setting a table with a row an order and label and a column a fill."""
+    clean = values[values["column"] == CLEAN] if len(values) else values
+    parts = {}
+    for order, areas in _orders(values):
+        beside = clean.merge(areas[["task", "model"]].drop_duplicates())
+        both = pd.concat([beside, areas], ignore_index=True)
+        parts[order] = by_column(results, name, caption, both)
+    return stacked(parts, "order")
+
+
+def _orders(values: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each order with its areas, the fill as `column`."""
+    areas = values[values["column"] != CLEAN] if len(values) else values
+    names = areas["column"].astype(str) if len(areas) else pd.Series(dtype=str)
+    for order in sorted({name.partition("/")[0] for name in names}, key=_place):
+        own = areas[names.str.partition("/")[0] == order]
+        yield order, own.assign(column=own["column"].str.partition("/")[2].map(_named_fill))
+
+
+def _place(order: str) -> tuple[int, str]:
+    return ORDERS.index(order) if order in ORDERS else len(ORDERS), order
+
+
+def _named_fill(fill: str) -> str:
+    return f"{fill} (biased)" if fill == BIASED else fill
+
+
+def _named(results: Results) -> list[str]:
+    rows = written(results, "occlusion", "test")
+    return [metric for metric in rows["metric"].unique() if metric.endswith("/auc")]
 
 
 def _areas(results: Results, metric: str) -> pd.DataFrame:
@@ -89,55 +142,61 @@ def _parts(metric: str) -> tuple[str, str]:
 
 def _curves(
     results: Results, style: Style, setting: Setting, name: str, own: pd.DataFrame
-) -> Figure:
-    pairs = list(dict.fromkeys(_parts(metric) for metric in own["metric"]))
-    orders = list(dict.fromkeys(order for order, _ in pairs))
-    fills = list(dict.fromkeys(fill for _, fill in pairs))
-    figure, axes = style.grid(
-        2 * len(orders),
-        len(fills),
-        (7.2 / max(3, len(fills)), 1.75),
-        (0.4, 0.7),
-        sharex=True,
-        sharey="row",
-    )
-    expected = within(results.cells, setting)
+) -> list[Figure]:
+    """Return the curves as they are, and divided by their beginning."""
     shown = [label for label in labels(results) if label in set(own["label"])]
-    keyed = own.assign(pair=own["metric"].str.rpartition("/")[0])
-    for row, order in enumerate(orders):
-        for column, fill in enumerate(fills):
-            here = keyed[keyed["pair"] == f"{order}/{fill}"]
-            raw, normalised = axes[2 * row][column], axes[2 * row + 1][column]
-            raw.set_title(style.text(f"{order} order, {fill}"))
-            for label in shown:
-                wide = here[here["label"] == label].pivot(index="x", columns="seed", values="value")
-                if wide.empty:
-                    continue
-                for axis, values in ((raw, wide), (normalised, wide / wide.iloc[0])):
-                    mean = values.mean(axis=1, skipna=False)
-                    axis.plot(
-                        mean.index, mean, style.line(label), color=style.color(label),
-                        marker=style.marker(label), ms=3.5, lw=1.3,
-                    )  # fmt: skip
-        for axis in (axes[2 * row][0], axes[2 * row + 1][0]):
-            axis.locator_params(nbins=4)
-        axes[2 * row][0].set_ylabel("accuracy")
-        axes[2 * row + 1][0].set_ylabel("relative to clean")
-    for axis in axes[-1]:
-        axis.set_xlabel("hidden fraction")
-    style.legend(figure, shown, lines=True)
     seeds = own.drop_duplicates(["label", "seed"]).groupby("label").size()
-    counts = expected.groupby("label").size()
+    counts = within(results.cells, setting).groupby("label").size()
     short = [
         f"“{label}” n={seeds[label]}/{counts[label]}"
         for label in shown
         if seeds[label] < counts[label]
     ]
     remark = f" Fewer seeds than planned: {', '.join(short)}." if short else ""
-    return Figure(
-        f"occlusion-{name}",
-        f"{name}: accuracy against the hidden fraction, mean over seeds; below each, the same "
-        f"curve divided by its value at the smallest fraction.{remark}",
-        f"Occlusion curves of {len(shown)} labels on {name}; areas are in the table below.",
-        figure,
-    )
+    begun = "each divided by its value at the smallest fraction"
+    return [
+        Figure(
+            f"occlusion{kind}-{name}",
+            f"{name}: accuracy against the hidden fraction, {what}; a row an order, a column a "
+            f"fill.{remark}",
+            f"Occlusion curves of {len(shown)} labels on {name}; areas are in the table below.",
+            _panels(style, shown, own, bool(kind)),
+        )
+        for kind, what in (
+            ("", "mean over seeds"),
+            ("-relative", f"{begun}, mean over seeds"),
+        )
+    ]
+
+
+def _panels(style: Style, shown: list[str], own: pd.DataFrame, relative: bool) -> MatplotlibFigure:
+    pairs = list(dict.fromkeys(_parts(metric) for metric in own["metric"]))
+    orders = sorted({order for order, _ in pairs}, key=_place)
+    fills = list(dict.fromkeys(fill for _, fill in pairs))
+    figure, axes = style.grid(
+        len(orders), len(fills), (7.4 / max(3, len(fills)), 1.6), (0.5, 0.8), sharex=True,
+        sharey="row",
+    )  # fmt: skip
+    keyed = own.assign(pair=own["metric"].str.rpartition("/")[0])
+    for order, row in zip(orders, axes, strict=True):
+        for fill, axis in zip(fills, row, strict=True):
+            here = keyed[keyed["pair"] == f"{order}/{fill}"]
+            if here.empty:
+                axis.text(0.5, 0.5, "not measured", ha="center", transform=axis.transAxes)
+            for label in shown:
+                wide = here[here["label"] == label].pivot(index="x", columns="seed", values="value")
+                if wide.empty:
+                    continue
+                values = wide / wide.iloc[0] if relative else wide
+                mean = values.mean(axis=1, skipna=False)
+                axis.plot(
+                    mean.index, mean, style.line(label), color=style.color(label),
+                    marker=style.marker(label), ms=3.5, lw=1.3,
+                )  # fmt: skip
+        row[0].locator_params(nbins=4)
+        row[0].set_ylabel(f"{style.text(order, 20)}\n{'relative' if relative else 'accuracy'}")
+    for fill, top, bottom in zip(fills, axes[0], axes[-1], strict=True):
+        top.set_title(style.text(_named_fill(fill), 16), fontsize=9)
+        bottom.set_xlabel("hidden fraction")
+    style.legend(figure, shown, lines=True)
+    return figure

@@ -62,7 +62,9 @@ class Record:
     """
 
     def __init__(self) -> None:
-        self._parts: list[pd.DataFrame] = []
+        # Names once a part, not once a row: a large test set has millions of rows.
+        self._names: list[tuple[str, str, str]] = []
+        self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.notes: list[dict[str, str]] = []
         """What was left out and why, as `note` was told; keys split, metric and reason."""
 
@@ -73,17 +75,13 @@ class Record:
             self.notes.append(told)
 
     def _add(self, table: str, split: str, metric: str, item: Any, x: Any, value: Any) -> None:
-        value = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        self._names.append((table, split, metric))
         self._parts.append(
-            pd.DataFrame(
-                {
-                    "table": table,
-                    "split": split,
-                    "metric": metric,
-                    "item": item,
-                    "x": x,
-                    "value": value,
-                }
+            (
+                np.broadcast_to(np.asarray(item, dtype=np.int64), values.shape),
+                np.broadcast_to(np.asarray(x, dtype=np.float64), values.shape),
+                values,
             )
         )
 
@@ -112,10 +110,18 @@ class Record:
         self._add("sample", split, name, item, np.arange(len(flat), dtype=np.float64), flat)
 
     def frame(self) -> pd.DataFrame:
-        """Return all rows; columns COLUMNS."""
+        """Return all rows; columns COLUMNS, the names as categories."""
         if not self._parts:
             return pd.DataFrame(columns=list(COLUMNS))
-        return pd.concat(self._parts, ignore_index=True)
+        lengths = [len(values) for *_, values in self._parts]
+        columns: dict[str, Any] = {}
+        for name, given in zip(COLUMNS[:3], zip(*self._names, strict=True), strict=True):
+            codes, categories = pd.factorize(np.asarray(given, dtype=object))
+            whole = np.repeat(codes.astype(np.int32), lengths)
+            columns[name] = pd.Categorical.from_codes(whole, categories=pd.Index(categories))
+        for name, parts in zip(COLUMNS[3:], zip(*self._parts, strict=True), strict=True):
+            columns[name] = np.concatenate(parts)
+        return pd.DataFrame(columns)
 
 
 class Explained(NamedTuple):

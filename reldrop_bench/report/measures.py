@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -41,6 +43,12 @@ def written(results: Results, evaluation: str, split: str | None = None) -> pd.D
     if split is not None:
         chosen &= results.metrics["split"] == split
     return results.metrics[chosen]
+
+
+def explainer(results: Results) -> str:
+    """Return the name of the benchmark's own attribution method; "" where it is not stated."""
+    entry = results.spec.get("relevance") or ""
+    return str(entry.get("name", next(iter(entry)))) if isinstance(entry, Mapping) else str(entry)
 
 
 def measure(results: Results, evaluation: str, split: str, metric: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,10 +17,30 @@ from reldrop_bench.statistics.paired import compare
 from reldrop_bench.statistics.spread import shown
 
 
-def texts(frame: pd.DataFrame, digits: int = 3) -> list[str]:
-    """Write each row of `summary` as "mean ± sd", with n where a seed is missing."""
-    columns = (frame["mean"], frame["sd"], frame["n"], frame["n_expected"])
-    return [shown(*row, digits=digits) for row in zip(*columns, strict=True)]
+def texts(frame: pd.DataFrame, digits: int | None = 3) -> list[str]:
+    """Write each row of `summary` as "mean ± sd", with n where a seed is missing.
+
+    digits: after the point; None: what suits the numbers of each `column`.
+    """
+    columns = (frame["mean"], frame["sd"], frame["n"], frame["n_expected"], _digits(frame, digits))
+    written = (shown(*row[:-1], digits=row[-1]) for row in zip(*columns, strict=True))
+    # No sign where all that is left of a number is zero.
+    return [re.sub(r"^-(0(\.0+)?)(?![.\d])", r"\1", text).replace("-", "−") for text in written]
+
+
+def _digits(frame: pd.DataFrame, digits: int | None) -> list[int]:
+    """Return for each row the digits after the point; None: three that count, by `column`."""
+    if digits is not None:
+        return [digits] * len(frame)
+    size = frame["mean"].abs()
+    usual = size.where(size > 0).groupby(frame["column"]).transform("median").fillna(1)
+    return [int(places) for places in (2 - np.floor(np.log10(usual / 2))).clip(0, 6)]
+
+
+def directed(results: Results, metric: str, text: str) -> str:
+    """Name a column with the direction of its metric: "gini (lower)"; none where neither is better."""
+    direction = results.directions.get(metric, "neither")
+    return text if direction == "neither" else f"{text} ({direction})"
 
 
 def _tones(wide: pd.DataFrame) -> dict[str, str]:
@@ -50,12 +71,14 @@ def by_setting(
     return Table(name, caption, wide, data=frame, tones=_tones(wide))
 
 
-def by_column(results: Results, name: str, caption: str, values: pd.DataFrame) -> dict[str, Table]:
+def by_column(
+    results: Results, name: str, caption: str, values: pd.DataFrame, digits: int | None = 3
+) -> dict[str, Table]:
     """Return for each setting a table with a row a label and a column for each `column`."""
     frame = summary(results, values)
     tables = {}
     for setting, part in frame.groupby("setting", sort=False):
-        wide = _spread_out(results, part.assign(text=texts(part)), "column")
+        wide = _spread_out(results, part.assign(text=texts(part, digits)), "column")
         whole = f"{setting}: {caption}"
         tables[str(setting)] = Table(
             f"{name}-{setting}", whole, wide, data=part, tones=_tones(wide)
@@ -63,7 +86,34 @@ def by_column(results: Results, name: str, caption: str, values: pd.DataFrame) -
     return tables
 
 
-def differences(results: Results, name: str, what: str, values: pd.DataFrame) -> dict[str, Table]:
+def stacked(parts: Mapping[str, Mapping[str, Table]], heading: str) -> dict[str, Table]:
+    """Put each setting's tables below one another; a first column `heading` tells them apart.
+
+    parts: by what that column says, the tables of `by_column` or `differences`.
+    """
+    joined: dict[str, Table] = {}
+    for setting in dict.fromkeys(setting for tables in parts.values() for setting in tables):
+        own = {part: tables[setting] for part, tables in parts.items() if setting in tables}
+        frames = [_first(table.frame, heading, part) for part, table in own.items()]
+        data = [_first(table.data, heading, part) for part, table in own.items()]
+        tones = {text: tone for table in own.values() for text, tone in (table.tones or {}).items()}
+        joined[setting] = replace(
+            next(iter(own.values())),
+            frame=pd.concat(frames, ignore_index=True),
+            data=pd.concat(data, ignore_index=True),
+            tones=tones,
+        )
+    return joined
+
+
+def _first(frame: pd.DataFrame | None, heading: str, text: str) -> pd.DataFrame:
+    assert frame is not None, "tables of this file hold their numbers"
+    return pd.concat([pd.Series(text, frame.index, name=heading), frame], axis=1)
+
+
+def differences(
+    results: Results, name: str, what: str, values: pd.DataFrame, digits: int | None = 3
+) -> dict[str, Table]:
     """Return for each setting a folded table of differences to the baseline, by `column`.
 
     Means over seed-paired differences with 95 % t intervals; exploratory: no test, no verdict.
@@ -77,21 +127,23 @@ def differences(results: Results, name: str, what: str, values: pd.DataFrame) ->
     for pair, setting in settings(results).items():
         part = within(compared, pair)
         if part["n"].sum():
-            text = [interval_text(row) for row in part.to_dict("records")]
+            rows = zip(part.to_dict("records"), _digits(part, digits), strict=True)
+            text = [interval_text(row, places) for row, places in rows]
             wide = _spread_out(results, part.assign(text=text), "column")
             table = Table(f"{name}-{setting}", f"{setting}: {caption}", wide, data=part)
             tables[setting] = replace(table, folded=True, tones=_tones(wide))
     return tables
 
 
-def interval_text(row: Mapping[Any, Any]) -> str:
+def interval_text(row: Mapping[Any, Any], digits: int = 3) -> str:
     """Write a row of `compare` as "+0.031 [−0.010, +0.072]"; say what is missing."""
     count = "" if row["n"] == row["n_expected"] else f" (n={row['n']}/{row['n_expected']})"
     if not row["n"]:
         return f"–{count}"
-    if np.isnan(row["low"]):
-        return f"{signed(row['mean'])} [no interval]{count}"
-    return f"{signed(row['mean'])} [{signed(row['low'])}, {signed(row['high'])}]{count}"
+    mean, low, high = (signed(row[name], digits) for name in ("mean", "low", "high"))
+    return (
+        f"{mean} [no interval]{count}" if np.isnan(row["low"]) else f"{mean} [{low}, {high}]{count}"
+    )
 
 
 def signed(value: float, digits: int = 3) -> str:

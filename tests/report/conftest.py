@@ -14,6 +14,7 @@ from reldrop_bench.results import (
     EPOCH_COLUMNS,
     IDENTITY,
     METRIC_COLUMNS,
+    NOTE_COLUMNS,
     SAMPLE_COLUMNS,
     Results,
 )
@@ -29,6 +30,36 @@ SHIFTS = [
 ]
 SUBSETS = ("none", "0", "1", "2", "3", "01", "23", "012", "123")
 FRACTIONS = np.linspace(0, 0.9, 7)
+METHODS = ("rule-a", "gradient")
+MAPS = ("attribution_entropy", "gini", "mass_coverage")
+FEATURES = ("effective_rank", "participation_ratio", "vendi_score")
+AGREEMENT = ("linear_cka", "prediction_disagreement", "error_disagreement", "error_kappa")
+QUANTUS = {
+    "complexity/Complexity": 5.5,
+    "complexity/EffectiveComplexity": 488.0,
+    "faithfulness/PixelFlipping": 0.013,
+    "robustness/AvgSensitivity": 0.4,
+}
+DIRECTIONS = {
+    "accuracy": "higher",
+    "attribution_entropy": "higher",
+    "gini": "lower",
+    "effective_rank": "higher",
+    "localisation/AUC": "higher",
+    "complexity/Complexity": "neither",
+    "faithfulness/PixelFlipping": "lower",
+}
+
+LEFT_OUT = (
+    ("digits", "cutout", 0, "gini"),
+    ("digits", "cutout", 1, "rule-a/inpaint/srg/probability"),
+    ("digits", "cutout", 1, "error_kappa"),
+    ("digits", "cutout", 1, "epochs_to_0.5"),
+    ("digits", "mixing", 0, "passes_per_step"),
+    ("digits", "mixing", 1, "complexity/Complexity"),
+    ("cue-images", "cutout", 2, "cue_agreement"),
+)
+"""Task, label, seed and metric of what evaluations have no value for in `with_holes`."""
 
 Make = Callable[..., Results]
 
@@ -41,10 +72,14 @@ def build(
     failed: tuple[tuple[str, str, int], ...] = (),
     missing: tuple[tuple[str, str, int], ...] = (),
     error: str = "RuntimeError: loss is NaN at step 12",
+    left_out: tuple[tuple[str, str, int, str], ...] = (),
 ) -> Results:
-    """Build results; `failed` and `missing` name cells as (task, label, seed)."""
+    """Build results; `failed` and `missing` name cells as (task, label, seed).
+
+    `left_out`: (task, label, seed, metric) that the evaluations have no value for, but a note.
+    """
     random = np.random.default_rng(0)
-    cells, metrics, curves, samples, epochs = [], [], [], [], []
+    cells, metrics, curves, samples, epochs, notes = [], [], [], [], [], []
     for task in tasks:
         cloud, cues = TASKS[task]["modality"] == "cloud", TASKS[task]["cues"]
         shape = tuple(TASKS[task]["input_shape"])
@@ -76,6 +111,7 @@ def build(
                         "explained": 5000.0 * guided if done else np.nan,
                         "occluded_fraction": 0.2 if done and place else np.nan,
                         "peak_memory": 3e8 if done else np.nan,
+                        "energy": 900.0 + 100 * place if done else np.nan,
                         "parameters": 1e5,
                         "epochs": 6.0,
                         "samples": 10000.0,
@@ -89,8 +125,16 @@ def build(
                 clean = 1.0 if cues and not cloud else float(np.clip(0.93 + gain / 3, 0, 1))
 
                 def metric(evaluation: str, split: str, name: str, value: float, identity=identity):
-                    row = {"evaluation": evaluation, "split": split, "metric": name, "value": value}
-                    metrics.append(identity | row)
+                    row = {"evaluation": evaluation, "split": split, "metric": name}
+                    if (identity["task"], identity["label"], identity["seed"], name) in left_out:
+                        notes.append(identity | row | {"reason": "undefined"})
+                    else:
+                        metrics.append(identity | row | {"value": value})
+
+                def curve(evaluation: str, name: str, values: np.ndarray, identity=identity):
+                    row = {"evaluation": evaluation, "split": "test", "metric": name}
+                    for x, value in zip(FRACTIONS, values, strict=True):
+                        curves.append(identity | row | {"x": x, "value": value})
 
                 metric("accuracy", "test", "accuracy", clean)
                 metric("accuracy", "test", "class_mean_accuracy", clean - 0.002)
@@ -99,19 +143,12 @@ def build(
                 shifts = [f"removed-{subset}" for subset in SUBSETS[1:]] if cues else SHIFTS
                 for number, shift in enumerate(shifts):
                     metric("shifts", shift, "accuracy", clean - 0.05 * (number % 5) + gain)
-                for order in ("random", "mask") if cues else ("random",):
+                for order in ("random", "mask", "reference") if cues else ("random",):
                     for fill in (
                         ("duplicate", "noise", "origin") if cloud else ("mean", "noise", "blur")
                     ):
                         drop = clean * np.exp(-(1.5 - 4 * gain) * FRACTIONS)
-                        for x, value in zip(FRACTIONS, drop, strict=True):
-                            row = {
-                                "evaluation": "occlusion",
-                                "split": "test",
-                                "x": x,
-                                "value": value,
-                            }
-                            curves.append(identity | row | {"metric": f"{order}/{fill}/accuracy"})
+                        curve("occlusion", f"{order}/{fill}/accuracy", drop)
                         metric("occlusion", "test", f"{order}/{fill}/auc", drop.mean())
                         metric(
                             "occlusion",
@@ -124,9 +161,49 @@ def build(
                     for subset in SUBSETS:
                         lost = 0 if subset == "none" else 0.2 * len(subset)
                         metric("cues", f"removed-{subset}", "accuracy", clean - lost + 2 * gain)
-                    metric("cues", "test", "effective_cues", 3 + gain)
+                    for name in ("effective_cues", "causal_effective_cues"):
+                        metric("cues", "test", name, 3 + gain)
+                    for name in ("cue_agreement", "cue_rank_agreement", "sample_cue_agreement"):
+                        metric("cues", "test", name, 0.8 + gain)
+                    metric("cues", "test", "without_cue_mass", 2.0 * cloud)
                     for cue in range(4):
                         metric("cues", "test", f"cue_{cue}_mass", 0.25)
+                        metric("cues", "test", f"cue_{cue}_shapley", 0.22 + gain)
+                in_masks = ("relevance_mass_accuracy", "in_mask_entropy") if cues else ()
+                for split in ("test", "randomised-weights"):
+                    for name in ("samples", *MAPS, *in_masks, *FEATURES):
+                        noise = 0.2 * (split != "test")
+                        metric("diversity", split, name, 0.6 + gain + noise + 4 * ("rank" in name))
+                for name in AGREEMENT:
+                    if place:
+                        metric("agreement", "to-baseline", name, 0.7 + gain)
+                    if seed:
+                        metric("agreement", "between-seeds", name, 0.5 + gain)
+                for fill in ("duplicate", "resample") if cloud else ("mean", "inpaint"):
+                    for method in (*METHODS, "random-order"):
+                        ways = ("mrf/", "lrf/") if method in METHODS else ("",)
+                        for way in ways:
+                            height = {"mrf/": 0.2, "lrf/": 0.7}.get(way, 0.5) + gain
+                            for quantity in ("accuracy", "probability"):
+                                name = f"{method}/{fill}/{way}{quantity}"
+                                curve("faithfulness", name, height * (1 - FRACTIONS))
+                                metric("faithfulness", "test", f"{name}/area", height)
+                    for method in METHODS:
+                        metric("faithfulness", "test", f"{method}/{fill}/srg/accuracy", 0.5)
+                        metric("faithfulness", "test", f"{method}/{fill}/srg/probability", 0.45)
+                metric("faithfulness", "test", "rule-a/constant_maps", 3.0 * (place == 1))
+                for name, value in QUANTUS.items():
+                    metric("quantus", "test", name, value * (1 + gain))
+                metric("quantus", "test", "samples", 16)
+                if cues:
+                    metric("quantus", "test", "localisation/AUC", 0.8 + gain)
+                metric("cost", "test", "passes_per_step", 3.0 + guided)
+                if guided:
+                    metric("cost", "test", "explanation_passes", 3.1)
+                metric("generalization", "test", "accuracy_gap", 0.03 + gain)
+                metric("generalization", "test", "loss_gap", 0.05 - gain)
+                metric("generalization", "validation", "epochs_to_0.5", 2 + seed)
+                metric("generalization", "validation", "best_validation_epoch", 5)
                 if seed == 0:
                     for item, picture in enumerate(pictures):
                         arrays = {
@@ -150,6 +227,7 @@ def build(
                     | {
                         "epoch": epoch,
                         "train_loss": 2.0 / (1 + epoch),
+                        "clean_train_accuracy": 1 - 0.4 / (1 + epoch),
                         "validation_accuracy": clean * (1 - 0.5 / (1 + epoch)),
                     }
                     for epoch in range(6)
@@ -165,8 +243,9 @@ def build(
         if samples
         else pd.DataFrame(columns=list(SAMPLE_COLUMNS)),
         epochs=pd.DataFrame(epochs, columns=list(EPOCH_COLUMNS)),
+        notes=pd.DataFrame(notes, columns=list(NOTE_COLUMNS)),
         tasks={task: TASKS[task] | {"classes": ["zero", "one", "two"]} for task in tasks},
-        directions={"accuracy": "higher"},
+        directions=DIRECTIONS,
         environments=({"python": "3.11", "torch": "2.6", "machine": {"cores": 2}},),
         spec={
             "name": "made-up",
@@ -193,10 +272,12 @@ def complete() -> Results:
 
 @pytest.fixture(scope="session")
 def with_holes() -> Results:
-    """A failed baseline seed, a label that failed throughout on a task, a missing cell."""
+    """A failed baseline seed, a label that failed throughout on a task, a missing cell; and values
+    that were left out."""
     return build(
         failed=(("digits", "none", 1), *(("cue-points", "cutout", seed) for seed in range(3))),
         missing=(("cue-images", "guided block", 2),),
+        left_out=LEFT_OUT,
     )
 
 

@@ -1,0 +1,241 @@
+"""How diverse maps and features are, beside what tells diversity from noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import pandas as pd
+
+from reldrop_bench.report.measures import (
+    CELL,
+    explainer,
+    labels,
+    settings,
+    with_holes,
+    within,
+    written,
+)
+from reldrop_bench.report.tables import by_column, differences, directed
+from reldrop_bench.results import Results
+from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from reldrop_bench.report.style import Style
+
+CONTROL = "randomised-weights"
+MAPS = (
+    "attribution_entropy", "gini", "mass_coverage", "relevance_mass_accuracy",
+    "relevance_rank_accuracy", "in_mask_entropy", "class_map_cosine",
+)  # fmt: skip
+FEATURES = ("effective_rank", "participation_ratio", "vendi_score", "critical_set_fraction")
+ACCURACY, GAIN = "clean accuracy", "SRG"
+AGREEMENT: Mapping[str, str] = {
+    "linear_cka": "CKA",
+    "prediction_disagreement": "other predictions",
+    "error_disagreement": "other errors",
+    "error_kappa": "error kappa",
+}
+BASELINE, SEEDS = "to the baseline", "between seeds"
+
+
+@dataclass(frozen=True)
+class FeatureDiversity(ReportSection):
+    """Spread of relevance and dimensions of features, beside accuracy, SRG and a control."""
+
+    name: ClassVar[str] = "diversity"
+    title: ClassVar[str] = "Feature diversity"
+    order: ClassVar[int] = 550
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        values, control = (_statistics(results, split) for split in ("test", CONTROL))
+        agreement = _agreement(results)
+        if values.empty and agreement.empty:
+            return [Prose("Neither feature diversity nor agreement was measured here.")]
+        blocks: list[Block] = []
+        if len(values):
+            blocks.append(
+                Prose(
+                    "How widely a model's relevance is spread over the input, and in how many "
+                    "directions its features vary. The word behind a statistic (higher, lower) "
+                    "says which way is more diverse, not which way is better: high entropy may "
+                    "only mean a noisy map. So read every statistic beside the clean accuracy, "
+                    "beside the symmetric relevance gain (SRG: how faithful the maps are; a mean "
+                    "over fills), and beside the control, the same network with permuted weights, "
+                    "whose numbers are those of noise. A label that moves from the baseline "
+                    "towards the control, and loses accuracy or SRG, is noisier and not more "
+                    "diverse. Feature statistics count directions, so redundant cues that come "
+                    "and go together count as one."
+                )
+            )
+        if len(agreement):
+            blocks.append(
+                Prose(
+                    "Agreement compares the features (CKA, 1: alike up to rotation and scale) and "
+                    "the errors (kappa, 1: the same, 0: chance) of two models: with the baseline "
+                    "of the same seed, and with the same label's first seed. A regularizer changes "
+                    "what is learned only if its models are less like the baseline than the "
+                    "baseline is like itself between seeds. No direction is better."
+                )
+            )
+        tables = _tables(results, values, control)
+        tables.append(_agreement_tables(results, agreement))
+        for setting, name in settings(results).items():
+            own = within(values, setting)
+            if len(own):
+                blocks.append(_points(results, style, name, own, within(control, setting)))
+            blocks += [table[name] for table in tables if name in table]
+        return blocks
+
+
+def _statistics(results: Results, split: str) -> pd.DataFrame:
+    """Return the statistics of every cell by name and direction, as `column`; `kind`: of what.
+
+    On the test split they begin with clean accuracy and SRG, which belong to both kinds.
+    """
+    rows = written(results, "diversity", split)
+    rows = rows[rows["metric"] != "samples"]
+    known = [*MAPS, *FEATURES]
+    metrics = sorted(set(rows["metric"]) - set(known))
+    parts = [_beside(results, rows)] if split == "test" else []
+    for metric in [*MAPS, *metrics, *FEATURES]:
+        text = directed(results, metric, metric.replace("_", " "))
+        kind = "features" if metric in FEATURES else "maps"
+        parts.append(rows[rows["metric"] == metric].assign(column=text, kind=kind))
+    frame = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    kinds = dict(zip(frame["column"], frame["kind"], strict=True))
+    values = with_holes(results, frame)
+    return values.assign(kind=values["column"].map(kinds))
+
+
+def _beside(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the clean accuracy and the SRG of the benchmark's own method where `rows` are."""
+    clean = written(results, "accuracy", "test")
+    clean = clean[clean["metric"] == "accuracy"].assign(column=ACCURACY)
+    gains = written(results, "faithfulness", "test")
+    metric = gains["metric"].astype(str)
+    chosen = metric.str.startswith(f"{explainer(results)}/")
+    gains = gains[chosen & metric.str.endswith("/srg/probability")].dropna(subset="value")
+    parts = [clean[[*CELL, "column", "value"]]]
+    if len(gains):
+        # A gain counts only if the cell has it for every fill that its task and model were given.
+        fills = gains.groupby(["task", "model"])["metric"].nunique().rename("fills")
+        found = gains.sort_values("metric").groupby(CELL)["value"].agg(["mean", "count"])
+        found = found.join(fills).reset_index()
+        found["value"] = found["mean"].where(found["count"] == found["fills"])
+        parts.append(found.assign(column=GAIN)[[*CELL, "column", "value"]])
+    beside = pd.concat(parts, ignore_index=True)
+    return beside.merge(rows[["task", "model"]].drop_duplicates()).assign(kind="both")
+
+
+def _tables(
+    results: Results, values: pd.DataFrame, control: pd.DataFrame
+) -> list[dict[str, Table]]:
+    over = "mean ± standard deviation over seeds"
+    tables = []
+    for kind, what in (("maps", "relevance maps"), ("features", "penultimate features")):
+        own = values[values["kind"].isin([kind, "both"])] if len(values) else values
+        present = own.loc[own["kind"] == kind, ["task", "model"]].drop_duplicates()
+        own = own.merge(present)
+        caption = f"diversity of {what}, {over}; the word says which way is more diverse."
+        tables.append(by_column(results, f"diversity-{kind}", caption, own, None))
+        noise = control[control["kind"] == kind]
+        caption = f"the same statistics of {what} with permuted weights, the control, {over}."
+        found = by_column(results, f"diversity-{kind}-control", caption, noise, None)
+        tables.append({name: replace(table, folded=True) for name, table in found.items()})
+    statistics = values[values["kind"] != "both"]
+    tables.append(
+        differences(results, "diversity-differences", "these statistics", statistics, None)
+    )
+    return tables
+
+
+def _points(
+    results: Results, style: Style, name: str, own: pd.DataFrame, control: pd.DataFrame
+) -> Figure:
+    columns = list(dict.fromkeys(own["column"]))
+    shown = [label for label in labels(results) if label in set(own["label"])]
+    wide = min(4, len(columns))
+    rows = -(-len(columns) // wide)
+    size = (1.75, 0.75 + 0.24 * len(shown))
+    figure, axes = style.grid(rows, wide, size, (1.5, 0.1), sharey=True)
+    flat = [axis for row in axes for axis in row]
+    for axis, column in zip(flat, columns, strict=False):
+        statistic, _, direction = column.removesuffix(")").partition(" (")
+        axis.set_title(style.text(statistic, 30), fontsize=9)
+        axis.set_xlabel(
+            {"higher": "more diverse →", "lower": "← more diverse"}.get(direction, ""), fontsize=7
+        )
+        here, noise = own[own["column"] == column], control[control["column"] == column]
+        _rows(axis, style, shown, here, noise)
+    for axis in flat[len(columns) :]:
+        axis.set_visible(False)
+    return Figure(
+        f"diversity-{name}",
+        f"{name}: every seed (filled marker) with the mean of the seeds that are there (bar), and "
+        "below it, hollow, the same network with permuted weights: noise. Scales differ between "
+        "panels and do not start at zero.",
+        f"Strip plots of {len(columns)} statistics by label on {name}; the numbers are in the "
+        "tables below.",
+        figure,
+    )
+
+
+def _rows(
+    axis: Axes, style: Style, shown: list[str], here: pd.DataFrame, noise: pd.DataFrame
+) -> None:
+    for place, label in enumerate(shown):
+        color, marker = style.color(label), style.marker(label)
+        seeds = here.loc[here["label"] == label, "value"].dropna().sort_values()
+        drawn = noise.loc[noise["label"] == label, "value"].dropna().sort_values()
+        up, down = place - 0.14, place + 0.24
+        axis.plot(seeds, [up] * len(seeds), marker, color=color, ms=4, alpha=0.7)
+        if len(seeds):
+            axis.plot([seeds.mean()] * 2, [up - 0.24, up + 0.24], color=color, linewidth=1.8)
+        axis.plot(drawn, [down] * len(drawn), marker, mfc="none", mec=color, ms=4, mew=0.8)
+    axis.set_yticks(range(len(shown)), [style.text(label, 22) for label in shown])
+    axis.set_ylim(len(shown) - 0.4, -0.6)
+    axis.grid(axis="y", visible=False)
+    axis.locator_params(axis="x", nbins=3)
+    axis.ticklabel_format(axis="x", useOffset=False)
+    axis.margins(x=0.12)
+
+
+def _agreement(results: Results) -> pd.DataFrame:
+    """Return likeness by measure and companion; a model is not compared with itself."""
+    parts = []
+    for metric, text in AGREEMENT.items():
+        for split, whom in (("to-baseline", BASELINE), ("between-seeds", SEEDS)):
+            rows = written(results, "agreement", split)
+            column = f"{text} {whom}"
+            parts.append(rows[rows["metric"] == metric].assign(column=column, whom=whom))
+    frame = pd.concat(parts, ignore_index=True)
+    companions = dict(zip(frame["column"], frame["whom"], strict=True))
+    values = with_holes(results, frame)
+    against = values["column"].map(companions)
+    first = results.cells["seed"].iloc[0] if len(results.cells) else 0
+    itself = (against == BASELINE) & (values["label"] == results.baseline)
+    itself |= (against == SEEDS) & (values["seed"] == first)
+    return values[~itself]
+
+
+def _agreement_tables(results: Results, values: pd.DataFrame) -> dict[str, Table]:
+    caption = (
+        "agreement with the baseline of the same seed, and with the label's own first seed, mean ± "
+        "standard deviation over the other seeds. Other predictions, other errors: shares of the "
+        "test items."
+    )
+    tables = by_column(results, "diversity-agreement", caption, values)
+    for name, table in tables.items():
+        frame = table.frame.copy()
+        of_baseline = frame["label"] == results.baseline
+        for column in map(str, frame.columns):
+            if column.endswith(BASELINE):
+                frame.loc[of_baseline, column] = "itself"
+        pairs = [f"{text} {whom}" for text in AGREEMENT.values() for whom in (BASELINE, SEEDS)]
+        frame = frame[["label", *(column for column in pairs if column in frame)]]
+        tables[name] = replace(table, frame=frame, tones={**(table.tones or {}), "itself": "muted"})
+    return tables
