@@ -9,7 +9,8 @@ all evaluations of a cell share is made before: the predictions on the test spli
 model's maps. In a worker's later cells of a task, inputs that were inpainted or resampled in an order
 that looks at no model are there already. The two sides take turns, and the median of the ratios within
 a round is printed.
-`--memory` prints how far peak memory grows from 2,000 to 50,000 samples.
+`--memory` prints how far peak memory grows with 2,000 and with 50,000 samples: by the maps and the
+occlusions that are kept (128 MiB each at most), and by the rows of the record.
 """
 
 from __future__ import annotations
