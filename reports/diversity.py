@@ -31,6 +31,8 @@ MAPS = (
     "attribution_entropy", "gini", "mass_coverage", "relevance_mass_accuracy",
     "relevance_rank_accuracy", "in_mask_entropy", "class_map_cosine",
 )  # fmt: skip
+IN_MASK = ("relevance mass accuracy", "relevance rank accuracy")
+"""As the columns are called; where relevance lies, not how widely."""
 FEATURES = ("effective_rank", "participation_ratio", "vendi_score", "critical_set_fraction")
 ACCURACY, GAIN = "clean accuracy", "SRG"
 AGREEMENT: Mapping[str, str] = {
@@ -61,14 +63,15 @@ class FeatureDiversity(ReportSection):
                 Prose(
                     "How widely a model's relevance is spread over the input, and in how many "
                     "directions its features vary. The word behind a statistic (higher, lower) "
-                    "says which way is more diverse, not which way is better: high entropy may "
-                    "only mean a noisy map. So read every statistic beside the clean accuracy, "
-                    "beside the symmetric relevance gain (SRG: how faithful the maps are; a mean "
-                    "over fills), and beside the control, the same network with permuted weights, "
-                    "whose numbers are those of noise. A label that moves from the baseline "
-                    "towards the control, and loses accuracy or SRG, is noisier and not more "
-                    "diverse. Feature statistics count directions, so redundant cues that come "
-                    "and go together count as one."
+                    "says which way is more diverse (relevance mass and rank accuracy: more in "
+                    "the mask), not which way is better: high entropy may only mean a noisy map. "
+                    "So read every statistic beside the clean accuracy, beside the symmetric "
+                    "relevance gain (SRG: how faithful the maps are; a mean over fills), and "
+                    "beside the control, the same network with permuted weights, whose numbers "
+                    "are those of noise. A label that moves from the baseline towards the "
+                    "control, and loses accuracy or SRG, is noisier and not more diverse. Feature "
+                    "statistics count directions, so redundant cues that come and go together "
+                    "count as one."
                 )
             )
         if len(agreement):
@@ -166,9 +169,9 @@ def _points(
     for axis, column in zip(flat, columns, strict=False):
         statistic, _, direction = column.removesuffix(")").partition(" (")
         axis.set_title(style.text(statistic, 30), fontsize=9)
-        axis.set_xlabel(
-            {"higher": "more diverse →", "lower": "← more diverse"}.get(direction, ""), fontsize=7
-        )
+        what = "in the mask" if statistic in IN_MASK else "diverse"
+        arrow = {"higher": f"more {what} →", "lower": f"← more {what}"}.get(direction, "")
+        axis.set_xlabel(arrow, fontsize=7)
         here, noise = own[own["column"] == column], control[control["column"] == column]
         _rows(axis, style, shown, here, noise)
     for axis in flat[len(columns) :]:

@@ -228,7 +228,11 @@ def peak(evaluation: str, count: int) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 10))
     context = context_of(model, facts, count)
     context.logits()
-    settings = {"max_samples": 512, "fractions": (0, 0.5)}
+    settings: dict[str, Any] = {"max_samples": 512, "fractions": (0, 0.5)}
+    # One fill that is kept and one that is made for a chunk, in an order that needs maps and one not.
+    settings["fills"] = ("noise", "inpaint")
+    if evaluation == "occlusion":
+        settings["orders"] = ("random", "reference")
     measured(create("evaluations", evaluation, settings), context)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     settings["max_samples"] = count

@@ -106,7 +106,8 @@ def test_the_rule_belongs_to_the_evaluations_that_explain() -> None:
         return {each.name: cell.evaluation_key(each) for each in cell.evaluations}
 
     first, second = keys("random"), keys("gradient-x-input")
-    assert {name for name in first if first[name] != second[name]} == {"cues", "gallery"}
+    explaining = {"cues", "diversity", "faithfulness", "gallery", "occlusion"}
+    assert {name for name in first if first[name] != second[name]} == explaining
 
 
 def test_override_reads_values_as_yaml() -> None:
