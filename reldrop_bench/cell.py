@@ -120,7 +120,14 @@ def numerics(cell: CellSpec) -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
 
 
-def _train(job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat) -> Trained:
+def _peak_memory(watch: ProcessWatch) -> int:
+    """Return the bytes used at most so far: on the GPU where there is one, else by the process."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else watch.peak
+
+
+def _train(
+    job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat, watch: ProcessWatch
+) -> Trained:
     heartbeat.beat("training", 0, job.cell.recipe.epochs)
     trained = train(
         job.cell,
@@ -139,6 +146,8 @@ def _train(job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat) -> 
         "epochs": len(trained.epochs),
         "selected_epoch": trained.selected_epoch,
         "energy": trained.energy,
+        # Here, so that what evaluations need on top is not held against the method.
+        "peak_memory": _peak_memory(watch),
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
     }
     store.write_weights(record, trained.model.state_dict())
@@ -153,12 +162,14 @@ def _beat(heartbeat: Heartbeat, name: str, index: int, total: int, stage: str) -
     heartbeat.beat(f"{name}: {stage}", index, total)
 
 
-def _compute(job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat) -> None:
+def _compute(
+    job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat, watch: ProcessWatch
+) -> None:
     cell, place = job.cell, Place(store, job.root, job.device)
     if is_trained(record):
         context = restored(cell, record, place)
     else:
-        trained = _train(job, store, record, heartbeat)
+        trained = _train(job, store, record, heartbeat, watch)
         context = trained_context(cell, record, place, trained.model, trained.facts, trained.epochs)
 
     def available(key: str) -> bool:
@@ -200,7 +211,7 @@ def run_job(job: Job, worker: bool = True) -> str:
             else:
                 for choice in cell.choices:
                     choice.check_source()
-                _compute(job, store, record, heartbeat)
+                _compute(job, store, record, heartbeat, watch)
         # A plugin may even call sys.exit; in a worker, where Ctrl-C is not heard, nothing else is meant.
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and not worker:
@@ -211,8 +222,7 @@ def run_job(job: Job, worker: bool = True) -> str:
             )
     told = dict.fromkeys(one_line(f"{item.category.__name__}: {item.message}") for item in caught)
     record["warnings"] = list(dict.fromkeys([*record["warnings"], *told]))
-    memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else watch.peak
-    record["training"]["peak_memory"] = max(memory, record["training"].get("peak_memory", 0))
+    record["training"].setdefault("peak_memory", _peak_memory(watch))  # of a training that failed
     store.write_cell(record)
     if record["status"] == "done" and not job.keep_model:
         store.drop_weights(record)

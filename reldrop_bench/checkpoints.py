@@ -30,8 +30,8 @@ from reldrop_bench.measuring import conclude, measure
 from reldrop_bench.regularization import Regularizer
 from reldrop_bench.relevance.default import DEFAULT_RELEVANCE
 from reldrop_bench.results import Results
-from reldrop_bench.runner import data_root, evaluation_entry
-from reldrop_bench.spec import read_value
+from reldrop_bench.runner import data_root, evaluation_entry, locked
+from reldrop_bench.spec import Entry, read_value
 from reldrop_bench.store import (
     BENCHMARK_FILE,
     Store,
@@ -68,6 +68,8 @@ class Checkpoint:
     label: str = ""
     seed: int = 0
     relevance: str = DEFAULT_RELEVANCE
+    threads: int = 1
+    """CPU threads: they change the last bits, so that results belong to their number."""
 
 
 def load_builder(text: str) -> tuple[Path, Callable[..., Any]]:
@@ -183,7 +185,7 @@ def checkpoint_cell(
         evaluations=resolve_evaluations(entries),
         recipe=task.plugin.recipe,
         seed=checkpoint.seed,
-        threads=torch.get_num_threads(),
+        threads=checkpoint.threads,
         uses_relevance=False,
     )
     return cell, build
@@ -261,29 +263,36 @@ def evaluate_checkpoint(
     store.check_owner(NAME)
     with numerics(cell), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        context = checkpoint_context(checkpoint, cell, build, root)
-        record = store.read_cell(cell.key) or new_record(cell)
-        store.write_weights(record, context.model.state_dict())
-        record["trained"] = True
-        record["facts"] = facts_record(context.facts)
-        record["environment"] = describe(context.device, cell.threads)
-        parameters = sum(parameter.numel() for parameter in context.model.parameters())
-        record["training"] = {"parameters": parameters}
-        store.write_cell(record)
-        _register(store, cell)
-        for choice in pending_evaluations(cell, record, lambda key: False):
-            context.progress = partial(_tell, progress, choice.name)
-            context.progress("started")
-            measure(context, choice, cell.evaluation_key(choice), store, record)
-        conclude(record, [choice.name for choice in cell.evaluations])
-    told = dict.fromkeys(one_line(f"{each.category.__name__}: {each.message}") for each in caught)
-    record["warnings"] = list(dict.fromkeys([*record["warnings"], *told]))
-    store.write_cell(record)
+        context = checkpoint_context(checkpoint, cell, build, root)  # before anything is written
+        with locked(store):
+            record = store.repair(cell, progress) or new_record(cell)
+            store.write_weights(record, context.model.state_dict())
+            record["trained"] = True
+            record["facts"] = facts_record(context.facts)
+            record["environment"] = describe(context.device, cell.threads)
+            parameters = sum(parameter.numel() for parameter in context.model.parameters())
+            record["training"] = {"parameters": parameters}
+            store.write_cell(record)
+            _register(store, cell)
+            for choice in pending_evaluations(cell, record, lambda key: False):
+                context.progress = partial(_tell, progress, choice.name)
+                context.progress("started")
+                measure(context, choice, cell.evaluation_key(choice), store, record)
+            conclude(record, [choice.name for choice in cell.evaluations])
+            told = [one_line(f"{each.category.__name__}: {each.message}") for each in caught]
+            record["warnings"] = list(dict.fromkeys([*record["warnings"], *told]))
+            store.write_cell(record)
     return load_results(store.folder)
 
 
 def _tell(progress: Callable[[str], None], name: str, stage: str) -> None:
     progress(f"{name}: {stage}")
+
+
+def _entry(choice: Choice) -> Entry:
+    """Return a choice as a spec writes it."""
+    plain = choice.label == choice.name
+    return choice.name if plain else {choice.name: dict(choice.parameters)}
 
 
 def _register(store: Store, cell: CellSpec) -> None:
@@ -304,7 +313,7 @@ def _register(store: Store, cell: CellSpec) -> None:
         "regularizers": labels,
         "seeds": sorted({each["seed"] for each in matrix}),
         "baseline": labels[0],
-        "relevance": cell.evaluation_relevance.label,
+        "relevance": _entry(cell.evaluation_relevance),
     }
     content = {"schema": SCHEMA, "name": NAME, "spec": spec, "checkpoints": True, "matrix": matrix}
     write_json(store.folder / BENCHMARK_FILE, content)

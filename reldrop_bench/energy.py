@@ -15,14 +15,15 @@ POWERCAP = Path("/sys/class/powercap")
 def processor_counters(root: Path = POWERCAP) -> Mapping[Path, int]:
     """Return the readable counters of whole processors with the value at which each wraps [µJ].
 
-    Sub-domains (cores, memory: "intel-rapl:0:1") are parts of these. Many systems let only root read
-    them, and virtual machines have none: then there is nothing.
+    Those that are called "package-…": others are parts of these (cores, memory) or hold them (psys,
+    the platform). Many systems let only root read them, and virtual machines have none: then there
+    is nothing.
     """
     found = {}
     for path in sorted(root.glob("*-rapl:*")):
-        if path.name.count(":") != 1:
-            continue
         try:
+            if not (path / "name").read_text().startswith("package"):
+                continue
             (path / "energy_uj").read_text()
             found[path] = int((path / "max_energy_range_uj").read_text())
         except (OSError, ValueError):
@@ -65,10 +66,13 @@ class EnergyMeter:
 
     def read(self) -> None:
         """Look at the processors' counters."""
-        for path, span in self._counters.items():
-            value = int((path / "energy_uj").read_text())
-            self._wrapped[path] += (value - self._last.get(path, value)) % (span + 1)
-            self._last[path] = value
+        try:
+            for path, span in self._counters.items():
+                value = int((path / "energy_uj").read_text())
+                self._wrapped[path] += (value - self._last.get(path, value)) % (span + 1)
+                self._last[path] = value
+        except (OSError, ValueError):  # no counter is worth a training
+            self._counters = {}
 
     def __enter__(self) -> EnergyMeter:
         self.read()
@@ -81,9 +85,9 @@ class EnergyMeter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.read()
         if not self._counters and self._gpu is None:
             return
-        self.read()
-        self.joules = sum(self._wrapped.values()) / 1e6
+        self.joules = sum(self._wrapped[path] for path in self._counters) / 1e6
         if self._gpu:
             self.joules += self._gpu() - self._gpu_start

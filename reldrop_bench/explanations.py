@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Explanations:
 
     def save(self, folder: Path) -> Path:
         """Write maps.safetensors and maps.png below `folder`; returns where."""
-        place = folder / file_name(self.name)
+        place = folder / self.folder_name
         place.mkdir(parents=True, exist_ok=True)
         tensors = {
             "items": self.items,
@@ -61,6 +62,13 @@ class Explanations:
         write_atomically(place / MAPS_FILE, safetensors.torch.save(whole))
         write_atomically(place / PICTURE_FILE, self.picture())
         return place
+
+    @property
+    def folder_name(self) -> str:
+        """The name as a folder's; what had to be changed for that is told apart by a digest."""
+        plain = file_name(self.name)
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
+        return plain if plain == self.name else f"{plain}-{digest}"
 
     def picture(self) -> bytes:
         """Return a PNG: a row an item, the input and then its map by each method."""

@@ -60,27 +60,52 @@ def trained_context(
         training=record["training"],
         recipe=cell.recipe,
     )
+    others = _Companions(context, place)
     context.companions = {
-        role: (lambda: context) if other.key == cell.key else partial(_companion, other, place)
+        role: (lambda: context) if other.key == cell.key else partial(others.get, other)
         for role, other in cell.companions.items()
     }
     return context
 
 
 def restored(cell: CellSpec, record: CellRecord, place: Place) -> Context:
-    """Return the context of a cell that was trained before: its model is built and loaded again."""
+    """Return the context of a cell that was trained before: its model is built and loaded again.
+
+    Raises
+    ------
+    ValueError
+        A file of the record is missing or damaged.
+    """
     facts = cell.task.plugin.facts(place.root)
     model = build_model(cell, facts)
-    model.load_state_dict(place.store.read_weights(cell.key))
+    model.load_state_dict(place.store.read_weights(record))
     epochs = place.store.read_table(record, EPOCHS_FILE)
     return trained_context(cell, record, place, model.to(place.device), facts, epochs)
 
 
-def _companion(cell: CellSpec, place: Place) -> Context | None:
-    record = place.store.read_cell(cell.key)
-    if record is None or not is_trained(record):
-        return None
-    return restored(cell, record, place)
+class _Companions:
+    """The contexts of other cells, each made once, on the data of the cell that is measured."""
+
+    def __init__(self, own: Context, place: Place) -> None:
+        self._own, self._place = own, place
+        self._found: dict[str, Context | None] = {}
+
+    def get(self, cell: CellSpec) -> Context | None:
+        """Return the context of a cell; None where its model cannot be had."""
+        if cell.key not in self._found:
+            self._found[cell.key] = self._restored(cell)
+        return self._found[cell.key]
+
+    def _restored(self, cell: CellSpec) -> Context | None:
+        try:
+            record = self._place.store.read_cell(cell.key)
+            if record is None or not is_trained(record):
+                return None
+            context = restored(cell, record, self._place)
+        except ValueError:  # damaged: the next run of that cell mends it
+            return None
+        context.__dict__["test"] = self._own.test
+        return context
 
 
 def measure(context: Context, choice: Choice, key: str, store: Store, record: CellRecord) -> None:

@@ -272,15 +272,23 @@ def make_plan(
     history = History(records)
     if measure:
         _measure([cell for cell in cells if cell.key not in by_key], history, root)
-    chosen = {cell.key for cell in cells}
+    coming = {
+        cell.key
+        for cell in cells
+        if not is_trained(by_key.get(cell.key))
+        and not is_complete(cell, by_key.get(cell.key), lambda key: False)
+    }
 
-    def available(key: str) -> bool:
-        record = by_key.get(key)
-        # What is to be trained is there when a cell that is compared with it is evaluated.
-        coming = key in chosen and (record is None or not record["trained"])
-        return coming or is_trained(record)
+    def planned_cell(cell: CellSpec) -> PlannedCell:
+        own = by_key.get(cell.key)
 
-    planned = tuple(
-        plan_cell(cell, by_key.get(cell.key), records, history, available) for cell in cells
-    )
+        def available(key: str) -> bool:
+            record = by_key.get(key)
+            # What is to be trained is there when a cell that is compared with it is evaluated. A
+            # cell without weights is not trained again for what may never come.
+            return is_trained(record) or (key in coming and is_trained(own))
+
+        return plan_cell(cell, own, records, history, available)
+
+    planned = tuple(map(planned_cell, cells))
     return Plan(planned, workers, estimate_disk(store, planned, records, keep_models))

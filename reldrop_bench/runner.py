@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,14 @@ from reldrop_bench.cell import Job
 from reldrop_bench.errors import UserError
 from reldrop_bench.execution.contract import Executor
 from reldrop_bench.loading import load_results
-from reldrop_bench.matrix import CellSpec, entry_name, expand, select, with_evaluations
+from reldrop_bench.matrix import (
+    CellSpec,
+    default_evaluations,
+    entry_name,
+    expand,
+    select,
+    with_evaluations,
+)
 from reldrop_bench.plan import Plan, PlannedCell, make_plan
 from reldrop_bench.results import Results
 from reldrop_bench.spec import BenchmarkSpec, Entry, load_spec, read_value
@@ -54,6 +61,8 @@ class Benchmark:
     root: Path | None = None
     added: Sequence[Entry] = ()
     """Evaluations that were added to the folder beside those of the spec."""
+    notes: Sequence[str] = ()
+    """What is to be told when it runs."""
 
     def plan(self, measure: bool = False) -> Plan:
         """Return what is to do; reads only. `measure` times a few steps where nothing is known."""
@@ -124,14 +133,23 @@ def prepare(
         Path(os.path.expanduser(output)) if output is not None else Path("results") / loaded.name
     )
     store.check_owner(loaded.name)
-    named = {entry_name(entry) for entry in loaded.evaluations or ()}
+    own = default_evaluations() if loaded.evaluations is None else loaded.evaluations
+    named = {entry_name(entry) for entry in own}
     added = [entry for entry in _added(store) if entry_name(entry) not in named]
-    cells = expand(with_evaluations(loaded, added))
+    there = registry.names("evaluations")
+    usable = [entry for entry in added if entry_name(entry) in there]
+    cells = expand(with_evaluations(loaded, usable))
     _check_plugins(cells, root)
     if workers is not None and workers < 0:
         raise UserError(f"workers = {workers} is not allowed: 0 (this process) or more")
     count = workers if workers is not None else _devices() or default_workers(loaded.threads)
-    return Benchmark(loaded, cells, select(cells, only), store, count, root, added)
+    notes = [
+        f"the evaluation {entry_name(entry)!r}, which was added to {store.folder}, cannot be had "
+        "here (--plugins?) and is left out"
+        for entry in added
+        if entry not in usable
+    ]
+    return Benchmark(loaded, cells, select(cells, only), store, count, root, added, notes)
 
 
 def _added(store: Store) -> list[Entry]:
@@ -140,7 +158,7 @@ def _added(store: Store) -> list[Entry]:
 
 
 @contextlib.contextmanager
-def _locked(store: Store) -> Iterator[None]:
+def locked(store: Store) -> Iterator[None]:
     """Hold the folder's lock, which the system frees when the process ends in whatever way."""
     store.folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(store.folder / ".lock")
@@ -184,21 +202,35 @@ def _jobs(benchmark: Benchmark, to_do: Sequence[PlannedCell]) -> list[Job]:
     ]
 
 
+def _note_matrix(benchmark: Benchmark, only: Collection[str] | None = None) -> None:
+    spec = benchmark.spec.model_dump(mode="json")
+    benchmark.store.write_benchmark(spec, benchmark.cells, benchmark.added, only)
+
+
+def _all_of(cell: CellSpec) -> tuple[CellSpec, ...]:
+    """Return a cell and those that it is compared with."""
+    return (cell, *cell.companions.values())
+
+
 def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> None:
     """Compute every chosen cell that is not complete, and write its record.
 
     Without `train` only what is trained already is evaluated.
     """
     store = benchmark.store
-    with _locked(store):
-        spec = benchmark.spec.model_dump(mode="json")
-        store.write_benchmark(spec, benchmark.cells, benchmark.added)
+    with locked(store):
+        if train:
+            _note_matrix(benchmark)
         remove_leftovers(store.folder)
-        for cell in benchmark.chosen:
+        for note in benchmark.notes:
+            listener.note(note)
+        needed = {other.key: other for cell in benchmark.chosen for other in _all_of(cell)}
+        for cell in needed.values():
             store.repair(cell, listener.note)
         plan = benchmark.plan()
         if not train:
             plan = replace(plan, cells=tuple(each for each in plan.cells if each.action != "train"))
+            _note_matrix(benchmark, {each.cell.key for each in plan.cells})
         listener.planned(plan)
         to_do = {planned.cell.key: planned for planned in plan.to_do}
         if not to_do:

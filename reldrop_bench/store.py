@@ -9,7 +9,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,11 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(value, indent=1, allow_nan=False).encode())
 
 
+def _place(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what names a cell whatever its key is."""
+    return tuple(entry[name] for name in ("task", "model", "label", "seed"))
+
+
 def _aside(path: Path) -> Path:
     """Return a free name for a damaged file or folder to be kept under."""
     number = 1
@@ -141,10 +146,12 @@ class Store:
         spec: Mapping[str, Any],
         cells: Sequence[CellSpec],
         added: Sequence[Entry] = (),
+        only: Collection[str] | None = None,
     ) -> None:
         """Claim the folder for a benchmark and note its matrix.
 
         `added`: evaluations that were asked for beside the spec's own, and stay for later runs.
+        `only`: keys of the cells that this is about; the others keep what the matrix says of them.
 
         Raises
         ------
@@ -153,8 +160,14 @@ class Store:
         """
         self.check_owner(spec["name"])
         self.cells.mkdir(parents=True, exist_ok=True)
+        known = {}
+        if only is not None:
+            found = self.read_benchmark() or {"matrix": []}
+            known = {_place(entry): entry for entry in found["matrix"]}
         matrix = [
-            {
+            known[_place(cell.identity)]
+            if only is not None and cell.key not in only and _place(cell.identity) in known
+            else {
                 **cell.identity,
                 "relevance": cell.relevance.label if cell.uses_relevance else "",
                 "evaluations": {
@@ -240,9 +253,15 @@ class Store:
             folder / WEIGHTS_FILE, content
         )
 
-    def read_weights(self, key: str) -> dict[str, Tensor]:
-        """Return a model's weights and buffers."""
-        return safetensors.torch.load_file(self.cell_folder(key) / WEIGHTS_FILE)
+    def read_weights(self, record: CellRecord) -> dict[str, Tensor]:
+        """Return a model's weights and buffers.
+
+        Raises
+        ------
+        ValueError
+            The file is missing or damaged.
+        """
+        return safetensors.torch.load(self._read(record, WEIGHTS_FILE))
 
     def drop_weights(self, record: CellRecord) -> None:
         """Forget a cell's weights (`keep_models: none`)."""
@@ -268,6 +287,12 @@ class Store:
         ValueError
             The file is missing or damaged.
         """
+        frame = pd.read_parquet(io.BytesIO(self._read(record, file)))
+        named = frame.select_dtypes("category").columns
+        return frame.astype(dict.fromkeys(named, "str"))
+
+    def _read(self, record: CellRecord, file: str) -> bytes:
+        """Return a file of a cell after a look at its checksum."""
         path = self.cell_folder(record["key"]) / file
         try:
             content = path.read_bytes()
@@ -275,9 +300,7 @@ class Store:
             raise ValueError(f"{file} cannot be read: {one_line(error.strerror)}") from None
         if hashlib.sha256(content).hexdigest() != record.get("files", {}).get(file):
             raise ValueError(f"{file} is damaged (its checksum differs)")
-        frame = pd.read_parquet(io.BytesIO(content))
-        named = frame.select_dtypes("category").columns
-        return frame.astype(dict.fromkeys(named, "str"))
+        return content
 
     def repair(self, cell: CellSpec, tell: Callable[[str], None]) -> CellRecord | None:
         """Return the record of a cell after moving damaged files aside, so that they are made again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from reldrop_bench.section import Block, Prose, ReportSection, Table
 
 if TYPE_CHECKING:
     from reldrop_bench.report.style import Style
+
+
+SOME = re.compile(r"(\d+) of \d+ ")
+"""How a reason begins that holds for some samples only."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,8 @@ def _evaluations(results: Results) -> list[Block]:
         wide.append(row)
     caption = (
         "Cells with values of each evaluation, out of the cells that are done; a dash: the "
-        "evaluation does not apply to the task, or every attempt failed."
+        "evaluation does not apply to the task, or every attempt failed. The first baseline has no "
+        "model to agree with."
     )
     return [Table("evaluations", caption, pd.DataFrame(wide))]
 
@@ -134,31 +140,40 @@ def _left_out(results: Results) -> list[Block]:
     if notes.empty:
         return [Prose("No evaluation has left a value out.")]
     names = settings(results)
-    seeds: dict[tuple[str, ...], list[str]] = {}
     columns = ["task", "model", "label", "seed", "evaluation", "split", "metric", "reason"]
-    for task, model, label, seed, *rest in notes[columns].itertuples(index=False, name=None):
-        seeds.setdefault((names[task, model], label, *rest), []).append(str(seed))
-    # One line a reason: many metrics and labels lack a value for one and the same.
-    merged: dict[tuple[str, str, str], tuple[list[str], list[str], list[str]]] = {}
-    for (task, label, evaluation, split, metric, reason), found in seeds.items():
-        lists = merged.setdefault((task, evaluation, reason), ([], [], []))
-        for new, known in zip(([label], [f"{split}/{metric}"], found), lists, strict=True):
-            known += [text for text in new if text not in known]
+    # One line a reason: many metrics and cells lack a value, or some samples, for one and the same.
+    merged: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in notes[columns].to_dict("records"):
+        some = SOME.match(row["reason"])
+        row["samples"] = int(some[1]) if some else None
+        reason = row["reason"][some.end(1) :] if some else row["reason"]
+        place = (names[row["task"], row["model"]], row["evaluation"], reason)
+        merged.setdefault(place, []).append(row)
     frame = pd.DataFrame(
         [
             {
                 "task": task,
                 "evaluation": evaluation,
-                "value": ", ".join(metrics),
-                "reason": reason,
-                "labels": ", ".join(who),
-                "seeds": ", ".join(sorted(when, key=lambda seed: (len(seed), seed))),
+                "value": _listed(f"{row['split']}/{row['metric']}" for row in rows),
+                "reason": _range(row["samples"] for row in rows) + reason,
+                "labels": _listed(row["label"] for row in rows),
+                "seeds": _listed(str(seed) for seed in sorted({row["seed"] for row in rows})),
             }
-            for (task, evaluation, reason), (who, metrics, when) in merged.items()
+            for (task, evaluation, reason), rows in merged.items()
         ]
     )
     caption = "Values that evaluations have left out or made of fewer samples, and why."
     return [Table("left-out", caption, frame, data=notes[columns], folded=len(frame) > 12)]
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(texts))
+
+
+def _range(counts: Iterable[int | None]) -> str:
+    """Return "3" or "3 to 17"; "" where nothing was counted."""
+    known = sorted({count for count in counts if count is not None})
+    return " to ".join(str(count) for count in dict.fromkeys([*known[:1], *known[-1:]]))
 
 
 def _elsewhere(results: Results) -> list[Block]:

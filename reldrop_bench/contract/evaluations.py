@@ -45,6 +45,7 @@ def _context(modality: str, companions: bool = True) -> Context:
         training_attributor=TinyAttributor(),
         seed=0,
         batch_size=8,
+        recipe=task.recipe,
         companions=roles,
     )
 

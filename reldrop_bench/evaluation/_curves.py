@@ -128,7 +128,7 @@ class Occluder:
         place: digest of the chunk, and order.
         """
         context, total = self.context, ranks[0].numel()
-        owner = (context.task, context.root, context.device, self.stage)
+        owner = (context.task, context.root, context.device)
         for fraction in self.fractions:
             count = round(fraction * total)
             if context.facts.modality == "cloud":

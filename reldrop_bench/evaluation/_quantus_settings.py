@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from reldrop_bench.evaluation._quantus_spaces import FLOOR, Case
+from reldrop_bench.measures.curves import area as curve_area
 from reldrop_bench.seeding import derive_seed
 
 Settings = dict[str, Any]
@@ -221,7 +222,7 @@ def area(raw: Any, case: Case) -> Scores:
     later = np.asarray(raw, dtype=np.float64)
     curves = np.concatenate([case.probability()[:, None], later], axis=1)
     x = np.linspace(0, 1, curves.shape[1])
-    return Scores(((curves[:, 1:] + curves[:, :-1]) / 2).mean(1), x, curves)
+    return Scores(curve_area(curves, x), x, curves)
 
 
 def by_layer(raw: Any, case: Case) -> Scores:

@@ -18,6 +18,7 @@ from reldrop_bench.data import Batch
 from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
 from reldrop_bench.plugin import Count
 from reldrop_bench.regularization import Step
+from reldrop_bench.relevance.memory import RelevanceMemory
 from reldrop_bench.seeding import global_seed
 
 
@@ -60,19 +61,28 @@ class Cost(Evaluation):
             parameter.requires_grad_()
         batches = self._batches(context)
         inputs = batches[0].inputs
-        with torch.no_grad():
-            forward = _operations(lambda: model(inputs))
+        # With gradients: without them some layers take a fused kernel that no formula counts.
+        forward = _operations(lambda: model(inputs))
         if forward == 0:
             reason = "the model makes no matrix product or convolution to count"
             record.note("test", "passes_per_step", reason)
             return
         record.metric("test", "forward_megaflops", forward / len(inputs) / 1e6)
+        if context.recipe is None:
+            record.note("test", "passes_per_step", "it is not known how the model was trained")
+            return
+        if len(inputs) < 2:
+            record.note("test", "passes_per_step", "a batch of one cannot be trained on")
+            return
         step = replace(context.step(), model=model)
+        explains = context.regularizer.uses_relevance and not step.attributor.from_training
+        if step.attributor.from_training:
+            step.memory = self._memory(context, batches)
         with global_seed("evaluation", context.task.name, "cost"):  # dropout inside the model
             work = [partial(self._train, model, batch, context, step) for batch in batches]
             total = sum(map(_operations, work))
         record.metric("test", "passes_per_step", total / len(batches) / forward)
-        if context.regularizer.uses_relevance and not step.attributor.from_training:
+        if explains:
             explain = _operations(lambda: step.relevance(inputs, batches[0].labels))
             record.metric("test", "explanation_passes", explain / forward)
 
@@ -82,10 +92,19 @@ class Cost(Evaluation):
         starts = [
             index * size % max(1, len(context.order) - size + 1) for index in range(self.steps)
         ]
+        batches = [context.test.batch(context.order[start : start + size]) for start in starts]
         return [
-            context.test.batch(context.order[start : start + size]).to(context.device)
-            for start in starts
+            batch.replace(samples=torch.arange(size) + place * size).to(context.device)
+            for place, batch in enumerate(batches)
         ]
+
+    def _memory(self, context: Context, batches: list[Batch]) -> RelevanceMemory:
+        """Return maps of all batches, as training keeps them from its own backward passes."""
+        count, shape = sum(map(len, batches)), context.facts.element_shape
+        memory = RelevanceMemory(count, shape, context.device)
+        maps = torch.rand((count, *shape), generator=context.generator("cost maps"))
+        memory.store(torch.arange(count), None, maps.to(context.device), 0)
+        return memory
 
     def _train(self, model: nn.Module, batch: Batch, context: Context, step: Step) -> None:
         """Make one training step but for the optimizer."""

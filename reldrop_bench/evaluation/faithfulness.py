@@ -93,7 +93,7 @@ class Faithfulness(Evaluation):
         fills = offered_fills(self.fills, FILLS[context.facts.modality], context, record)
         occluder = Occluder(context, self.max_samples, self.fractions, fills, self.name)
         items = occluder.items
-        orders = _Orders(occluder, self._attributors(context))
+        orders = _Orders(occluder, self._attributors(context, record))
         curves = occluder.curves(orders.ranks)
         logits, labels = context.logits()[items], context.targets()[items]
         probability = logits.double().softmax(1).gather(1, labels[:, None]).mean().item()
@@ -115,8 +115,12 @@ class Faithfulness(Evaluation):
                 most, least = (curves[f"{method}/{way}", fill] for way in ("mrf", "lrf"))
                 self._write_gain(record, f"{method}/{fill}/srg", items, most, least)
 
-    def _attributors(self, context: Context) -> dict[str, Attributor]:
+    def _attributors(self, context: Context, record: Record) -> dict[str, Attributor]:
         """Return the benchmark's method and the others, by name."""
+        own = context.attributor
+        if own.name in self.methods and own != create("relevance", own.name):
+            reason = "the benchmark's own method has this name, with parameters of its own"
+            record.note("test", f"{own.name}/*", f"left out with default parameters: {reason}")
         return {context.attributor.name: context.attributor} | {
             name: create("relevance", name)
             for name in self.methods

@@ -114,6 +114,8 @@ class OcclusionRobustness(Evaluation):
         record.metric("test", f"{prefix}/auc", auc)
         if clean > 0:
             record.metric("test", f"{prefix}/normalised_auc", auc / clean)
+        else:
+            record.note("test", "*/normalised_auc", "the clean accuracy is 0")
         place = items.argsort()
         record.examples("test", f"{prefix}/area", curve.correct_area[place], items[place])
 

@@ -24,6 +24,8 @@ class Rows:
 
     def add(self, rows: Tensor) -> None:
         """Take in rows (b, d)."""
+        if not len(rows):  # a mean of nothing
+            return
         rows = rows.double()
         self.count += len(rows)
         self._squares += rows.square().sum().item()

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from reldrop_bench import registry
 from reldrop_bench.data import Batch
+from reldrop_bench.evaluation.contract import Record
 from reldrop_bench.evaluation.cost import Cost
+from reldrop_bench.recipe import Recipe
 from reldrop_bench.regularization import Regularizer, Step
 
 HIDDEN, LABELS = 10, 5
@@ -53,7 +55,7 @@ class Extra(Regularizer):
 
 
 def costs(measure, context_of, **fields):
-    rows = measure(Cost(), context_of(network(), **fields))
+    rows = measure(Cost(), context_of(network(), recipe=Recipe(), **fields))
     return rows.set_index("metric")["value"].to_dict()
 
 
@@ -95,7 +97,9 @@ def test_explanations_are_counted_by_who_asks_for_them(measure, context_of, meth
 
 
 def test_the_model_stays_as_it_is(measure, context_of):
-    context = context_of(network(), regularizer=Extra(transforms=True, penalises=True))
+    context = context_of(
+        network(), recipe=Recipe(), regularizer=Extra(transforms=True, penalises=True)
+    )
     before = copy.deepcopy(context.model.state_dict())
     measure(Cost(), context)
     assert all(torch.equal(value, before[key]) for key, value in context.model.state_dict().items())
@@ -107,9 +111,54 @@ def test_a_model_without_products_is_noted(context_of, measure):
         def forward(self, inputs: Tensor) -> Tensor:
             return inputs.flatten(1)[:, :LABELS]
 
-    from reldrop_bench.evaluation.contract import Record
-
     record = Record()
     Cost().evaluate(context_of(Mean()), record)
     assert record.frame().empty
     assert "no matrix product" in record.notes[0]["reason"]
+
+
+@dataclass(frozen=True)
+class Guided(Regularizer):
+    """Asks for the map of every sample."""
+
+    name: ClassVar[str] = "guided"
+
+    @property
+    def uses_relevance(self) -> bool:
+        return True
+
+    def transform(self, batch: Batch, step: Step) -> Batch:
+        assert step.relevance_of(batch, torch.arange(len(batch))).isfinite().all()
+        return batch
+
+
+def test_maps_that_training_gives_away_cost_the_inputs_gradient_alone(measure, context_of):
+    free = registry.create("relevance", "loss-gradient-x-input")
+    found = costs(measure, context_of, regularizer=Guided(), training_attributor=free)
+    plain = costs(measure, context_of)["passes_per_step"]
+    assert found["passes_per_step"] == pytest.approx(plain + FIRST / (FIRST + SECOND))
+    assert "explanation_passes" not in found
+
+
+def test_layers_with_fused_kernels_are_counted(measure, context_of):
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+            self.head = nn.Linear(6, LABELS)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            tokens = inputs[:, 0]
+            return self.head(self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1))
+
+    rows = measure(Cost(), context_of(Attention(), recipe=Recipe())).set_index("metric")["value"]
+    projections = 4 * 2 * 6 * 6 * 6  # query, key, value and output, of six tokens of six numbers
+    assert rows["forward_megaflops"] * 1e6 > projections
+    assert 2 < rows["passes_per_step"] < 4
+
+
+def test_where_training_is_unknown_only_the_network_is_counted(context_of):
+    record = Record()
+    Cost().evaluate(context_of(network()), record)
+    assert record.frame()["metric"].tolist() == ["forward_megaflops"]
+    assert "not known how" in record.notes[0]["reason"]

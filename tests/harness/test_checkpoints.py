@@ -197,3 +197,29 @@ def test_maps_of_a_benchmark_are_of_the_same_items_for_every_cell(
         save_explanations(folder / "out", items=[0, 64])
     with pytest.raises(UserError, match="no relevance method"):
         save_explanations(folder / "out", methods=["lrp"])
+
+
+def test_damage_is_mended_and_the_number_of_threads_here_does_not_matter(folder: Path) -> None:
+    out = folder / "out"
+    before = evaluate_checkpoint(checkpoint(folder), out, ["accuracy"])
+    key = before.cells["key"].iloc[0]
+    (out / "cells" / key / "accuracy.parquet").write_bytes(b"nothing")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        after = evaluate_checkpoint(checkpoint(folder), out, ["accuracy", "calibration"])
+    finally:
+        torch.set_num_threads(threads)
+    assert after.cells["key"].tolist() == [key]
+    assert {"accuracy", "calibration"} == set(after.metrics["evaluation"])
+    assert "was damaged" in after.cells["deviations"].iloc[0][0]
+
+
+def test_labels_of_other_alphabets_have_folders_of_their_own(folder: Path) -> None:
+    places = {
+        save_checkpoint_explanations(
+            checkpoint(folder, label=label), [0], ["gradient-x-input"], folder / "maps"
+        )
+        for label in ("α", "β")
+    }
+    assert len(places) == 2

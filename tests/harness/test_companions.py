@@ -147,3 +147,37 @@ def test_the_weights_of_companions_are_kept(
     # cutout's second seed is the only one that nobody is compared with
     assert kept == {("none", 0): True, ("none", 1): True, ("cutout", 0): True, ("cutout", 1): False}
     assert not prepare(spec | {"keep_models": "none"}, output=tmp_path).plan().to_do
+
+
+def test_a_damaged_companion_gives_a_note_and_never_a_number(
+    spec: dict[str, Any], tmp_path: Path
+) -> None:
+    whole = sums(run(spec, output=tmp_path, workers=0))
+    results = load_results(tmp_path)
+    key = results.cells.query("label == 'none' and seed == 0")["key"].iloc[0]
+    weights = tmp_path / "cells" / key / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    changed = spec | {"evaluations": [{"company": {"again": True}}]}
+    partly = run(changed, output=tmp_path, workers=0, only=["label=cutout"])
+    assert "reference" not in sums(partly).columns
+    assert {"reference", "baseline"} == set(partly.notes["metric"])
+    mended = sums(run(changed, output=tmp_path, workers=0))
+    pd.testing.assert_frame_equal(mended, whole, check_exact=True)
+
+
+def test_a_cell_without_weights_is_not_trained_again_for_a_companion_that_fails(
+    spec: dict[str, Any], tmp_path: Path
+) -> None:
+    broken = {"name": "misbehaving", "how": "raise", "label": "broken"}
+    spec |= {
+        "regularizers": [broken, "cutout"],
+        "baseline": "broken",
+        "keep_models": "none",
+        "evaluations": ["company"],
+    }
+    run(spec, output=tmp_path, workers=0)
+    plan = prepare(spec, output=tmp_path).plan()
+    actions = {(each.cell.regularizer.label, each.cell.seed): each.action for each in plan.cells}
+    assert actions["cutout", 1] == "cached"  # the first seed is kept, and is looked at again

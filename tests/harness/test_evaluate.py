@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from reldrop_bench import evaluate, load_results
+from reldrop_bench import evaluate, load_results, registry
 from reldrop_bench.cli import main
 from reldrop_bench.errors import UserError
 from reldrop_bench.runner import prepare, run
@@ -85,7 +85,7 @@ def test_cells_that_are_not_trained_are_left_out(
     spec = tiny_spec | {"seeds": 3}
     run(spec, output=trained, workers=0, only=["seed=0"])
     code = call("evaluate", str(trained), "-e", "calibration", "--workers", "0", "--no-report")
-    assert code == 1  # seed 2 is missing
+    assert code == 0
     assert "2 cells are left out" in capsys.readouterr().out
     results = load_results(trained)
     assert (results.metrics["metric"] == "ece").sum() == 4
@@ -128,3 +128,52 @@ def test_the_command_writes_the_report_again(trained: Path, tiny_spec: dict[str,
     stored = yaml.safe_load((trained / "benchmark.json").read_text())
     assert stored["added"] == ["calibration"]
     assert stored["spec"]["evaluations"] == tiny_spec["evaluations"]
+
+
+def test_a_part_is_evaluated_and_the_rest_keeps_what_it_has(trained: Path) -> None:
+    assert (
+        call("evaluate", str(trained), "-e", "calibration", "--only", "seed=0", "--workers", "0")
+        == 0
+    )
+    results = load_results(trained)
+    assert set(results.cells["status"]) == {"done"}
+    assert (results.metrics["metric"] == "ece").sum() == 2
+    assert (results.metrics["metric"] == "class_mean_accuracy").sum() == 4
+
+
+def test_cells_without_weights_keep_their_results(
+    tiny_spec: dict[str, Any], tmp_path: Path
+) -> None:
+    spec = tiny_spec | {"evaluations": ["accuracy", "calibration"], "keep_models": "none"}
+    run(spec, output=tmp_path, workers=0, only=["label=none"])
+    run(spec | {"keep_models": "all"}, output=tmp_path, workers=0)
+    evaluate(tmp_path, ["{calibration: {bins: 7}}"], workers=0)
+    results = load_results(tmp_path)
+    assert set(results.cells["status"]) == {"done"}
+    assert (results.metrics["metric"] == "ece").sum() == 4
+
+
+def test_an_added_evaluation_whose_plugin_is_gone_is_told_and_stays(
+    trained: Path, tiny_spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(trained, ["company"], workers=0)
+    names = registry.names
+    monkeypatch.setattr(
+        registry, "names", lambda kind: [name for name in names(kind) if name != "company"]
+    )
+    benchmark = prepare(tiny_spec, output=trained)
+    assert "'company'" in benchmark.notes[0]
+    assert list(benchmark.added) == ["company"]
+    assert not benchmark.plan().to_do
+
+
+def test_a_spec_that_names_nothing_has_the_last_word_on_what_is_on_by_default(
+    tiny_spec: dict[str, Any], tmp_path: Path
+) -> None:
+    spec = {key: value for key, value in tiny_spec.items() if key != "evaluations"}
+    spec |= {"seeds": 1, "recipe": {"epochs": 1}}
+    run(spec, output=tmp_path, workers=0)
+    evaluate(tmp_path, ["{calibration: {bins: 7}}"], workers=0)
+    assert prepare(spec, output=tmp_path).plan().to_do
+    run(spec, output=tmp_path, workers=0)
+    assert not prepare(spec, output=tmp_path).plan().to_do

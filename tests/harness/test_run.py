@@ -288,7 +288,10 @@ def test_weights_are_safetensors_and_records_hold_no_pickles(
         "accuracy.parquet",
         "shifts.parquet",
     }
-    weights = Store(tmp_path).read_weights(results.cells.key[0])
+    store = Store(tmp_path)
+    record = store.read_cell(results.cells.key[0])
+    assert record is not None
+    weights = store.read_weights(record)
     assert sum(tensor.numel() for tensor in weights.values()) > 100
     assert not list(tmp_path.glob("cells/*/.*")), "no temporary file stays"
 

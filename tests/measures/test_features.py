@@ -205,3 +205,13 @@ def test_networks_without_such_features_say_why_and_keep_no_hook():
     with pytest.raises(RuntimeError):
         penultimate_features(broken, inputs)
     assert not broken._forward_pre_hooks
+
+
+def test_a_batch_of_nothing_changes_nothing():
+    rows = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    plain, holed = features.Rows(), features.Rows()
+    for part in rows.split(10):
+        plain.add(part)
+        holed.add(part)
+        holed.add(part[:0])
+    assert torch.equal(plain.eigenvalues(), holed.eigenvalues())

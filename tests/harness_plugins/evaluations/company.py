@@ -24,6 +24,9 @@ class Company(Evaluation):
     companions: ClassVar[frozenset[str]] = ROLES
     metrics: ClassVar[Mapping[str, Metric]] = {"*": Metric("neither", "sum of the weights")}
 
+    again: bool = False
+    """Changes nothing but the key."""
+
     def evaluate(self, context: Context, record: Record) -> None:
         record.metric("test", "own", weight_sum(context))
         for role in sorted(ROLES):
