@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from reldrop_bench.data import Batch, Facts, TensorSplit, TrainingSplits
     from reldrop_bench.errors import UserError
     from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
+    from reldrop_bench.extension import evaluate
     from reldrop_bench.loading import load_results
     from reldrop_bench.recipe import Recipe
     from reldrop_bench.regularization import Regularizer, Step
     from reldrop_bench.report import Report
     from reldrop_bench.results import Results
-    from reldrop_bench.runner import evaluate, run
+    from reldrop_bench.runner import run
     from reldrop_bench.section import Figure, Prose, ReportSection, Table
     from reldrop_bench.spec import BenchmarkSpec
     from reldrop_bench.standalone import explain, regularizer, task
@@ -39,7 +40,7 @@ _HOMES = {
     "Step": "regularization",
     "Report": "report",
     "Results": "results",
-    "evaluate": "runner",
+    "evaluate": "extension",
     "run": "runner",
     "Figure": "section",
     "Prose": "section",

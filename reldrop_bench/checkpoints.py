@@ -24,13 +24,14 @@ from reldrop_bench.choices import Choice, single
 from reldrop_bench.environment import compute_device, describe
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.evaluation.contract import Context
+from reldrop_bench.extension import evaluation_entry
 from reldrop_bench.loading import load_results
 from reldrop_bench.matrix import SCHEMA, CellSpec, resolve_evaluations
 from reldrop_bench.measuring import conclude, measure
 from reldrop_bench.regularization import Regularizer
 from reldrop_bench.relevance.default import DEFAULT_RELEVANCE
 from reldrop_bench.results import Results
-from reldrop_bench.runner import data_root, evaluation_entry, locked
+from reldrop_bench.runner import data_root, locked
 from reldrop_bench.spec import Entry, read_value
 from reldrop_bench.store import (
     BENCHMARK_FILE,

@@ -19,11 +19,12 @@ from reldrop_bench.choices import Choice, single
 from reldrop_bench.environment import compute_device
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.evaluation.contract import Context
+from reldrop_bench.extension import prepare_evaluation
 from reldrop_bench.measuring import Place, restored
 from reldrop_bench.report.pictures import draw_input, draw_relevance
 from reldrop_bench.report.render import file_name
 from reldrop_bench.report.style import Style
-from reldrop_bench.runner import data_root, prepare_evaluation
+from reldrop_bench.runner import data_root
 from reldrop_bench.spec import read_value
 from reldrop_bench.store import is_trained, write_atomically
 

@@ -85,9 +85,10 @@ def evaluate(
             lambda text: _tell_stage(console, text),
         )
         _conclude_evaluation(results, place, console, report)
+    from reldrop_bench.extension import prepare_evaluation
     from reldrop_bench.loading import load_results
     from reldrop_bench.progress import ProgressDisplay
-    from reldrop_bench.runner import execute, prepare_evaluation
+    from reldrop_bench.runner import execute
 
     assert folder is not None
     if output is not None:
