@@ -20,13 +20,13 @@ from torch import nn
 from reldrop_bench import plugins as plugin_path
 from reldrop_bench import registry
 from reldrop_bench.cell import numerics
-from reldrop_bench.choices import Choice, single
+from reldrop_bench.choices import Choice, resolve_evaluations, single
 from reldrop_bench.environment import compute_device, describe
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.evaluation.contract import Context
 from reldrop_bench.extension import evaluation_entry
 from reldrop_bench.loading import load_results
-from reldrop_bench.matrix import SCHEMA, CellSpec, resolve_evaluations
+from reldrop_bench.matrix import SCHEMA, CellSpec
 from reldrop_bench.measuring import conclude, measure
 from reldrop_bench.regularization import Regularizer
 from reldrop_bench.relevance.default import DEFAULT_RELEVANCE

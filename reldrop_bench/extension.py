@@ -8,9 +8,9 @@ from pathlib import Path
 
 from reldrop_bench import plugins as plugin_path
 from reldrop_bench import registry
+from reldrop_bench.choices import entry_name, with_evaluations
 from reldrop_bench.errors import UserError
 from reldrop_bench.loading import load_results
-from reldrop_bench.matrix import entry_name, with_evaluations
 from reldrop_bench.results import Results
 from reldrop_bench.runner import Benchmark, Listener, execute, prepare
 from reldrop_bench.spec import BenchmarkSpec, Entry, read_value

@@ -15,19 +15,16 @@ import pydantic
 
 from reldrop_bench import registry
 from reldrop_bench.augmentation import AUGMENTATIONS
-from reldrop_bench.choices import Choice, resolve_all, single
+from reldrop_bench.choices import Choice, resolve_all, resolve_evaluations, single
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.evaluation.contract import Evaluation
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.regularization import Regularizer
-from reldrop_bench.spec import BenchmarkSpec, Entry, first_error
+from reldrop_bench.spec import BenchmarkSpec, first_error
 from reldrop_bench.tasks import Task
 
 SCHEMA = 3
 """Version of records and of what the harness computes: raise it when results would change."""
-
-TRAINING_LOG = "train"
-"""Name of the table that training itself writes."""
 
 
 @dataclass(frozen=True)
@@ -137,70 +134,6 @@ def _models(spec: BenchmarkSpec, task: Task, task_label: str) -> list[Choice]:
             f"no model takes the {task.modality} inputs of task {task_label!r} (model: {names})"
         )
     return fitting
-
-
-def default_evaluations() -> list[Entry]:
-    """Return the names of what is measured where a spec names nothing."""
-    return [
-        entry.name
-        for entry in registry.entries("evaluations")
-        if entry.cls is not None and getattr(entry.cls, "default", False)
-    ]
-
-
-def with_evaluations(spec: BenchmarkSpec, added: Sequence[Entry]) -> BenchmarkSpec:
-    """Return the spec with further evaluations, each in place of one of the same name."""
-    if not added:
-        return spec
-    entries = list(default_evaluations() if spec.evaluations is None else spec.evaluations)
-    for entry in added:
-        name = entry_name(entry)
-        same = [place for place, other in enumerate(entries) if entry_name(other) == name]
-        if same:
-            entries[same[0]] = entry
-        else:
-            entries.append(entry)
-    return spec.model_copy(update={"evaluations": entries})
-
-
-def entry_name(entry: Entry) -> str:
-    """Return the name of the evaluation that an entry of a spec stands for."""
-    if isinstance(entry, str):
-        return entry.partition(":")[0]
-    return str(entry["name"] if "name" in entry else next(iter(entry), ""))
-
-
-def _with_preset(entry: Entry) -> Entry:
-    """Read "NAME:PRESET" as the mapping that it is short for."""
-    if not isinstance(entry, str) or ":" not in entry:
-        return entry
-    name, _, preset = entry.partition(":")
-    return {name: {"preset": preset}}
-
-
-def resolve_evaluations(entries: Sequence[Entry] | None) -> tuple[Choice, ...]:
-    """Return what is to be measured; None stands for all that is on by default.
-
-    Raises
-    ------
-    UserError
-        An unknown or broken evaluation, a parameter that it does not allow, or one that stands twice.
-    """
-    wanted = default_evaluations() if entries is None else entries
-    choices = tuple(
-        choice
-        for choice, _ in resolve_all([_with_preset(entry) for entry in wanted], "evaluations", ())
-    )
-    for choice in choices:
-        if choice.error:
-            registry.create("evaluations", choice.name)
-    names = [choice.name for choice in choices]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"evaluation {name!r} stands twice in evaluations:")
-    if TRAINING_LOG in names:
-        raise UserError(f"an evaluation cannot be called {TRAINING_LOG!r}: the training log is")
-    return choices
 
 
 def _skipped(

@@ -14,17 +14,11 @@ import filelock
 from reldrop_bench import plugins as plugin_path
 from reldrop_bench import registry
 from reldrop_bench.cell import Job
+from reldrop_bench.choices import default_evaluations, entry_name, with_evaluations
 from reldrop_bench.errors import UserError
 from reldrop_bench.execution.contract import Executor
 from reldrop_bench.loading import load_results
-from reldrop_bench.matrix import (
-    CellSpec,
-    default_evaluations,
-    entry_name,
-    expand,
-    select,
-    with_evaluations,
-)
+from reldrop_bench.matrix import CellSpec, expand, select
 from reldrop_bench.plan import Plan, PlannedCell, make_plan
 from reldrop_bench.results import Results
 from reldrop_bench.spec import BenchmarkSpec, Entry, load_spec
