@@ -222,7 +222,7 @@ def checkpoint_context(
     )
     probe = context.test.batch(torch.arange(min(2, len(context.test)))).to(device)
     try:
-        logits = context.predict(probe.inputs)
+        logits, again = context.predict(probe.inputs), context.predict(probe.inputs)
     except Exception as error:  # noqa: BLE001 - whatever a network says to inputs that do not fit
         reason = one_line(f"{type(error).__name__}: {error}")
         raise UserError(
@@ -233,6 +233,11 @@ def checkpoint_context(
     if tuple(logits.shape) != expected:
         raise UserError(
             f"--model: the network returned {tuple(logits.shape)} instead of logits {expected}"
+        )
+    if not torch.equal(logits, again) and logits.isfinite().all():
+        raise UserError(
+            "--model: the network gives other logits each time, so that no number could be repeated; "
+            "switch off what it draws in evaluation mode"
         )
     return context
 

@@ -49,7 +49,9 @@ def prepare_evaluation(
     kept = [entry for entry in found.get("added", []) if entry_name(entry) not in names]
     added = [*kept, *entries]
     # As if the spec itself named them, so that what it says of the same evaluation gives way.
-    spec = with_evaluations(BenchmarkSpec.model_validate(found["spec"]), added)
+    there = registry.names("evaluations")
+    usable = [entry for entry in kept if entry_name(entry) in there]
+    spec = with_evaluations(BenchmarkSpec.model_validate(found["spec"]), [*usable, *entries])
     benchmark = prepare(spec, folder, workers, plugins, data, (), only)
     benchmark.spec = BenchmarkSpec.model_validate(found["spec"])
     benchmark.added = added

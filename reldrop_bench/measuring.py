@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -120,7 +121,9 @@ def measure(context: Context, choice: Choice, key: str, store: Store, record: Ce
             evaluation.evaluate(context, table)
         else:
             outcome["error"] = "does not apply to this task"
-        store.write_table(record, evaluation_file(choice.name), table.frame())
+        frame = table.frame()
+        _refuse_holes(choice.name, frame)
+        store.write_table(record, evaluation_file(choice.name), frame)
         outcome |= {"notes": table.notes, "lacking": sorted(context.lacking)}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
         outcome |= {
@@ -131,6 +134,17 @@ def measure(context: Context, choice: Choice, key: str, store: Store, record: Ce
     outcome["seconds"] = time.perf_counter() - started
     record["evaluations"][choice.name] = outcome
     store.write_cell(record)
+
+
+def _refuse_holes(name: str, frame: pd.DataFrame) -> None:
+    """Raise ValueError if an evaluation wrote a value that is none: a mean over it would be none."""
+    wrong = frame[~np.isfinite(frame["value"].to_numpy(dtype=np.float64))]
+    if len(wrong):
+        names = ", ".join(sorted(set(wrong["metric"].astype(str)))[:5])
+        raise ValueError(
+            f"{name} wrote {len(wrong)} values that are not finite ({names}); an evaluation leaves "
+            "such a value out and says why with record.note"
+        )
 
 
 def conclude(record: CellRecord, evaluations: list[str]) -> None:

@@ -22,7 +22,7 @@ from reldrop_bench.matrix import CellSpec, expand, select
 from reldrop_bench.plan import Plan, PlannedCell, make_plan
 from reldrop_bench.results import Results
 from reldrop_bench.spec import BenchmarkSpec, Entry, load_spec
-from reldrop_bench.store import Store, remove_leftovers
+from reldrop_bench.store import WEIGHTS_FILE, Store, is_trained, remove_leftovers
 
 DATA_VARIABLE = "RELDROP_DATA"
 
@@ -196,6 +196,15 @@ def _jobs(benchmark: Benchmark, to_do: Sequence[PlannedCell]) -> list[Job]:
     ]
 
 
+def _without_weights(store: Store, key: str) -> bool:
+    """Return whether a cell's weights should be there and are not as they were written."""
+    try:
+        record = store.read_cell(key)
+    except ValueError:
+        return False
+    return record is not None and is_trained(record) and WEIGHTS_FILE in store.damaged_files(record)
+
+
 def _note_matrix(benchmark: Benchmark, only: Collection[str] | None = None) -> None:
     spec = benchmark.spec.model_dump(mode="json")
     benchmark.store.write_benchmark(spec, benchmark.cells, benchmark.added, only)
@@ -219,11 +228,18 @@ def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> Non
         for note in benchmark.notes:
             listener.note(note)
         needed = {other.key: other for cell in benchmark.chosen for other in _all_of(cell)}
+        lost = set() if train else {key for key in needed if _without_weights(store, key)}
         for cell in needed.values():
-            store.repair(cell, listener.note)
+            if cell.key in lost:  # nothing is trained again here: the record stays as it is
+                listener.note(
+                    f"cell {cell.key}: its weights are missing or damaged; it is left out"
+                )
+            else:
+                store.repair(cell, listener.note)
         plan = benchmark.plan()
         if not train:
-            plan = replace(plan, cells=tuple(each for each in plan.cells if each.action != "train"))
+            able = [each for each in plan.cells if each.action != "train"]
+            plan = replace(plan, cells=tuple(each for each in able if each.cell.key not in lost))
             _note_matrix(benchmark, {each.cell.key for each in plan.cells})
         listener.planned(plan)
         to_do = {planned.cell.key: planned for planned in plan.to_do}

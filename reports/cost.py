@@ -30,6 +30,8 @@ class Cost(ReportSection):
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         cells = results.cells
         if not cells["step_seconds"].notna().any() and not cells["train_seconds"].notna().any():
+            if results.trained_elsewhere:
+                return [Prose("These models were trained elsewhere: their cost is not known.")]
             return [Prose("No cell has timings.", "warning")]
         steps = cells[CELL].assign(value=np.log(cells["step_seconds"].astype(np.float64)))
         paired = pair(steps, results.baseline)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,11 +55,16 @@ def evaluate(
         typer.Option("--relevance", metavar="NAME", help="With --model: how to explain."),
     ] = None,
     label: Annotated[
-        str, typer.Option("--label", help="With --model: its name in tables [the weights' file].")
-    ] = "",
+        str | None,
+        typer.Option("--label", help="With --model: its name in tables (else the weights' file)."),
+    ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="With --model: models of one seed are paired.")
-    ] = 0,
+        int | None,
+        typer.Option("--seed", help="With --model: models of one seed are paired (else 0)."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="With --model: CPU threads (else 1).")
+    ] = None,
     output: Output = None,
     workers: Workers = None,
     plugins: Plugins = None,
@@ -70,7 +75,8 @@ def evaluate(
     ] = True,
 ) -> None:
     """Measure more on trained cells (nothing is trained), or on a checkpoint of your own."""
-    checkpoint = _checkpoint(folder, model, weights, task, label, seed, relevance)
+    own = {"label": label, "seed": seed, "relevance": relevance, "threads": threads}
+    checkpoint = _checkpoint(folder, model, weights, task, own)
     if checkpoint is not None:
         from reldrop_bench.checkpoints import NAME, evaluate_checkpoint
 
@@ -123,7 +129,7 @@ def explain(
     items: Annotated[
         str | None,
         typer.Option(
-            "--items", metavar="N,N,…", help="Positions in the test split [four of them]."
+            "--items", metavar="N,N,…", help="Positions in the test split (else four of them)."
         ),
     ] = None,
     methods: Annotated[
@@ -144,10 +150,10 @@ def explain(
     from reldrop_bench.explanations import save_checkpoint_explanations, save_explanations
 
     try:
-        chosen = None if items is None else [int(each) for each in items.split(",")]
+        chosen = None if items is None else list(dict.fromkeys(map(int, items.split(","))))
     except ValueError:
         raise UserError(f"--items {items!r} is not a list of positions such as 0,5,7") from None
-    checkpoint = _checkpoint(folder, model, weights, task, "", 0, None)
+    checkpoint = _checkpoint(folder, model, weights, task, {})
     if checkpoint is not None:
         add_plugins(plugins)
         place = output or Path("explanations")
@@ -166,11 +172,11 @@ def _checkpoint(
     model: str | None,
     weights: Path | None,
     task: str | None,
-    label: str,
-    seed: int,
-    relevance: str | None,
+    own: Mapping[str, Any],
 ) -> Checkpoint | None:
     """Return the checkpoint that the options name, or None where a folder was given.
+
+    own: options that a checkpoint alone has, None where they were not given.
 
     Raises
     ------
@@ -182,6 +188,9 @@ def _checkpoint(
         named = [name for name, value in given.items() if value is not None]
         if named:
             raise UserError(f"give a folder of results or {named[0]}, not both")
+        idle = [name for name, value in own.items() if value is not None]
+        if idle:
+            raise UserError(f"--{idle[0]} is for --model: a benchmark has its own in its spec")
         return None
     missing = [name for name, value in given.items() if value is None]
     if len(missing) == len(given):
@@ -189,12 +198,12 @@ def _checkpoint(
     if missing:
         raise UserError(f"{missing[0]} is missing: a checkpoint needs {', '.join(given)}")
     from reldrop_bench.checkpoints import Checkpoint
-    from reldrop_bench.relevance.default import DEFAULT_RELEVANCE
 
     assert model is not None
     assert weights is not None
     assert task is not None
-    return Checkpoint(model, weights, task, label, seed, relevance or DEFAULT_RELEVANCE)
+    chosen = {name: value for name, value in own.items() if value is not None}
+    return Checkpoint(model, weights, task, **chosen)
 
 
 def _tell_stage(console: Console, text: str) -> None:

@@ -25,7 +25,9 @@ Data = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="DIR", help="Folder of the results [results/NAME]."),
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Folder of the results (else results/NAME)."
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -45,7 +47,7 @@ Workers = Annotated[
         "--workers",
         "-w",
         metavar="N",
-        help="Processes [GPUs, else cores / threads a cell]; 0: this process.",
+        help="Processes (else GPUs, or cores / threads a cell); 0: this process.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

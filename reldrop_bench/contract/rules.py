@@ -129,7 +129,7 @@ def run_check(check: Check, cls: type[Plugin]) -> CheckResult:
         return CheckResult(name, "skipped", one_line(reason, 600))
     except Broken as broken:
         return CheckResult(name, "failed", one_line(broken, 600))
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
         text = f"{type(error).__name__}: {error} ({_where(error)})"
         return CheckResult(name, "failed", one_line(f"it raises {text}; no hook may", 600))
     return CheckResult(name, "passed")

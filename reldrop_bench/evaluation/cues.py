@@ -19,6 +19,7 @@ from reldrop_bench.measures.cues import (
     shapley_values,
     share_agreement,
 )
+from reldrop_bench.measures.samples import varies
 from reldrop_bench.plugin import Count
 
 _COST, _REMOVAL = "1 explanation", "2^K predictions"
@@ -82,7 +83,10 @@ class CueUse(Evaluation):
 
     def evaluate(self, context: Context, record: Record) -> None:
         self._accuracy(context, record)
-        items, mass = self._mass(context)
+        items, mass, varied = self._mass(context)
+        # A constant map weighs cues by their area: it says nothing of them.
+        _note_left_out(record, "effective_cues, roi_mass, cue_*_mass", varied, "a constant map")
+        mass = torch.where(varied[:, None], mass, 0.0)
         cues = mass[:, 1:]
         seen, any_mass = cues.sum(1) > 0, mass.sum(1) > 0
         record.metric("test", "samples", len(items))
@@ -106,15 +110,17 @@ class CueUse(Evaluation):
             split = "removed-none" if name == "test" else name
             record.metric(split, "accuracy", accuracy(predictions, context.targets(name).numpy()))
 
-    def _mass(self, context: Context) -> tuple[Tensor, Tensor]:
-        """Return the explained items (n,) and their mass by part (n, 1 + K)."""
+    def _mass(self, context: Context) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the explained items (n,), their mass by part (n, 1 + K), whose map varies (n,)."""
         items: list[Tensor] = []
         parts: list[Tensor] = []
+        varied: list[Tensor] = []
         for shown, batch, relevance in context.explained(self.max_samples, "cues"):
             assert batch.masks is not None, "a task with cues has masks"
             items.append(shown)
+            varied.append(varies(relevance).cpu())
             parts.append(mass_by_part(relevance.cpu(), batch.masks.cpu(), context.facts.cues))
-        return torch.cat(items), torch.cat(parts)
+        return torch.cat(items), torch.cat(parts), torch.cat(varied)
 
     def _causal(self, context: Context, record: Record, items: Tensor, shares: Tensor) -> None:
         """Write what removal says, and how the relevance of `items` (n,), shares (n, K), fits."""
@@ -124,13 +130,16 @@ class CueUse(Evaluation):
             reason = f"they need every subset of cues removed; there is no {', '.join(missing[:5])}"
             record.note("test", _CAUSAL, reason)
             return
-        right = torch.stack([_hits(context, name).mean() for name in names])
-        values = shapley_values(right)
+        hits = [_hits(context, name) for name in names]
+        values = shapley_values(torch.stack([each.mean() for each in hits]))
         for cue, value in enumerate(values.tolist()):
             record.metric("test", f"cue_{cue}_shapley", value)
         causal, defined = causal_shares(values[None], _LEAST)
+        gain = hits[-1] - hits[0]  # all cues there, and none of them
+        chance = 2 * gain.std() / max(len(gain), 1) ** 0.5
+        defined &= bool(gain.mean() > chance) and len(gain) > 1
         if not defined.all():
-            reason = "no cue adds anything to the accuracy"
+            reason = "all cues together add no more to the accuracy than two standard errors"
             record.note("test", "causal_effective_cues, cue_agreement, cue_rank_agreement", reason)
         else:
             record.metric("test", "causal_effective_cues", effective_cues(causal).item())

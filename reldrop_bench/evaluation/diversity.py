@@ -15,21 +15,21 @@ from reldrop_bench.data import Batch, SubsetSplit
 from reldrop_bench.evaluation.contract import Context, Evaluation, Explained, Metric, Record
 from reldrop_bench.measures import features, maps
 from reldrop_bench.measures.penultimate import FeaturesError, penultimate_features
-from reldrop_bench.measures.samples import PerSample, joined
+from reldrop_bench.measures.samples import PerSample, joined, varies, where_defined
 from reldrop_bench.plugin import Count
 from reldrop_bench.relevance.explain import RelevanceError
 
 _MAP, _FEATURE = "1 explanation", "1 prediction"
 _IMAGES, _CLOUDS = frozenset({"image"}), frozenset({"cloud"})
-_NO_RELEVANCE = "no positive relevance"
+_NO_RELEVANCE = "no positive relevance, or the same for all elements"
 _NO_MASK = "the mask is empty or holds every element"
 LEFT_OUT: Mapping[str, str] = {
     "attribution_entropy": _NO_RELEVANCE,
     "gini": _NO_RELEVANCE,
     "mass_coverage": _NO_RELEVANCE,
     "relevance_mass_accuracy": f"{_NO_RELEVANCE}, or {_NO_MASK}",
-    "relevance_rank_accuracy": f"{_NO_RELEVANCE}, a constant map, or {_NO_MASK}",
-    "in_mask_entropy": "no positive relevance in the mask, or a mask of less than two elements",
+    "relevance_rank_accuracy": f"{_NO_RELEVANCE}, or {_NO_MASK}",
+    "in_mask_entropy": f"{_NO_RELEVANCE} in the mask, or a mask of less than two elements",
     "critical_set_fraction": "every feature is the same at all points",
 }
 """Why a sample may have no value."""
@@ -208,10 +208,11 @@ class Diversity(Evaluation):
         cosine = maps.ClassCosine()
         for shown in explained:
             items.append(shown.items)
-            for name, found in self._map_values(context, shown).items():
-                values[name].append(found)
+            some = varies(shown.relevance).cpu()
+            for name, (found, defined) in self._map_values(context, shown).items():
+                values[name].append(where_defined(found, defined & some))
             if images:
-                cosine.add(shown.relevance.cpu(), shown.batch.labels.cpu())
+                cosine.add(shown.relevance.cpu()[some], shown.batch.labels.cpu()[some])
         for name, parts in values.items():
             self._write(record, split, name, torch.cat(items), joined(parts))
         if not set(IN_MASKS) <= values.keys():

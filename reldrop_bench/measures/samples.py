@@ -33,6 +33,12 @@ def where_defined(values: Tensor, defined: Tensor) -> PerSample:
     return PerSample(torch.where(defined, values, 0.0), defined)
 
 
+def varies(values: Tensor) -> Tensor:
+    """Return which of the maps (B, …) are not constant, (B,) bool: these say nothing of where."""
+    flat = values.flatten(1)
+    return flat.amax(1) > flat.amin(1)
+
+
 def joined(parts: Sequence[PerSample]) -> PerSample:
     """Return the samples of several batches, in their order."""
     return PerSample(

@@ -3,6 +3,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+import torch
 
 from reldrop_bench.data import TensorSplit
 from reldrop_bench.evaluation.contract import Record
@@ -53,7 +54,8 @@ def test_a_model_without_any_relevance_has_no_shares(context_of, cue_reader, mea
     nothing = {f"cue_{cue}_shapley": 0 for cue in range(4)}
     assert metrics(record.frame()) == {"samples": 120, "without_cue_mass": 120} | nothing
     assert [note["reason"] for note in record.notes] == [
-        "no cue adds anything to the accuracy",
+        "120 of 120 samples are left out: a constant map",
+        "all cues together add no more to the accuracy than two standard errors",
         "no sample has positive relevance on any cue",
     ]
 
@@ -156,3 +158,21 @@ def test_samples_that_no_cue_helps_are_left_out(context_of, cue_reader):
     examples = record.frame().query("table == 'example' and metric == 'cue_agreement'")
     assert len(examples) == 90
     assert any("30 of 120 samples are left out: no cue adds" in n["reason"] for n in record.notes)
+
+
+def test_predictions_at_chance_have_no_causal_number_of_cues(context_of, cue_reader):
+    told = 0
+    for seed in range(20):
+        context = context_of(cue_reader((0,)))
+        stream = torch.Generator().manual_seed(seed)
+        for name in ["test", *context.shifts]:
+            context.logits(name)
+            context._logits[name] = torch.randn(120, 5, generator=stream)
+        record = Record()
+        CueUse().evaluate(context, record)
+        found = metrics(record.frame())
+        assert "cue_0_shapley" in found
+        told += "causal_effective_cues" in found
+        noted = any("two standard errors" in note["reason"] for note in record.notes)
+        assert noted == ("causal_effective_cues" not in found)
+    assert told <= 2  # one in forty by chance

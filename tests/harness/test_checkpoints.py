@@ -20,6 +20,7 @@ from reldrop_bench.standalone import explain, task
 pytestmark = pytest.mark.usefixtures("harness_plugins")
 
 NETWORK = """
+import torch
 from torch import nn
 from parts import head
 
@@ -32,6 +33,13 @@ def narrow():
 
 def text():
     return "a network"
+
+def draws():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3), Noise())
+
+class Noise(nn.Module):
+    def forward(self, inputs):
+        return inputs + torch.randn_like(inputs)
 
 def fails():
     raise ArithmeticError("no luck")
@@ -113,6 +121,7 @@ def main_code(*arguments: str) -> int:
         ({"model": "{folder}/net.py:fails"}, "ArithmeticError: no luck"),
         ({"model": "{folder}/bad.py:build"}, "cannot be imported"),
         ({"model": "{folder}/net.py:narrow"}, "does not fit the network"),
+        ({"model": "{folder}/net.py:draws"}, "other logits each time"),
         ({"weights": Path("nowhere.safetensors")}, "no file"),
         ({"weights": "w.pt"}, "pickled checkpoints are not read"),
         ({"weights": "nan.safetensors"}, "not finite"),

@@ -177,3 +177,20 @@ def test_a_spec_that_names_nothing_has_the_last_word_on_what_is_on_by_default(
     assert prepare(spec, output=tmp_path).plan().to_do
     run(spec, output=tmp_path, workers=0)
     assert not prepare(spec, output=tmp_path).plan().to_do
+
+
+def test_lost_weights_leave_the_record_as_it_is(trained: Path) -> None:
+    before = load_results(trained)
+    key = before.cells["key"].iloc[0]
+    (trained / "cells" / key / "model.safetensors").unlink()
+    record = (trained / "cells" / key / "cell.json").read_text()
+    after = evaluate(trained, ["calibration"], workers=0)
+    assert (trained / "cells" / key / "cell.json").read_text() == record
+    assert set(after.cells["status"]) == {"done"}
+    assert (after.metrics["metric"] == "ece").sum() == 3
+    assert (after.metrics["metric"] == "class_mean_accuracy").sum() == 4
+
+
+def test_options_of_checkpoints_are_refused_for_a_folder(trained: Path) -> None:
+    for option in ("--relevance=random", "--label=x", "--seed=0", "--threads=1"):
+        assert call("evaluate", str(trained), "-e", "calibration", option) == 2

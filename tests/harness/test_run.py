@@ -357,3 +357,25 @@ def test_a_record_that_lacks_parts_is_damaged(tiny_spec: dict[str, Any], tmp_pat
     assert results.exit_code == 0
     assert "moved to" in spy.notes[0]
     assert "moved to" in results.cells.deviations[0][0]
+
+
+def test_an_evaluation_that_writes_nan_has_failed(
+    tiny_spec: dict[str, Any], tmp_path: Path, add_plugins: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "plugins" / "evaluations" / "holed.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "from dataclasses import dataclass\nfrom typing import ClassVar\n"
+        "from reldrop_bench import Context, Evaluation, Metric, Record\n"
+        "@dataclass(frozen=True)\nclass Holed(Evaluation):\n"
+        '    """Writes a hole."""\n    name: ClassVar[str] = "holed"\n'
+        '    metrics: ClassVar = {"hole": Metric("neither", "nothing")}\n'
+        "    def evaluate(self, context: Context, record: Record) -> None:\n"
+        "        record.metric('test', 'hole', float('nan'))\n"
+    )
+    add_plugins(tmp_path / "plugins")
+    results, _ = go(tiny_spec | {"evaluations": ["holed", "accuracy"]}, tmp_path / "out")
+    assert set(results.cells.status) == {"failed"}
+    assert "holed wrote 1 values that are not finite (hole)" in results.cells.error[0]
+    assert results.metrics["value"].notna().all()
+    assert len(results.metrics.query("metric == 'accuracy'")) == 4
