@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import types
 import typing
 from typing import Any
 
@@ -90,26 +91,39 @@ def _joined(refused: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+WIDE = 110
+"""Columns of a terminal that a table of metrics needs."""
+
+
 def print_measures(row: dict[str, Any], console: Console) -> None:
     """Print what is to be known of an evaluation's metrics, and what it refuses to measure."""
-    if row["metrics"]:
-        table = Table(box=None, pad_edge=False, show_header=True)
-        for column in ("metric", "measures", "better", "cost a sample", "random", "inputs"):
-            table.add_column(column, overflow="fold")
-        for metric in row["metrics"]:
-            inputs = ", ".join(metric["inputs"])
-            texts = [metric[name] for name in ("metric", "measures", "better", "cost", "random")]
-            table.add_row(*map(escape, texts), inputs)
-        console.print(table)
-    if row["refused"]:
-        console.print()
-        table = Table(box=None, pad_edge=False)
-        for column in ("not offered", "inputs", "because"):
-            table.add_column(column, overflow="fold")
-        for metric in row["refused"]:
-            inputs = ", ".join(metric["inputs"])
-            table.add_row(escape(metric["metric"]), inputs, escape(metric["reason"]))
-        console.print(table)
+    known = {
+        "metric": [each["metric"] for each in row["metrics"]],
+        "measures": [each["measures"] for each in row["metrics"]],
+        "better": [each["better"] for each in row["metrics"]],
+        "cost a sample": [each["cost"] for each in row["metrics"]],
+        "random": [each["random"] for each in row["metrics"]],
+        "inputs": [", ".join(each["inputs"]) for each in row["metrics"]],
+    }
+    refused = {
+        "not offered": [each["metric"] for each in row["refused"]],
+        "inputs": [", ".join(each["inputs"]) for each in row["refused"]],
+        "because": [each["reason"] for each in row["refused"]],
+    }
+    for number, columns in enumerate((known, refused)):
+        lines = list(zip(*columns.values(), strict=True))
+        if lines and number:
+            console.print()
+        if lines and console.width >= WIDE:
+            table = Table(*columns, box=None, pad_edge=False)
+            for line in lines:
+                table.add_row(*map(escape, line))
+            console.print(table)
+            continue
+        for name, *rest in lines:
+            console.print(f"[bold]{escape(name)}[/]")
+            for title, text in zip(list(columns)[1:], rest, strict=True):
+                console.print(f"  {title}: {escape(text)}")
 
 
 def print_listing(rows: list[dict[str, Any]], console: Console) -> None:
@@ -154,6 +168,13 @@ def _type_name(annotation: Any) -> str:
         return " ".join([_type_name(base), *bounds])
     if typing.get_origin(annotation) is typing.Literal:
         return " | ".join(str(value) for value in typing.get_args(annotation))
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return " | ".join(map(_type_name, typing.get_args(annotation)))
+    if typing.get_origin(annotation) is tuple:
+        first = typing.get_args(annotation)[0]
+        return f"list of {_type_name(first)}"
+    if annotation is type(None):
+        return "none"
     return (
         annotation.__name__
         if isinstance(annotation, type) and not typing.get_args(annotation)

@@ -104,6 +104,22 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
         "sections",
     }
     assert [row["status"] for row in rows if row["name"] == "broken-import"] == ["broken"]
+    code, stdout, _ = call(capsys, "list", "evaluations")
+    for part in (
+        "share of right predictions",
+        "higher",
+        "deterministic",
+        "seeded",
+        "RelevanceRank",
+    ):
+        assert part in stdout
+    (quantus,) = [row for row in rows if row["name"] == "quantus" and row["kind"] == "evaluations"]
+    assert all(
+        set(metric) == {"metric", "measures", "better", "cost", "random", "inputs"}
+        for metric in quantus["metrics"]
+    )
+    assert {"ROAD", "IROF", "Completeness"} <= {row["metric"] for row in quantus["refused"]}
+    assert all(row["reason"] for row in quantus["refused"])
     code, stdout, _ = call(capsys, "show", "reldrop-block")
     assert code == 0
     for part in ("probability", "2505.21595", "paper", "authors-code"):
