@@ -16,6 +16,7 @@ PACKAGES = (
     "torch-geometric",
     "lightning-fabric",
     "zennit",
+    "quantus",
     "numpy",
     "scipy",
     "pandas",

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pandas as pd
 
 from reldrop_bench import registry
+from reldrop_bench.choices import with_evaluations
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.evaluation.contract import Evaluation
 from reldrop_bench.results import (
@@ -151,6 +152,9 @@ def load_results(folder: str | Path) -> Results:
             f"{folder} holds no results ({BENCHMARK_FILE} is missing); give the folder of a run"
         )
     spec = BenchmarkSpec.model_validate(benchmark["spec"])
+    resolved = benchmark["spec"]
+    if benchmark.get("added"):
+        resolved = with_evaluations(spec, benchmark["added"]).model_dump(mode="json")
     rows: list[dict[str, Any]] = []
     tables: Tables = {}
     tasks: dict[str, dict[str, Any]] = {}
@@ -192,6 +196,6 @@ def load_results(folder: str | Path) -> Results:
         tasks=tasks,
         directions=_directions(metrics),
         environments=tuple(environments.values()),
-        spec=benchmark["spec"],
+        spec=resolved,
         trained_elsewhere=bool(benchmark.get("checkpoints")),
     )

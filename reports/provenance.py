@@ -27,7 +27,13 @@ class Provenance(ReportSection):
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         blocks: list[Block] = []
-        if results.spec:
+        if results.trained_elsewhere:
+            command = "reldrop-bench evaluate --model FILE.py:FUNCTION --weights FILE --task TASK"
+            blocks += [
+                Prose("Each checkpoint was evaluated by this command, with its own files:"),
+                Prose(f"{command} --label LABEL --seed SEED", "code"),
+            ]
+        elif results.spec:
             spec = json.loads(json.dumps(dict(results.spec), default=str))
             text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=100)
             blocks += [

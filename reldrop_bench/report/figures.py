@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DRAWING = 1
 """Raise it when pdf or png change and svg does not: see `render`."""
 
+RASTER = 110
+"""Dots an inch of figures that hold pictures."""
+
 METADATA = {
     "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -47,7 +50,7 @@ def render(
             files[suffix] = existing[suffix]
             continue
         buffer = io.BytesIO()
-        dpi = 110 if raster else 130
+        dpi = RASTER if raster else 130
         face = "none" if suffix == "svg" else "white"
         figure.savefig(buffer, format=suffix, dpi=dpi, metadata=metadata, facecolor=face)
         files[suffix] = buffer.getvalue()
@@ -81,4 +84,6 @@ def inline_svg(svg: bytes, name: str, alt: str) -> Markup:
 def inline_png(png: bytes, alt: str) -> Markup:
     """Return a PNG as an image within the page."""
     data = base64.b64encode(png).decode("ascii")
-    return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(printable(alt), data)
+    wide = int.from_bytes(png[16:20], "big")  # pixels, from the header
+    image = Markup('<img alt="{}" style="width:{}px" src="data:image/png;base64,{}">')
+    return image.format(printable(alt), round(wide / RASTER * 96), data)

@@ -194,3 +194,8 @@ def test_lost_weights_leave_the_record_as_it_is(trained: Path) -> None:
 def test_options_of_checkpoints_are_refused_for_a_folder(trained: Path) -> None:
     for option in ("--relevance=random", "--label=x", "--seed=0", "--threads=1"):
         assert call("evaluate", str(trained), "-e", "calibration", option) == 2
+
+
+def test_the_spec_to_repeat_it_names_what_was_added(trained: Path) -> None:
+    results = evaluate(trained, ["{calibration: {bins: 7}}"], workers=0)
+    assert results.spec["evaluations"] == ["accuracy", "shifts", {"calibration": {"bins": 7}}]
