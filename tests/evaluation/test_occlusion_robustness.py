@@ -186,7 +186,7 @@ def test_one_item_of_one_class_gives_notes_and_no_nan(context_of, glyphs):
     OcclusionRobustness().evaluate(context_of(Constant(), glyphs(count=1)), record)
     assert np.isfinite(record.frame()["value"]).all()
     told = {note["metric"] for note in record.notes}
-    assert told == {"samples", "*", "*/other-sample/*", "reference/*"}
+    assert told == {"samples", "*", "*/other-sample/*", "reference/*", "*/normalised_auc"}
 
 
 def test_the_last_point_of_a_cloud_stays(context_of, clouds, measure):
