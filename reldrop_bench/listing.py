@@ -174,7 +174,7 @@ def _type_name(annotation: Any) -> str:
         first = typing.get_args(annotation)[0]
         return f"list of {_type_name(first)}"
     if annotation is type(None):
-        return "none"
+        return "null"
     return (
         annotation.__name__
         if isinstance(annotation, type) and not typing.get_args(annotation)
