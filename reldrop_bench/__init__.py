@@ -9,6 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reldrop_bench.collection.comparison import compare
+    from reldrop_bench.collection.merging import merge
+    from reldrop_bench.collection.pages import leaderboard
     from reldrop_bench.data import Batch, Facts, TensorSplit, TrainingSplits
     from reldrop_bench.errors import UserError
     from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
@@ -34,6 +37,9 @@ _HOMES = {
     "Evaluation": "evaluation.contract",
     "Metric": "evaluation.contract",
     "Record": "evaluation.contract",
+    "compare": "collection.comparison",
+    "leaderboard": "collection.pages",
+    "merge": "collection.merging",
     "load_results": "loading",
     "Recipe": "recipe",
     "Regularizer": "regularization",
@@ -74,9 +80,12 @@ __all__ = [
     "TensorSplit",
     "TrainingSplits",
     "UserError",
+    "compare",
     "evaluate",
     "explain",
+    "leaderboard",
     "load_results",
+    "merge",
     "regularizer",
     "run",
     "task",

@@ -36,6 +36,7 @@ from reldrop_bench.spec import Entry, read_value
 from reldrop_bench.store import (
     BENCHMARK_FILE,
     Store,
+    evaluation_identities,
     facts_record,
     new_record,
     pending_evaluations,
@@ -321,5 +322,13 @@ def _register(store: Store, cell: CellSpec) -> None:
         "baseline": labels[0],
         "relevance": _entry(cell.evaluation_relevance),
     }
-    content = {"schema": SCHEMA, "name": NAME, "spec": spec, "checkpoints": True, "matrix": matrix}
+    identities = {**found.get("evaluation_identities", {}), **evaluation_identities([cell])}
+    content = {
+        "schema": SCHEMA,
+        "name": NAME,
+        "spec": spec,
+        "checkpoints": True,
+        "evaluation_identities": identities,
+        "matrix": matrix,
+    }
     write_json(store.folder / BENCHMARK_FILE, content)

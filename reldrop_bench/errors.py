@@ -17,6 +17,10 @@ def one_line(text: object, limit: int = 300) -> str:
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 
+LISTED = 24
+"""Names that an error lists at most."""
+
+
 def suggest(wrong: str, known: Iterable[str]) -> str:
     """Say what `wrong` could have meant: the nearest known names, else all of them.
 
@@ -26,4 +30,5 @@ def suggest(wrong: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(wrong, names, n=3, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(repr(name) for name in near) + "?"
-    return "allowed: " + (", ".join(names) if names else "none")
+    more = f" … ({len(names)} in all)" if len(names) > LISTED else ""
+    return "allowed: " + (", ".join(names[:LISTED]) if names else "none") + more

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from reldrop_bench import registry
 from reldrop_bench.choices import with_evaluations
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.evaluation.contract import Evaluation
+from reldrop_bench.reading import Gathered, Identity, LongTables
 from reldrop_bench.results import (
     CELL_COLUMNS,
     CURVE_COLUMNS,
@@ -42,7 +43,100 @@ NUMBERS = (
 )
 """Columns of a cell that its training fills."""
 
-Tables = dict[str, list[pd.DataFrame]]
+
+@dataclass
+class Found:
+    """What the cells of a benchmark have written, gathered as it is read."""
+
+    store: Store
+    values: LongTables = field(default_factory=lambda: LongTables({"metric", "curve", "sample"}))
+    epochs: Gathered = field(default_factory=Gathered)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    files: list[tuple[Identity, str, str]] = field(default_factory=list)
+    """Cell, evaluation and checksum of every table that was read."""
+
+    def read(self, entry: CellRecord, record: CellRecord) -> str:
+        """Add a cell's tables; returns what is wrong with them, or ""."""
+        problem = ""
+        identity = {name: entry[name] for name in IDENTITY}
+        try:
+            if EPOCHS_FILE in record["files"]:
+                self.epochs.add(identity, self.store.read_arrow(record, EPOCHS_FILE))
+        except ValueError as error:
+            problem = str(error)
+        for name, key in entry["evaluations"].items():
+            outcome = record["evaluations"].get(name)
+            if outcome is None or outcome["status"] != "done" or outcome["key"] != key:
+                continue
+            file = evaluation_file(name)
+            try:
+                self.values.add(identity, name, self.store.read_arrow(record, file))
+            except ValueError as error:
+                problem = problem or str(error)
+                continue
+            self.files.append((identity, name, record["files"][file]))
+            given = {**identity, "evaluation": name}
+            self.notes += [{**given, **note} for note in outcome.get("notes") or ()]
+        return f"{problem}; run the spec again to compute it anew" if problem else ""
+
+    def frame(self, kind: str, columns: tuple[str, ...]) -> pd.DataFrame:
+        return self.values.frame(kind, columns)
+
+    def examples(self) -> ExampleFiles:
+        """Return what reads the numbers by item, from the files that hold any."""
+        self.values.sort()
+        wanted = {
+            (self.values.identities[place]["key"], name)
+            for place, name in self.values.with_examples
+        }
+        files = (file for file in self.files if (file[0]["key"], file[1]) in wanted)
+        return ExampleFiles(self.store, tuple(files))
+
+
+@dataclass(frozen=True)
+class ExampleFiles:
+    """The tables that hold numbers by item; calling it reads them."""
+
+    store: Store
+    files: tuple[tuple[Identity, str, str], ...]
+    """Cell, evaluation and checksum."""
+
+    def only(self, task: str, model: str, evaluation: str) -> ExampleFiles:
+        """Return those of one evaluation within one task and model."""
+        place = {"task": task, "model": model}
+        files = (
+            file
+            for file in self.files
+            if place.items() <= file[0].items() and file[1] == evaluation
+        )
+        return ExampleFiles(self.store, tuple(files))
+
+    def index(self) -> pd.DataFrame:
+        """Return a row a table: what names its cell, and the evaluation."""
+        rows = [{**identity, "evaluation": name} for identity, name, _ in self.files]
+        return pd.DataFrame(rows, columns=[*IDENTITY, "evaluation"])
+
+    def __call__(self) -> pd.DataFrame:
+        """Return them as `Results.examples`.
+
+        Raises
+        ------
+        UserError
+            A table has changed since the results were read.
+        """
+        found = LongTables({"example"})
+        for identity, evaluation, checksum in self.files:
+            file = evaluation_file(evaluation)
+            record = {"key": identity["key"], "files": {file: checksum}}
+            try:
+                table = self.store.read_arrow(record, file)
+            except ValueError:
+                raise UserError(
+                    f"{file} of cell {identity['key']} has changed since the results were read; "
+                    "read them again"
+                ) from None
+            found.add(identity, evaluation, table)
+        return found.frame("example", EXAMPLE_COLUMNS)
 
 
 def _cell_row(entry: CellRecord, record: CellRecord | None, problem: str) -> dict[str, Any]:
@@ -53,6 +147,7 @@ def _cell_row(entry: CellRecord, record: CellRecord | None, problem: str) -> dic
             **row,
             "status": "failed" if problem else "missing",
             "error": problem,
+            "traceback": "",
             "warnings": [],
             "deviations": [],
         }
@@ -61,39 +156,11 @@ def _cell_row(entry: CellRecord, record: CellRecord | None, problem: str) -> dic
         **row,
         "status": "failed" if problem else record["status"],
         "error": problem or record["error"],
+        "traceback": "" if problem else record["traceback"],
         **{name: training.get(name) for name in NUMBERS},
         "warnings": record["warnings"],
         "deviations": record["deviations"],
     }
-
-
-def _read_tables(store: Store, entry: CellRecord, record: CellRecord, tables: Tables) -> str:
-    """Add a cell's tables; returns what is wrong with them, or ""."""
-    problem = ""
-    identity = {name: entry[name] for name in IDENTITY}
-
-    def add(kind: str, frame: pd.DataFrame, **extra: Any) -> None:
-        tables.setdefault(kind, []).append(frame.assign(**identity, **extra))
-
-    try:
-        if EPOCHS_FILE in record["files"]:
-            add("epoch", store.read_table(record, EPOCHS_FILE))
-    except ValueError as error:
-        problem = str(error)
-    for name, key in entry["evaluations"].items():
-        outcome = record["evaluations"].get(name)
-        if outcome is None or outcome["status"] != "done" or outcome["key"] != key:
-            continue
-        try:
-            frame = store.read_table(record, evaluation_file(name))
-        except ValueError as error:
-            problem = problem or str(error)
-            continue
-        for kind, part in frame.groupby("table", sort=False):
-            add(str(kind), part, evaluation=name)
-        if notes := outcome.get("notes"):
-            add("note", pd.DataFrame(notes), evaluation=name)
-    return f"{problem}; run the spec again to compute it anew" if problem else ""
 
 
 def _stale(entry: CellRecord, record: CellRecord | None) -> str:
@@ -106,13 +173,6 @@ def _stale(entry: CellRecord, record: CellRecord | None) -> str:
         if record["evaluations"].get(name, {}).get("key") != key
     ]
     return f"not evaluated yet: {', '.join(lacking)}; run the spec again" if lacking else ""
-
-
-def _frame(parts: Iterable[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:
-    found = [part for part in parts if len(part)]
-    if not found:
-        return pd.DataFrame(columns=list(columns))
-    return pd.concat(found, ignore_index=True)[list(columns)]
 
 
 def _directions(metrics: pd.DataFrame) -> dict[str, str]:
@@ -133,6 +193,13 @@ def _description(name: str) -> str:
     except UserError:
         return ""
     return cls.description() if cls else ""
+
+
+def _parameters(components: CellRecord) -> dict[str, Any]:
+    """Return what a label stands for; see `Results.parameters`."""
+    regularizer, relevance = components["regularizer"], components.get("relevance")
+    found = {"regularizer": regularizer["name"], **regularizer["parameters"]}
+    return found | ({"relevance": relevance["name"]} if relevance else {})
 
 
 def load_results(folder: str | Path) -> Results:
@@ -156,9 +223,10 @@ def load_results(folder: str | Path) -> Results:
     if benchmark.get("added"):
         resolved = with_evaluations(spec, benchmark["added"]).model_dump(mode="json")
     rows: list[dict[str, Any]] = []
-    tables: Tables = {}
+    found = Found(store)
     tasks: dict[str, dict[str, Any]] = {}
     environments: dict[str, Any] = {}
+    parameters: dict[str, dict[str, Any]] = {}
     for entry in benchmark["matrix"]:
         problem = ""
         try:
@@ -166,7 +234,7 @@ def load_results(folder: str | Path) -> Results:
         except ValueError as error:
             record, problem = None, f"{one_line(error)}; run the spec again to compute it anew"
         if record is not None:
-            problem = _read_tables(store, entry, record, tables) or _stale(entry, record)
+            problem = found.read(entry, record) or _stale(entry, record)
             if record["facts"] and entry["task"] not in tasks:
                 components = record["components"]
                 tasks[entry["task"]] = {
@@ -174,6 +242,7 @@ def load_results(folder: str | Path) -> Results:
                     "description": _description(components["task"]["name"]),
                     "recipe": components["recipe"],
                 }
+            parameters.setdefault(entry["label"], _parameters(record["components"]))
             if record["environment"]:
                 environments[json.dumps(record["environment"], sort_keys=True)] = record[
                     "environment"
@@ -181,21 +250,22 @@ def load_results(folder: str | Path) -> Results:
         rows.append(_cell_row(entry, record, problem))
     cells = pd.DataFrame(rows, columns=list(CELL_COLUMNS))
     cells[list(NUMBERS)] = cells[list(NUMBERS)].apply(pd.to_numeric).fillna(math.nan)
-    metrics = _frame(tables.get("metric", []), METRIC_COLUMNS)
+    metrics = found.frame("metric", METRIC_COLUMNS)
     return Results(
         name=benchmark["name"],
         baseline=spec.baseline,
         labels=tuple(dict.fromkeys(entry["label"] for entry in benchmark["matrix"])),
         cells=cells,
         metrics=metrics,
-        curves=_frame(tables.get("curve", []), CURVE_COLUMNS),
-        examples=_frame(tables.get("example", []), EXAMPLE_COLUMNS),
-        samples=_frame(tables.get("sample", []), SAMPLE_COLUMNS),
-        epochs=_frame(tables.get("epoch", []), EPOCH_COLUMNS),
-        notes=_frame(tables.get("note", []), NOTE_COLUMNS),
+        curves=found.frame("curve", CURVE_COLUMNS),
+        examples=found.examples(),
+        samples=found.frame("sample", SAMPLE_COLUMNS),
+        epochs=found.epochs.frame(EPOCH_COLUMNS),
+        notes=pd.DataFrame(found.notes, columns=list(NOTE_COLUMNS)),
         tasks=tasks,
         directions=_directions(metrics),
         environments=tuple(environments.values()),
+        parameters=parameters,
         spec=resolved,
         trained_elsewhere=bool(benchmark.get("checkpoints")),
     )

@@ -67,14 +67,22 @@ class CellSpec:
     def evaluation_key(self, evaluation: Choice) -> str:
         """Return the key of one evaluation of this cell."""
         plugin: Evaluation = evaluation.plugin
-        rules = [self.evaluation_relevance.identity()] if plugin.uses_relevance else []
-        rules += [single(name, "relevance").identity() for name in plugin.explainers]
         others = {
             role: cell.key
             for role, cell in sorted(self.companions.items())
             if role in plugin.companions
         }
-        return _digest([self.key, evaluation.identity(), rules, others])
+        return _digest([self.key, evaluation.identity(), self._rules(evaluation), others])
+
+    def evaluation_identity(self, evaluation: Choice) -> str:
+        """Return a digest of what an evaluation is, whatever the cell: equal ones can be compared."""
+        return _digest([evaluation.identity(), self._rules(evaluation)])
+
+    def _rules(self, evaluation: Choice) -> list[dict[str, Any]]:
+        """Return the attribution methods that an evaluation explains with."""
+        plugin: Evaluation = evaluation.plugin
+        rules = [self.evaluation_relevance.identity()] if plugin.uses_relevance else []
+        return rules + [single(name, "relevance").identity() for name in plugin.explainers]
 
     @property
     def choices(self) -> tuple[Choice, ...]:

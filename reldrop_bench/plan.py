@@ -85,7 +85,8 @@ def all_records(store: Store) -> Iterator[CellRecord]:
             yield record
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:
+def differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:
+    """Say what differs between two pieces of plain data, key by key: "recipe.epochs 2 → 3"."""
     found = []
     for key in dict.fromkeys([*old, *new]):
         here = f"{path}.{key}" if path else key
@@ -93,7 +94,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> li
         if before == after:
             continue
         if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, here)
+            found += differences(before, after, here)
         elif key == "source":
             found.append(f"the source of the {path} changed")
         else:
@@ -123,9 +124,7 @@ def _why_train(cell: CellSpec, record: CellRecord | None, records: Sequence[Cell
             if record["error"]
             else "was not finished"
         )
-    changes = [
-        _differences(old["components"], cell.components) for old in _relatives(cell, records)
-    ]
+    changes = [differences(old["components"], cell.components) for old in _relatives(cell, records)]
     return "; ".join(sorted(changes, key=len)[0]) if changes else "new"
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 CELL_COLUMNS = (
     "key", "task", "model", "regularizer", "label", "relevance", "seed", "status", "error",
-    "train_seconds", "step_seconds", "explained", "occluded_fraction", "peak_memory", "energy",
+    "traceback", "train_seconds", "step_seconds", "explained", "occluded_fraction", "peak_memory", "energy",
     "parameters", "epochs", "samples", "warnings", "deviations",
 )  # fmt: skip
 """One row a cell of the matrix, also where it failed or is missing.
 
-status: done, failed, timeout, oom, interrupted or missing. error: one line or "". train_seconds:
-seconds of training. step_seconds: median seconds of a training step. explained: samples explained in
-training. occluded_fraction: mean realised fraction of hidden pixels or points, NaN where nothing is
-hidden. peak_memory: bytes. energy: joules of the whole machine in training, NaN where it does not
-tell. samples: training samples seen, all epochs together. warnings,
+status: done, failed, timeout, oom, interrupted or missing. error: one line or "". traceback: the
+whole, or "". train_seconds: seconds of training. step_seconds: median seconds of a training step.
+explained: samples explained in training. occluded_fraction: mean realised fraction of hidden pixels
+or points, NaN where nothing is hidden. peak_memory: bytes. energy: joules of the whole machine in
+training, NaN where it does not tell. samples: training samples seen, all epochs together. warnings,
 deviations: lists of one-line texts.
 """
 
@@ -42,6 +43,27 @@ def _empty(columns: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(columns=list(columns))
 
 
+class Unread:
+    """A frame of `Results` that may be given as a function, called when the frame is first used."""
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self._columns = columns
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, results: Results | None, owner: type) -> Any:
+        if results is None:  # what dataclasses take for the default
+            return partial(_empty, self._columns)
+        found = results.__dict__[self._name]
+        if callable(found):
+            found = results.__dict__[self._name] = found()
+        return found
+
+    def __set__(self, results: Results, value: pd.DataFrame | Callable[[], pd.DataFrame]) -> None:
+        results.__dict__[self._name] = value
+
+
 @dataclass(frozen=True)
 class Results:
     """Everything a benchmark has measured.
@@ -58,7 +80,8 @@ class Results:
     cells: pd.DataFrame
     metrics: pd.DataFrame = field(default_factory=lambda: _empty(METRIC_COLUMNS))
     curves: pd.DataFrame = field(default_factory=lambda: _empty(CURVE_COLUMNS))
-    examples: pd.DataFrame = field(default_factory=lambda: _empty(EXAMPLE_COLUMNS))
+    examples: Any = Unread(EXAMPLE_COLUMNS)
+    """Numbers by test item; as they are most of all rows, they are read when they are first used."""
     samples: pd.DataFrame = field(default_factory=lambda: _empty(SAMPLE_COLUMNS))
     epochs: pd.DataFrame = field(default_factory=lambda: _empty(EPOCH_COLUMNS))
     notes: pd.DataFrame = field(default_factory=lambda: _empty(NOTE_COLUMNS))
@@ -71,8 +94,40 @@ class Results:
     """The different machines and versions that the cells ran on."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """The resolved spec."""
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By label: `regularizer`, its name, every parameter with its value, and `relevance`, the rule
+    that it was trained with, where it has one."""
+    metric: str = ""
+    """EVALUATION/SPLIT/METRIC that the verdict is to be about; "": what the sections judge by."""
+    margin: float = 0.01
+    """Differences within ± margin are too small to matter: accuracies in 0..1."""
+    remarks: tuple[str, ...] = ()
+    """What a reader has to know of these results as a whole, such as what cannot be compared."""
     trained_elsewhere: bool = False
     """Whether these are checkpoints of which nothing but the weights is known."""
+
+    def examples_of(self, task: str, model: str, evaluation: str) -> pd.DataFrame:
+        """Return the examples of one evaluation within one task and model; the others stay unread."""
+        unread = self.__dict__["examples"]
+        if hasattr(unread, "only"):
+            return unread.only(task, model, evaluation)()
+        rows = self.examples
+        chosen = (rows["task"] == task) & (rows["model"] == model)
+        return rows[chosen & (rows["evaluation"] == evaluation)].reset_index(drop=True)
+
+    def with_examples(self) -> pd.DataFrame:
+        """Return which evaluations of which cells have examples, and read none.
+
+        Columns: those that name a cell, and evaluation.
+        """
+        unread = self.__dict__["examples"]
+        if hasattr(unread, "index") and not isinstance(unread, pd.DataFrame):
+            return unread.index()
+        return self.examples[[*IDENTITY, "evaluation"]].drop_duplicates(ignore_index=True)
+
+    def changed(self, **changes: Any) -> Results:
+        """Return the results with other values of some fields; what was not read stays unread."""
+        return Results(**{each.name: self.__dict__[each.name] for each in fields(self)} | changes)
 
     @property
     def exit_code(self) -> int:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from reldrop_bench.report.measures import holes, labels, measure, settings, within
+from reldrop_bench.plugins.reports.pages import page_name, pages
+from reldrop_bench.report.measures import (
+    PANELS,
+    POINTS,
+    Setting,
+    holes,
+    labels,
+    measure,
+    settings,
+    within,
+)
 from reldrop_bench.report.tables import by_setting
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Figure, Prose, ReportSection
@@ -52,7 +62,7 @@ class Accuracy(ReportSection):
         ]
         clean = frames["accuracy", "accuracy"]
         if len(clean):
-            blocks += [*holes(clean), _points(results, style, clean)]
+            blocks += [*holes(clean), *_points(results, style, clean)]
         for evaluation, metric, caption in METRICS:
             values = frames[evaluation, metric]
             if len(values):
@@ -62,23 +72,37 @@ class Accuracy(ReportSection):
         return blocks
 
 
-def _points(results: Results, style: Style, values: pd.DataFrame) -> Figure:
-    names = settings(results)
-    present = [setting for setting in names if len(within(values, setting))]
-    shown = labels(results)
+def _points(results: Results, style: Style, values: pd.DataFrame) -> list[Figure]:
+    present = [setting for setting in settings(results) if len(within(values, setting))]
+    every = pages(present, PANELS)
+    return [
+        _page(results, style, values, page, page_name(number, len(every)))
+        for number, page in enumerate(every, 1)
+    ]
+
+
+def _page(
+    results: Results, style: Style, values: pd.DataFrame, present: list[Setting], page: str
+) -> Figure:
+    names, shown = settings(results), labels(results)
+    parts = {setting: within(values, setting) for setting in present}
+    single = sum(map(len, parts.values())) <= POINTS
     columns = min(3, len(present))
     rows = -(-len(present) // columns)
     size = (2.4, 0.6 + 0.3 * len(shown))
     figure, axes = style.grid(rows, columns, size, (1.6, 0.3), sharey=True)
     flat = [axis for row in axes for axis in row]
     for axis, setting in zip(flat, present, strict=False):
-        here = within(values, setting)
+        here = parts[setting]
         for place, label in enumerate(shown):
             seeds = here.loc[here["label"] == label, "value"].dropna()
-            color = style.color(label)
-            axis.plot(seeds, [place] * len(seeds), style.marker(label), mfc="none", mec=color, ms=5)
+            looks, marker = style.series(label), style.marker(label)
+            if single:
+                axis.plot(seeds, [place] * len(seeds), marker, **looks, mfc="none", ms=5)
+            elif len(seeds):
+                axis.plot([seeds.min(), seeds.max()], [place] * 2, **looks, linewidth=0.8)
             if len(seeds):
-                axis.plot([seeds.mean()] * 2, [place - 0.3, place + 0.3], color=color, linewidth=2)
+                axis.plot([seeds.mean()] * 2, [place - 0.3, place + 0.3], **looks, linewidth=2)
         axis.set_yticks(range(len(shown)), [style.text(label) for label in shown])
         axis.set_ylim(len(shown) - 0.4, -0.6)
         axis.set_title(style.text(names[setting]))
@@ -90,7 +114,8 @@ def _points(results: Results, style: Style, values: pd.DataFrame) -> Figure:
     figure.supxlabel("test accuracy", fontsize=9)
     return Figure(
         "accuracy-points",
-        "Test accuracy of every seed (marker) and the mean of the seeds that are there (bar). "
+        f"{page}Test accuracy of every seed ({'marker' if single else 'line: all lie on it'}) and "
+        "the mean of the seeds that are there (bar). "
         "Scales differ between panels and do not start at zero.",
         "Strip plot of test accuracy by label, a panel a task; the numbers are in the table below.",
         figure,

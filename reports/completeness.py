@@ -32,9 +32,11 @@ class Completeness(ReportSection):
     order: ClassVar[int] = 200
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
+        remarks = [Prose(remark, "warning") for remark in results.remarks]
         if results.cells.empty:
-            return [Prose("The matrix has no cells.", "warning")]
+            return [*remarks, Prose("The matrix has no cells.", "warning")]
         return [
+            *remarks,
             Prose(
                 "A cell is one training run: a label on a task with a model and a seed. The "
                 "first table counts the cells that are done out of those planned; whatever is "
@@ -83,7 +85,11 @@ def _failures(results: Results) -> list[Block]:
         return [Prose("All cells are done.")]
     frame = rows[["task", "model", "label", "seed", "status"]].copy()
     frame["error"] = [one_line(error) or "–" for error in rows["error"].fillna("")]
-    return [Table("failures", f"The {len(frame)} cells that are not done, and why.", frame)]
+    caption = (
+        f"The {len(frame)} cells that are not done, and why; section “Failures” has tracebacks and "
+        "says which comparisons suffer."
+    )
+    return [Table("failures", caption, frame, folded=len(frame) > 20)]
 
 
 def texts(value: Any) -> list[str]:
@@ -109,7 +115,7 @@ def _notes(results: Results, column: str, title: str) -> list[Block]:
 
 def _evaluations(results: Results) -> list[Block]:
     """Count the done cells that have rows of each evaluation, where some lack them."""
-    tables = (results.metrics, results.curves, results.examples, results.samples)
+    tables = (results.metrics, results.curves, results.with_examples(), results.samples)
     parts = [
         table[["task", "model", "label", "seed", "evaluation"]] for table in tables if len(table)
     ]

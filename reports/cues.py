@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from reldrop_bench.report.measures import labels, settings, with_holes, within, written
+from reldrop_bench.plugins.reports.pages import page_name, pages
+from reldrop_bench.report.measures import (
+    POINTS,
+    Setting,
+    labels,
+    settings,
+    with_holes,
+    within,
+    written,
+)
 from reldrop_bench.report.tables import by_column, differences
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Figure, Prose, ReportSection
@@ -17,6 +26,8 @@ if TYPE_CHECKING:
     from reldrop_bench.report.style import Style
 
 PREFIX = "removed-"
+PANELS = 8
+"""Tasks that share a figure at most: their panels are wide."""
 USE: Mapping[str, str] = {
     "causal_effective_cues": "effective cues, causal",
     "effective_cues": "effective cues, by relevance",
@@ -56,7 +67,7 @@ class Cues(ReportSection):
             )
         ]
         if len(values):
-            blocks.append(_curves(results, style, values))
+            blocks += _curves(results, style, values)
             caption = "accuracy by removed cues, mean ± standard deviation over seeds."
             further = differences(results, "cues-differences", "these accuracies", values)
             for name, table in by_column(results, "cues", caption, values).items():
@@ -111,27 +122,39 @@ def _removed(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(column=column).iloc[order]
 
 
-def _curves(results: Results, style: Style, values: pd.DataFrame) -> Figure:
-    names = settings(results)
-    present = [setting for setting in names if len(within(values, setting))]
-    shown = labels(results)
+def _curves(results: Results, style: Style, values: pd.DataFrame) -> list[Figure]:
+    present = [setting for setting in settings(results) if len(within(values, setting))]
+    every = pages(present, PANELS)
+    return [
+        _page(results, style, values, page, page_name(number, len(every)))
+        for number, page in enumerate(every, 1)
+    ]
+
+
+def _page(
+    results: Results, style: Style, values: pd.DataFrame, present: list[Setting], page: str
+) -> Figure:
+    names, shown = settings(results), labels(results)
+    parts = {setting: within(values, setting) for setting in present}
+    single = sum(map(len, parts.values())) <= POINTS
     figure, axes = style.grid(len(present), 1, (7.2, 2.6), (0.0, 0.6))
     for (axis,), setting in zip(axes, present, strict=True):
-        own = within(values, setting)
+        own = parts[setting]
         columns = list(dict.fromkeys(own["column"]))
         spread = 0.7 / max(1, len(shown))
         for number, label in enumerate(shown):
             here = own[own["label"] == label]
             offset = (number - (len(shown) - 1) / 2) * spread
-            color, marker = style.color(label), style.marker(label)
+            looks, marker = style.series(label), style.marker(label)
             x = [columns.index(column) + offset for column in here["column"]]
-            axis.plot(x, here["value"], marker, mfc="none", mec=color, ms=3, mew=0.7)
+            if single:
+                axis.plot(x, here["value"], marker, **looks, mfc="none", ms=3, mew=0.7)
             means = here.groupby("column")["value"].mean().reindex(columns)
             axis.plot(
                 [place + offset for place in range(len(columns))],
                 means,
                 marker,
-                color=color,
+                **looks,
                 ms=5.5,
             )
         for place in range(1, len(columns)):
@@ -144,8 +167,8 @@ def _curves(results: Results, style: Style, values: pd.DataFrame) -> Figure:
     style.legend(figure, shown)
     return Figure(
         "cues-accuracy",
-        "Accuracy when cues are removed: filled markers are means over the seeds that are there, "
-        "small rings single seeds.",
+        f"{page}Accuracy when cues are removed: filled markers are means over the seeds that are "
+        f"there{', small rings single seeds' if single else ''}.",
         "Accuracy by label and removed cues, a panel a task; the numbers are in the tables below.",
         figure,
     )

@@ -10,11 +10,14 @@ import pandas as pd
 
 from reldrop_bench.report.measures import (
     CELL,
+    POINTS,
+    detailed,
     explainer,
     labels,
     settings,
     with_holes,
     within,
+    without_figures,
     written,
 )
 from reldrop_bench.report.tables import by_column, differences, directed
@@ -86,10 +89,14 @@ class FeatureDiversity(ReportSection):
             )
         tables = _tables(results, values, control)
         tables.append(_agreement_tables(results, agreement))
-        for setting, name in settings(results).items():
-            own = within(values, setting)
-            if len(own):
-                blocks.append(_points(results, style, name, own, within(control, setting)))
+        names = settings(results)
+        own = {setting: within(values, setting) for setting in names}
+        present = [setting for setting in names if len(own[setting])]
+        blocks += without_figures(results, present)
+        for setting, name in names.items():
+            if setting in detailed(present):
+                noise = within(control, setting)
+                blocks.append(_points(results, style, name, own[setting], noise))
             blocks += [table[name] for table in tables if name in table]
         return blocks
 
@@ -164,6 +171,7 @@ def _points(
     wide = min(4, len(columns))
     rows = -(-len(columns) // wide)
     size = (1.75, 0.75 + 0.24 * len(shown))
+    single = len(own) + len(control) <= POINTS
     figure, axes = style.grid(rows, wide, size, (1.5, 0.1), sharey=True)
     flat = [axis for row in axes for axis in row]
     for axis, column in zip(flat, columns, strict=False):
@@ -173,14 +181,15 @@ def _points(
         arrow = {"higher": f"more {what} →", "lower": f"← more {what}"}.get(direction, "")
         axis.set_xlabel(arrow, fontsize=7)
         here, noise = own[own["column"] == column], control[control["column"] == column]
-        _rows(axis, style, shown, here, noise)
+        _rows(axis, style, shown, here, noise, single)
     for axis in flat[len(columns) :]:
         axis.set_visible(False)
     return Figure(
         f"diversity-{name}",
-        f"{name}: every seed (filled marker) with the mean of the seeds that are there (bar), and "
-        "below it, hollow, the same network with permuted weights: noise. Scales differ between "
-        "panels and do not start at zero.",
+        f"{name}: every seed ({'filled marker' if single else 'line: all lie on it'}) with the mean "
+        f"of the seeds that are there (bar), and below it, {'hollow' if single else 'dotted'}, the "
+        "same network with permuted weights: noise. Scales differ between panels and do not start "
+        "at zero.",
         f"Strip plots of {len(columns)} statistics by label on {name}; the numbers are in the "
         "tables below.",
         figure,
@@ -188,17 +197,28 @@ def _points(
 
 
 def _rows(
-    axis: Axes, style: Style, shown: list[str], here: pd.DataFrame, noise: pd.DataFrame
+    axis: Axes,
+    style: Style,
+    shown: list[str],
+    here: pd.DataFrame,
+    noise: pd.DataFrame,
+    single: bool,
 ) -> None:
     for place, label in enumerate(shown):
-        color, marker = style.color(label), style.marker(label)
+        looks, marker = style.series(label), style.marker(label)
         seeds = here.loc[here["label"] == label, "value"].dropna().sort_values()
         drawn = noise.loc[noise["label"] == label, "value"].dropna().sort_values()
         up, down = place - 0.14, place + 0.24
-        axis.plot(seeds, [up] * len(seeds), marker, color=color, ms=4, alpha=0.7)
+        if single:
+            axis.plot(seeds, [up] * len(seeds), marker, **looks, ms=4, alpha=0.7)
+        else:
+            axis.plot([seeds.min(), seeds.max()], [up] * 2, "-", **looks, linewidth=0.9)
         if len(seeds):
-            axis.plot([seeds.mean()] * 2, [up - 0.24, up + 0.24], color=color, linewidth=1.8)
-        axis.plot(drawn, [down] * len(drawn), marker, mfc="none", mec=color, ms=4, mew=0.8)
+            axis.plot([seeds.mean()] * 2, [up - 0.24, up + 0.24], **looks, linewidth=1.8)
+        if single:
+            axis.plot(drawn, [down] * len(drawn), marker, **looks, mfc="none", ms=4, mew=0.8)
+        else:
+            axis.plot([drawn.min(), drawn.max()], [down] * 2, ":", **looks, linewidth=0.9)
     axis.set_yticks(range(len(shown)), [style.text(label, 22) for label in shown])
     axis.set_ylim(len(shown) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from reldrop_bench.report.measures import explainer, labels, settings, with_holes, within, written
+from reldrop_bench.plugins.reports.pages import page_name, pages
+from reldrop_bench.report.measures import (
+    PANELS,
+    Setting,
+    detailed,
+    explainer,
+    labels,
+    settings,
+    with_holes,
+    within,
+    without_figures,
+    written,
+)
 from reldrop_bench.report.style import Style
 from reldrop_bench.report.tables import by_column, stacked
 from reldrop_bench.results import Results
@@ -53,10 +66,15 @@ class FaithfulnessOfMaps(ReportSection):
             *_constant(results, rows),
         ]
         tables = [_gains(results, rows, methods), _areas(results, rows, methods)]
-        for setting, name in settings(results).items():
-            own = within(curves, setting)
-            if len(own):
-                blocks.append(_curves(results, style, methods, name, own))
+        names = settings(results)
+        own = {setting: within(curves, setting) for setting in names}
+        present = [setting for setting in names if len(own[setting])]
+        if len(detailed(present)) < len(present):
+            blocks += _overview(results, style, methods, rows, present)
+            blocks += without_figures(results, present)
+        for setting, name in names.items():
+            if setting in detailed(present):
+                blocks.append(_curves(results, style, methods, name, own[setting]))
             blocks += [table[name] for table in tables if name in table]
         return blocks
 
@@ -148,6 +166,52 @@ def _stacked(
     }
     tables = stacked(parts, "method")
     return {setting: _by_label(results, table) for setting, table in tables.items()}
+
+
+def _overview(
+    results: Results,
+    style: Style,
+    methods: list[str],
+    rows: pd.DataFrame,
+    present: Sequence[Setting],
+) -> list[Figure]:
+    """Return a panel a setting with the mean gain of each method, where there are many settings."""
+    looks = Style((*methods, RANDOM), RANDOM)
+    names, shown, figures = settings(results), labels(results), []
+    gains = rows[(rows["way"] == "srg") & (rows["quantity"] == "probability")]
+    means = gains.sort_values("value").groupby(["task", "model", "method", "label"])["value"].mean()
+    every = pages(present, PANELS)
+    for number, page in enumerate(every, 1):
+        columns = min(3, len(page))
+        lines = -(-len(page) // columns)
+        size = (2.4, 0.6 + 0.2 * len(shown))
+        figure, axes = style.grid(lines, columns, size, (1.6, 0.5), sharey=True)
+        flat = [axis for row in axes for axis in row]
+        for axis, setting in zip(flat, page, strict=False):
+            for method in methods:
+                values = [means.get((*setting, method, label), math.nan) for label in shown]
+                axis.plot(
+                    values, range(len(shown)), looks.marker(method), color=looks.color(method), ms=4
+                )
+            axis.axvline(0, color=looks.color(RANDOM), linewidth=0.8)
+            axis.set_yticks(range(len(shown)), [style.text(label) for label in shown])
+            axis.set_ylim(len(shown) - 0.4, -0.6)
+            axis.set_title(style.text(names[setting]))
+            axis.locator_params(axis="x", nbins=4)
+        for axis in flat[len(page) :]:
+            axis.set_visible(False)
+        looks.legend(figure, methods)
+        figures.append(
+            Figure(
+                "faithfulness-overview",
+                f"{page_name(number, len(every))}SRG of the label's probability, mean over fills "
+                "and the seeds that are there, a panel a task; 0: a random map. Colours stand for "
+                "methods here.",
+                f"Strip plots of the gains on {len(page)} tasks; the numbers are in the tables below.",
+                figure,
+            )
+        )
+    return figures
 
 
 def _curves(

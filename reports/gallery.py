@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.report.measures import Setting, labels, settings
+from reldrop_bench.plugin import Count
+from reldrop_bench.plugins.reports.pages import label_pages, page_name
+from reldrop_bench.report.measures import Setting, labels, settings, within
 from reldrop_bench.report.pictures import draw_input, draw_relevance
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Figure, Prose, ReportSection
@@ -23,6 +25,14 @@ if TYPE_CHECKING:
 Pictures = dict[tuple[str, str, int], np.ndarray]
 """By label, metric and item: the flattened array."""
 
+COLUMNS = 8
+"""Labels a figure at most."""
+PICTURES = 400
+"""Columns times samples of all tasks together at most: pictures are most of the page’s size."""
+WIDTH = 8.4
+"""Inches that a figure may be wide."""
+MUTED = "#6e7781"
+
 
 @dataclass(frozen=True)
 class Gallery(ReportSection):
@@ -31,7 +41,7 @@ class Gallery(ReportSection):
     name: ClassVar[str] = "gallery"
     title: ClassVar[str] = "Gallery"
     order: ClassVar[int] = 900
-    items: int = 3
+    items: Count = 3
     """Samples a task."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
@@ -45,38 +55,91 @@ class Gallery(ReportSection):
                 "for the true class: red speaks for it, blue against it, each map scaled to its "
                 "own largest value, so compare places and not strengths. The row below shows "
                 "what the label’s regularizer would hide or change in that sample in training, "
-                "where it does so. A few pictures prove nothing; they help to notice what went "
-                "wrong."
-            )
+                "where it does so. Point clouds are seen from a corner, near points darker and "
+                "larger; in relevance maps the relevant ones are larger."
+            ),
+            Prose(
+                "A few pictures of one seed prove nothing; they help to notice what went wrong. "
+                "The samples were drawn at random, not chosen. A map that looks convincing need "
+                "not be faithful: see the section on faithfulness.",
+                "note",
+            ),
         ]
+        inputs = samples[samples["metric"] == "input"]
+        columns = len(inputs[["task", "model", "label"]].drop_duplicates())
+        number = max(1, min(self.items, PICTURES // max(1, columns)))
+        if number < self.items:
+            text = f"So many labels and tasks: {number} of the samples kept for each is shown."
+            blocks.append(Prose(text, "note"))
         for setting, name in settings(results).items():
-            own = samples[(samples["task"] == setting[0]) & (samples["model"] == setting[1])]
+            own = within(samples, setting)
             if (own["metric"] == "input").any():
-                blocks.append(self._figure(results, style, setting, name, own))
+                blocks += self._figures(results, style, setting, name, own, number)
+            elif not within(results.cells, setting).empty:
+                blocks.append(Prose(f"{name}: no cell kept a sample.", "warning"))
         return blocks
 
-    def _figure(
+    def _figures(
         self,
         results: Results,
         style: Style,
         setting: Setting,
         name: str,
         own: pd.DataFrame,
-    ) -> Figure:
+        count: int,
+    ) -> list[Block]:
         seed = min(own.loc[own["metric"] == "input", "seed"])
         own = own[own["seed"] == seed].sort_values(["label", "metric", "item", "x"])
         pictures: Pictures = {
             (str(label), str(metric), int(str(item))): part.to_numpy(np.float64)
             for (label, metric, item), part in own.groupby(["label", "metric", "item"])["value"]
         }
-        items = sorted({item for _, metric, item in pictures if metric == "input"})[: self.items]
+        items = sorted({item for _, metric, item in pictures if metric == "input"})[:count]
         with_input = set(own.loc[own["metric"] == "input", "label"])
         shown = [label for label in labels(results) if label in with_input]
+        planned = set(within(results.cells, setting)["label"])
+        lacking = [label for label in labels(results) if label in planned - with_input]
+        remark = f" Without samples: {', '.join(lacking)}." if lacking else ""
+        split = label_pages(shown, results.baseline, COLUMNS)
+        blocks: list[Block] = []
+        for number, page in enumerate(split, start=1):
+            blocks.append(
+                Figure(
+                    f"gallery-{name}" + (f"-{number}" if len(split) > 1 else ""),
+                    f"{name}, {page_name(number, len(split))}seed {seed}. Left the input, then for "
+                    "each label its relevance (upper row) and its input as altered in training, "
+                    f"what was hidden in red (lower row).{remark}",
+                    f"{len(items)} test samples of {name} with relevance maps and altered inputs "
+                    f"of {', '.join(page)}.",
+                    self._draw(results, style, setting, pictures, items, page, shown),
+                    raster=True,
+                )
+            )
+        return blocks
+
+    def _draw(
+        self,
+        results: Results,
+        style: Style,
+        setting: Setting,
+        pictures: Pictures,
+        items: list[int],
+        page: list[str],
+        shown: list[str],
+    ) -> MatplotlibFigure:
+        figure, axis, size = _canvas(len(items), 1 + len(page))
+        # About 5.2 points a letter of this size.
+        fitting = int(size * 72 / 5.2)
         head: Any = {"ha": "center", "va": "bottom", "fontsize": 8}
-        figure, axis = _canvas(len(items), 1 + len(shown))
-        for column, label in enumerate(shown, start=1):
-            place = (column + 0.5, -0.08)
-            axis.text(*place, style.text(label, 16), **head, color=style.color(label))
+        axis.text(0.47, -0.08, "input", **head)
+        for column, label in enumerate(page, start=1):
+            place = (column + 0.47, -0.08)
+            axis.text(
+                *place,
+                style.text(_short(label, fitting), fitting),
+                **head,
+                color=style.color(label),
+            )
         for number, item in enumerate(items):
             source = next(label for label in shown if (label, "input", item) in pictures)
             stored = pictures.get((source, "shape", item))
@@ -86,9 +149,11 @@ class Gallery(ReportSection):
             inputs = pictures[source, "input", item].reshape(shape)
             upper, lower = 2 * number, 2 * number + 1
             draw_input(axis, (0, upper), inputs)
-            category = style.text(_class_of(results, setting, pictures, source, item), 16)
-            axis.text(0.5, lower + 0.1, f"{category}\nitem {item}", ha="center", va="top")
-            for column, label in enumerate(shown, start=1):
+            category = style.text(_class_of(results, setting, pictures, source, item), fitting)
+            about: Any = {"ha": "center", "fontsize": 8}
+            axis.text(0.47, lower + 0.08, f"{category}\nitem {item}", va="top", **about)
+            axis.text(0.9, lower + 0.86, "in training ▸", **about | {"ha": "right"}, color=MUTED)
+            for column, label in enumerate(page, start=1):
                 relevance = pictures.get((label, "relevance", item))
                 if relevance is not None:
                     draw_relevance(axis, (column, upper), inputs, relevance.reshape(shape[1:]))
@@ -97,19 +162,21 @@ class Gallery(ReportSection):
                 if altered is not None:
                     mask = None if hidden is None else hidden.reshape(shape[1:]) > 0.5
                     draw_input(axis, (column, lower), altered.reshape(shape), mask, inputs)
-        axis.set_xlim(0, 1 + len(shown))
+                else:
+                    there = (label, "input", item) in pictures
+                    text = "not altered" if there else "no sample"
+                    axis.text(column + 0.47, lower + 0.47, text, va="center", **about, color=MUTED)
+        axis.set_xlim(0, 1 + len(page))
         axis.set_ylim(2 * len(items), 0)
-        missing = [label for label in labels(results) if label not in shown]
-        remark = f" Without samples: {', '.join(missing)}." if missing else ""
-        return Figure(
-            f"gallery-{name}",
-            f"{name}, seed {seed}: left the input, then for each label its relevance (upper row) "
-            f"and its input as altered in training, what was hidden in red (lower row).{remark}",
-            f"{len(items)} test samples of {name} with relevance maps and altered inputs of "
-            f"{len(shown)} labels.",
-            figure,
-            raster=True,
-        )
+        return figure
+
+
+def _short(label: str, fitting: int) -> str:
+    """Shorten a label to three lines in its middle: what tells labels apart is often at the end."""
+    room = int(2.4 * fitting)
+    if len(label) <= room:
+        return label
+    return f"{label[: room // 2].rstrip()}…{label[-(room - room // 2) :].lstrip()}"
 
 
 def _class_of(results: Results, setting: Setting, pictures: Pictures, label: str, item: int) -> str:
@@ -121,12 +188,16 @@ def _class_of(results: Results, setting: Setting, pictures: Pictures, label: str
     return str(classes[number]) if 0 <= number < len(classes) else f"class {number}"
 
 
-def _canvas(items: int, columns: int) -> tuple[MatplotlibFigure, Axes]:
-    """Return one axes for all pictures: picture (column, row) has the unit square there."""
+def _canvas(items: int, columns: int) -> tuple[MatplotlibFigure, Axes, float]:
+    """Return one axes for all pictures, and their size in inches.
+
+    Picture (column, row) has the unit square there.
+    """
     from matplotlib.figure import Figure as MatplotlibFigure
 
-    width, height = columns * 1.1, 2 * items * 1.1 + 0.6
+    size = min(1.1, WIDTH / columns)
+    width, height = columns * size, 2 * items * size + 0.6
     figure = MatplotlibFigure(figsize=(width, height))
     axis = figure.add_axes((0, 0, 1, 1 - 0.6 / height))
     axis.set_axis_off()
-    return figure, axis
+    return figure, axis, size

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from reldrop_bench.plugins.reports.pages import label_pages, page_name, pages
 from reldrop_bench.report.measures import (
     Setting,
     labels,
@@ -22,8 +23,17 @@ from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
     from reldrop_bench.report.style import Style
 
+COLUMNS = 4
+"""Settings a figure at most: more do not fit the page’s width."""
+LABELS = 9
+"""Labels a figure at most."""
+BANDS = 4
+"""Labels with a band each that still can be told apart in one panel."""
+BAND = ", with a band of ± 1 standard deviation"
 TARGET = "epochs_to_"
 GAPS = {"accuracy_gap": "accuracy gap", "loss_gap": "loss gap"}
 
@@ -53,48 +63,114 @@ class LearningCurves(ReportSection):
                     "of what is learned does not generalise. A small gap at a low accuracy is no "
                     "merit."
                 ),
-                _curves(results, style, epochs),
             ]
+            figures = _curves(results, style, epochs)
+            blocks += [*_caveats(results, figures), *figures]
         return [*blocks, *tables]
 
 
-def _curves(results: Results, style: Style, epochs: pd.DataFrame) -> Figure:
+def _caveats(results: Results, figures: Sequence[Figure]) -> list[Block]:
+    """Say what cannot be read from the bands, where there are some."""
+    if not any(BAND in figure.caption for figure in figures):
+        return []
+    seeds = results.cells.groupby(["task", "model", "label"])["seed"].nunique()
+    fewest = int(seeds.min()) if len(seeds) else 0
+    text = (
+        "A band is one standard deviation of single runs to either side, not an interval of the "
+        "mean, and not of a difference: runs of one seed go up and down together, so bands that "
+        "overlap do not say that methods are alike. The verdict compares them seed by seed."
+    )
+    if fewest < 5:
+        text += f" With {fewest} seeds such a deviation is itself very uncertain."
+    return [Prose(text, "note")]
+
+
+def _curves(results: Results, style: Style, epochs: pd.DataFrame) -> list[Figure]:
     names = settings(results)
     pairs = set(zip(epochs["task"], epochs["model"], strict=True))
     present = [setting for setting in names if setting in pairs]
-    shown = [label for label in labels(results) if label in set(epochs["label"])]
+    known = set(epochs["label"])
+    shown = [label for label in labels(results) if label in known]
     numbers = epochs.assign(gap=_number(epochs, "clean_train_accuracy"))
     numbers["gap"] -= _number(epochs, "validation_accuracy")
     rows = [("validation_accuracy", "validation accuracy"), ("train_loss", "training loss")]
     if numbers["gap"].notna().any():
         rows.append(("gap", "gap in accuracy"))
-    figure, axes = style.grid(len(rows), len(present), (2.4, 1.8), (0.4, 0.7), sharex="col")
-    for column, setting in enumerate(present):
+    there = epochs[["task", "model", "label", "seed"]].drop_duplicates()
+    lacking = len(results.cells) - len(there)
+    remark = f" {lacking} of {len(results.cells)} cells recorded no epoch." if lacking else ""
+    split = [
+        (columns, group)
+        for columns in pages(present, COLUMNS)
+        for group in _groups(results, numbers, columns, shown)
+    ]
+    what = ", ".join(text for _, text in rows)
+    figures = []
+    for number, (columns, group) in enumerate(split, start=1):
+        figure, banded = _draw(style, numbers, {s: names[s] for s in columns}, group, rows)
+        band = BAND if banded else f" (bands are drawn for at most {BANDS} labels a panel)"
+        figures.append(
+            Figure(
+                "learning-curves" + (f"-{number}" if len(split) > 1 else ""),
+                f"Learning curves, {page_name(number, len(split))}from top to bottom, by epoch, "
+                f"mean over seeds{band}: {what}.{remark}",
+                f"Learning curves of {', '.join(group)}, a column a task.",
+                figure,
+            )
+        )
+    return figures
+
+
+def _groups(
+    results: Results, numbers: pd.DataFrame, columns: Sequence[Setting], shown: Sequence[str]
+) -> list[list[str]]:
+    """Return the labels that a figure of these settings shows, on as many pages as they need."""
+    known = {label for setting in columns for label in within(numbers, setting)["label"]}
+    own = [label for label in shown if label in known]
+    fullest = max(within(numbers, setting)["label"].nunique() for setting in columns)
+    # Labels of different tasks meet in the legend only.
+    return [own] if fullest <= LABELS else label_pages(own, results.baseline, LABELS)
+
+
+def _draw(
+    style: Style,
+    numbers: pd.DataFrame,
+    columns: Mapping[Setting, str],
+    group: Sequence[str],
+    rows: Sequence[tuple[str, str]],
+) -> tuple[MatplotlibFigure, bool]:
+    """Return the figure, and whether it has bands."""
+    size = (min(2.7, 8.2 / len(columns)), 1.8)
+    figure, axes = style.grid(len(rows), len(columns), size, (0.4, 0.7), sharex="col")
+    banded = False
+    for column, (setting, name) in enumerate(columns.items()):
         own = within(numbers, setting)
+        own = own[own["label"].isin(group)]
+        bands = own["label"].nunique() <= BANDS
         for row, (metric, text) in enumerate(rows):
             axis = axes[row][column]
-            for label in shown:
-                here = own[own["label"] == label]
-                mean = here.assign(y=_number(here, metric)).groupby("epoch")["y"].mean()
-                axis.plot(mean.index, mean, style.line(label), color=style.color(label), lw=1.3)
+            found = own.assign(y=_number(own, metric)).sort_values("y")
+            grouped = found.groupby(["label", "epoch"])["y"].agg(["mean", "std"])
+            for label in group:
+                if label not in grouped.index:
+                    continue
+                line, looks = grouped.loc[label], style.series(label)
+                axis.plot(line.index, line["mean"], style.line(label), **looks, lw=1.3)
+                if bands and line["std"].notna().any():
+                    low, high = line["mean"] - line["std"], line["mean"] + line["std"]
+                    if metric == "validation_accuracy":
+                        low, high = low.clip(0, 1), high.clip(0, 1)
+                    axis.fill_between(line.index, low, high, **looks, alpha=0.13, lw=0)
+                    banded = True
             if column == 0:
                 axis.set_ylabel(text)
             if metric == "gap":
                 axis.axhline(0, color="#808080", linewidth=0.6)
-        axes[0][column].set_title(style.text(names[setting]))
+        axes[0][column].set_title(style.text(name, 24))
         axes[-1][column].set_xlabel("epoch")
         axes[-1][column].locator_params(axis="x", integer=True, nbins=5)
-    style.legend(figure, shown, lines=True)
-    there = epochs[["task", "model", "label", "seed"]].drop_duplicates()
-    lacking = len(results.cells) - len(there)
-    remark = f" {lacking} of {len(results.cells)} cells recorded no epoch." if lacking else ""
-    what = ", ".join(text for _, text in rows)
-    return Figure(
-        "learning-curves",
-        f"From top to bottom, by epoch, mean over seeds: {what}.{remark}",
-        "Learning curves by label, a column a task.",
-        figure,
-    )
+    style.legend(figure, group, lines=True)
+    return figure, banded
 
 
 def _number(epochs: pd.DataFrame, column: str) -> pd.Series:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import pandas as pd
 
+from reldrop_bench.plugins.reports.pages import page_name, pages
 from reldrop_bench.report.measures import (
     CELL,
+    PANELS,
     Setting,
+    detailed,
     labels,
     settings,
     with_holes,
     within,
+    without_figures,
     written,
 )
 from reldrop_bench.report.tables import by_column, differences, stacked
@@ -79,10 +84,15 @@ class Occlusion(ReportSection):
             for order, values in _orders(raw)
         }
         tables.append(stacked(parts, "order"))
-        for setting, name in settings(results).items():
-            own = within(curves, setting)
-            if len(own):
-                blocks += _curves(results, style, setting, name, own)
+        names = settings(results)
+        own = {setting: within(curves, setting) for setting in names}
+        present = [setting for setting in names if len(own[setting])]
+        if len(detailed(present)) < len(present):
+            blocks += _overview(results, style, {setting: own[setting] for setting in present})
+            blocks += without_figures(results, present)
+        for setting, name in names.items():
+            if setting in detailed(present):
+                blocks += _curves(results, style, setting, name, own[setting])
             blocks += [table[name] for table in tables if name in table]
         return blocks
 
@@ -140,6 +150,45 @@ def _parts(metric: str) -> tuple[str, str]:
     return order, rest.rpartition("/")[0]
 
 
+def _overview(
+    results: Results, style: Style, curves: Mapping[Setting, pd.DataFrame]
+) -> list[Figure]:
+    """Return a panel a setting with the mean over orders and fills, where there are many settings."""
+    names, figures = settings(results), []
+    every = pages(curves, PANELS)
+    for number, page in enumerate(every, 1):
+        columns = min(3, len(page))
+        rows = -(-len(page) // columns)
+        figure, axes = style.grid(rows, columns, (2.5, 1.8), (0.3, 0.8), sharex=True)
+        flat = [axis for row in axes for axis in row]
+        for axis, setting in zip(flat, page, strict=False):
+            rows_of_setting = curves[setting].sort_values("value")  # sums: whatever the row order
+            biased = [_parts(metric)[1] == BIASED for metric in rows_of_setting["metric"]]
+            means = rows_of_setting[~np.array(biased)].groupby(["label", "x"])["value"].mean()
+            for label in labels(results):
+                if label in means.index.get_level_values("label"):
+                    mean = means[label]
+                    axis.plot(mean.index, mean, style.line(label), **style.series(label), lw=1.3)
+            axis.set_title(style.text(names[setting]))
+            axis.locator_params(nbins=4)
+        for axis in flat[len(page) :]:
+            axis.set_visible(False)
+        figure.supxlabel("hidden fraction", fontsize=9)
+        figure.supylabel("accuracy", fontsize=9)
+        style.legend(figure, labels(results), lines=True)
+        figures.append(
+            Figure(
+                "occlusion-overview",
+                f"{page_name(number, len(every))}accuracy against the hidden fraction, mean over "
+                f"orders, fills (without {BIASED}) and the seeds that are there, a panel a task; by "
+                "order and fill it is in the tables below. Scales differ between panels.",
+                f"Occlusion curves of every label on {len(page)} tasks.",
+                figure,
+            )
+        )
+    return figures
+
+
 def _curves(
     results: Results, style: Style, setting: Setting, name: str, own: pd.DataFrame
 ) -> list[Figure]:
@@ -190,7 +239,7 @@ def _panels(style: Style, shown: list[str], own: pd.DataFrame, relative: bool) -
                 values = wide / wide.iloc[0] if relative else wide
                 mean = values.mean(axis=1, skipna=False)
                 axis.plot(
-                    mean.index, mean, style.line(label), color=style.color(label),
+                    mean.index, mean, style.line(label), **style.series(label),
                     marker=style.marker(label), ms=3.5, lw=1.3,
                 )  # fmt: skip
         row[0].locator_params(nbins=4)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import yaml
 
+from reldrop_bench import registry
+from reldrop_bench.plugins import builtin_folder
+from reldrop_bench.plugins.reports.completeness import texts
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Prose, ReportSection, Table
 
 if TYPE_CHECKING:
     from reldrop_bench.report.style import Style
+
+REPORTED_WITH = (
+    "reldrop-bench", "numpy", "pandas", "scipy", "statsmodels", "baycomp", "matplotlib", "seaborn",
+)  # fmt: skip
+"""What the numbers and figures of a report are made with."""
+KEYS = 1000
+"""Cells whose keys the page lists; the CSV has all."""
+MACHINES = 5
+"""Environments that are shown beside each other; the CSV has all."""
 
 
 @dataclass(frozen=True)
@@ -26,35 +41,162 @@ class Provenance(ReportSection):
     order: ClassVar[int] = 1000
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
-        blocks: list[Block] = []
-        if results.trained_elsewhere:
-            command = "reldrop-bench evaluate --model FILE.py:FUNCTION --weights FILE --task TASK"
-            blocks += [
-                Prose("Each checkpoint was evaluated by this command, with its own files:"),
-                Prose(f"{command} --label LABEL --seed SEED", "code"),
-            ]
-        elif results.spec:
-            spec = json.loads(json.dumps(dict(results.spec), default=str))
-            text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=100)
-            blocks += [
-                Prose("To make the same results again, save the spec below as spec.yaml and run:"),
-                Prose("reldrop-bench run spec.yaml", "code"),
-                Prose(text, "code", summary="spec.yaml"),
-            ]
-        else:
-            blocks.append(Prose("The results hold no spec, so no command can be given.", "warning"))
-        blocks.append(
+        return [
+            *_commands(results),
             Prose(
                 "The same spec on the same machine and versions gives the same bits; on another "
                 "machine floating-point sums may be ordered otherwise, and results differ slightly."
+            ),
+            *_seeds_and_deviations(results),
+            *_environments(results),
+            _reported_with(),
+            *_keys(results),
+        ]
+
+
+def _commands(results: Results) -> list[Block]:
+    sets = _sets(results.spec)
+    if results.trained_elsewhere and not sets:
+        command = "reldrop-bench evaluate --model FILE.py:FUNCTION --weights FILE --task TASK"
+        return [
+            Prose("Each checkpoint was evaluated by this command, with its own files:"),
+            Prose(f"{command} --label LABEL --seed SEED", "code"),
+            *_report_command(results, "report DIR", results.baseline),
+        ]
+    if sets:
+        first = sets[0][1].get("spec", sets[0][1])
+        baseline = first.get("baseline") if isinstance(first, Mapping) else None
+        return [*_compared(sets), *_report_command(results, "compare DIR DIR…", baseline)]
+    if not results.spec:
+        return [Prose("The results hold no spec, so no command can be given.", "warning")]
+    foreign = _foreign(results)
+    return [
+        Prose("To make the same results again, save the spec below as spec.yaml and run:"),
+        Prose("reldrop-bench run spec.yaml" + (" --plugins DIR" if foreign else ""), "code"),
+        *(
+            [
+                Prose(
+                    f"DIR is the folder with the plugins that are not part of this package: "
+                    f"{', '.join(foreign)}. A cell’s record holds the hash of their source.",
+                    "note",
+                )
+            ]
+            if foreign
+            else []
+        ),
+        Prose("Add --data DIR where a task reads data sets from a folder of yours."),
+        Prose(_yaml(results.spec), "code", summary="spec.yaml"),
+        *_report_command(results, "report DIR", results.spec.get("baseline", results.baseline)),
+    ]
+
+
+def _yaml(spec: Mapping[str, Any]) -> str:
+    plain = json.loads(json.dumps(dict(spec), default=str))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _sets(spec: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return name and facts of every set that was compared; none where there is one set of results.
+
+    spec["sets"]: a list of mappings that hold their name as "set", or a mapping of them by name.
+    """
+    found = spec.get("sets")
+    if isinstance(found, Mapping):
+        return [
+            (str(name), dict(facts) if isinstance(facts, Mapping) else {"spec": facts})
+            for name, facts in found.items()
+        ]
+    if not isinstance(found, list | tuple):
+        return []
+    return [
+        (str(facts.get("set", f"set {number}")), dict(facts))
+        for number, facts in enumerate(found, start=1)
+        if isinstance(facts, Mapping)
+    ]
+
+
+def _compared(sets: Sequence[tuple[str, dict[str, Any]]]) -> list[Block]:
+    blocks: list[Block] = [
+        Prose(
+            f"This report compares {len(sets)} sets of results. To make one of them again, save its "
+            "spec below as spec.yaml and run:"
+        ),
+        Prose("reldrop-bench run spec.yaml", "code"),
+    ]
+    rows = [
+        {"set": name, **{k: v for k, v in facts.items() if isinstance(v, int | float | str)}}
+        for name, facts in sets
+    ]
+    blocks.append(Table("sets", "The sets that are compared.", pd.DataFrame(rows)))
+    for name, facts in sets:
+        spec = facts.get("spec", facts)
+        if isinstance(spec, Mapping) and spec:
+            blocks.append(Prose(_yaml(spec), "code", summary=f"spec.yaml of {name}"))
+        else:
+            blocks.append(Prose(f"{name} holds no spec.", "warning"))
+    return blocks
+
+
+def _report_command(results: Results, command: str, baseline: Any) -> list[Block]:
+    """Return the command of this report where it differs from what the spec alone would give."""
+    chosen = []
+    if results.baseline != baseline:
+        chosen.append(f"--baseline {shlex.quote(results.baseline)}")
+    if results.metric:
+        chosen.append(f"--metric {shlex.quote(results.metric)}")
+    if not chosen:
+        return []
+    return [
+        Prose("This report is made from the folder of the results by:"),
+        Prose(" ".join(["reldrop-bench", command, *chosen]), "code"),
+    ]
+
+
+def _foreign(results: Results) -> list[str]:
+    """Name the plugins that these results use and that are not part of this package."""
+    kinds: dict[str, Iterable[Any]] = {
+        "regularizers": results.cells["regularizer"],
+        "tasks": [_entry_name(entry) for entry in results.spec.get("tasks") or ()],
+        "evaluations": results.metrics["evaluation"],
+    }
+    own = (builtin_folder(), Path(registry.__file__).parent)
+    found = []
+    for kind, names in kinds.items():
+        known = {entry.name: entry.file for entry in registry.entries(kind)}
+        for name in dict.fromkeys(str(name) for name in names):
+            file = known.get(name)
+            # What is not known here at all may be anyone's: nothing is said of it.
+            if file is not None and file.parent.parent not in own:
+                found.append(f"{registry.KINDS[kind].singular} “{name}”")
+    return found
+
+
+def _entry_name(entry: Any) -> str:
+    if isinstance(entry, Mapping):
+        return str(entry.get("name", next(iter(entry), "")))
+    return str(entry)
+
+
+def _seeds_and_deviations(results: Results) -> list[Block]:
+    seeds = sorted(set(results.cells["seed"]))
+    blocks: list[Block] = []
+    if seeds:
+        listed = ", ".join(str(seed) for seed in seeds)
+        blocks.append(
+            Prose(
+                f"Seeds: {listed}. Weights, data order and splits follow from (task, seed) alone; "
+                "the regularizer draws from a stream of its own."
             )
         )
-        blocks += _environments(results)
-        if len(results.cells):
-            columns = ["task", "model", "label", "seed", "status", "relevance", "key"]
-            frame = results.cells[columns].fillna("").astype({"seed": str})
-            blocks.append(Table("cells", f"Keys of all {len(frame)} cells.", frame, folded=True))
-        return blocks
+    found: dict[str, int] = {}
+    for value in results.cells["deviations"]:
+        for text in texts(value):
+            found[text] = found.get(text, 0) + 1
+    if not found:
+        return [*blocks, Prose("Deviations from the spec: none was recorded.")]
+    frame = pd.DataFrame([{"deviation": text, "cells": n} for text, n in found.items()])
+    caption = "What deviates from the spec, and in how many cells; “Completeness” says in which."
+    return [*blocks, Table("deviations-by-cells", caption, frame)]
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -74,16 +216,58 @@ def _environments(results: Results) -> list[Block]:
         return [Prose("The environment was not recorded.", "warning")]
     found = [_flat(environment) for environment in results.environments]
     keys = list(dict.fromkeys(key for environment in found for key in environment))
-    titles = ["value"] if len(found) == 1 else [f"environment {i + 1}" for i in range(len(found))]
-    frame = pd.DataFrame(
-        [
-            {"fact": key}
-            | {title: flat.get(key, "–") for title, flat in zip(titles, found, strict=True)}
-            for key in keys
-        ]
-    )
-    table = Table("environments", "Machines and versions that the cells ran on.", frame)
-    if len(found) == 1:
+    several = len(found) > 1
+    rows = [
+        {"fact": key}
+        | (
+            {"the same": "yes" if len({e.get(key) for e in found}) == 1 else "no"}
+            if several
+            else {}
+        )
+        | {
+            f"environment {number}" if several else "value": environment.get(key, "–")
+            for number, environment in enumerate(found, start=1)
+        }
+        for key in keys
+    ]
+    rows.sort(key=lambda row: row.get("the same", "yes") == "yes")  # what differs comes first
+    whole = pd.DataFrame(rows)
+    shown = whole[list(whole)[: 2 + MACHINES]] if several else whole
+    caption = "Machines and versions that the cells ran on."
+    if len(found) > MACHINES:
+        caption += f" The first {MACHINES} of {len(found)}; the CSV has all."
+    table = Table("environments", caption, shown, data=whole, tones={"no": "warn"})
+    if not several:
         return [table]
-    text = f"The cells ran in {len(found)} different environments; differences may come from that."
+    differing = [row["fact"] for row in rows if row["the same"] == "no"]
+    text = (
+        f"The cells ran in {len(found)} different environments, which differ in "
+        f"{', '.join(differing)}; differences between cells may come from that."
+    )
     return [Prose(text, "warning"), table]
+
+
+def _reported_with() -> Table:
+    rows = []
+    for package in REPORTED_WITH:
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            version = "not installed"
+        rows.append({"package": package, "version": version})
+    caption = "Versions that this report was made with, which need not be those of the runs."
+    return Table("reported-with", caption, pd.DataFrame(rows), folded=True)
+
+
+def _keys(results: Results) -> list[Block]:
+    if results.cells.empty:
+        return []
+    columns = ["task", "model", "label", "seed", "status", "relevance", "key"]
+    frame = results.cells[columns].fillna("").astype({"seed": str})
+    caption = (
+        f"Keys of all {len(frame)} cells: the hash of a cell’s resolved spec and its plugins’ "
+        "source, and the name of its folder among the results."
+    )
+    if len(frame) > KEYS:
+        caption += f" The first {KEYS}; the CSV has all."
+    return [Table("cells", caption, frame.head(KEYS), data=frame, folded=True)]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
+from reldrop_bench.plugins.reports.pages import page_name, pages
 from reldrop_bench.report.measures import (
     CELL,
+    PANELS,
     labels,
     settings,
     summary,
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 CLEAN = "clean"
 MEAN = "mean of shifts"
+TALLEST = 40.0
+"""Inches of a figure."""
+NUMBERS = 1000
+"""Cells that have their numbers written into them; where there are more, a scale tells the colours."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Shifts(ReportSection):
                 "accuracy. The intervals further down are not adjusted for the number of "
                 "comparisons: exploratory."
             ),
-            _heat_map(results, style, values),
+            *_heat_maps(results, style, values),
         ]
         caption = "accuracy by kind of shift, mean ± standard deviation over seeds."
         further = differences(results, "shifts-differences", "these accuracies", values)
@@ -83,7 +89,7 @@ def _by_kind(results: Results) -> pd.DataFrame:
     return with_holes(results, pd.concat([part[columns] for part in parts], ignore_index=True))
 
 
-def _heat_map(results: Results, style: Style, values: pd.DataFrame) -> Figure:
+def _heat_maps(results: Results, style: Style, values: pd.DataFrame) -> list[Figure]:
     frame = summary(results, values)
     present = [name for name in settings(results).values() if (frame["setting"] == name).any()]
     parts = {name: frame[frame["setting"] == name].dropna(subset="mean") for name in present}
@@ -91,21 +97,28 @@ def _heat_map(results: Results, style: Style, values: pd.DataFrame) -> Figure:
         name: [label for label in labels(results) if label in set(part["label"])]
         for name, part in parts.items()
     }
-    tallest = max(len(rows) for rows in shown.values())
-    figure, axes = style.grid(len(present), 1, (7.0, 0.9 + 0.27 * tallest), (0.0, 0.1))
-    for (axis,), name in zip(axes, present, strict=True):
-        axis.set_title(style.text(name), loc="left")
-        _panel(axis, style, shown[name], parts[name])
-    return Figure(
-        "shifts-heat-map",
-        "Mean accuracy by label and kind of shift; the darker, the lower. Colours are scaled panel "
-        "by panel.",
-        "Heat map of the accuracies in the tables below, a panel a task.",
-        figure,
-    )
+    height = 0.9 + 0.27 * max(len(rows) for rows in shown.values())
+    numbers = len(frame) <= NUMBERS
+    every = pages(present, max(1, min(PANELS, int(TALLEST / height))))
+    figures = []
+    for number, page in enumerate(every, 1):
+        figure, axes = style.grid(len(page), 1, (7.0, height), (0.0, 0.1))
+        for (axis,), name in zip(axes, page, strict=True):
+            axis.set_title(style.text(name), loc="left")
+            _panel(axis, style, shown[name], parts[name], numbers)
+        figures.append(
+            Figure(
+                "shifts-heat-map",
+                f"{page_name(number, len(every))}Mean accuracy by label and kind of shift; the "
+                "darker, the lower. Colours are scaled panel by panel.",
+                "Heat map of the accuracies in the tables below, a panel a task.",
+                figure,
+            )
+        )
+    return figures
 
 
-def _panel(axis: Axes, style: Style, shown: list[str], part: pd.DataFrame) -> None:
+def _panel(axis: Axes, style: Style, shown: list[str], part: pd.DataFrame, numbers: bool) -> None:
     import seaborn as sns
 
     columns = list(dict.fromkeys(part["column"]))
@@ -113,6 +126,9 @@ def _panel(axis: Axes, style: Style, shown: list[str], part: pd.DataFrame) -> No
         index=shown, columns=columns
     )
     low, high = np.nanmin(wide), np.nanmax(wide)
+    if not numbers:  # seaborn draws the whole figure once more for each of its panels
+        _colours(axis, style, wide, low, high)
+        return
     sns.heatmap(
         wide,
         ax=axis,
@@ -131,3 +147,19 @@ def _panel(axis: Axes, style: Style, shown: list[str], part: pd.DataFrame) -> No
     axis.tick_params(axis="x", length=0, rotation=35 if many else 0)
     axis.tick_params(axis="y", length=0, rotation=0)
     axis.set(xlabel="", ylabel="")
+
+
+def _colours(axis: Axes, style: Style, wide: pd.DataFrame, low: float, high: float) -> None:
+    """Draw a panel without numbers, a scale beside it."""
+    values = np.ma.masked_invalid(wide.to_numpy())
+    mesh = axis.pcolormesh(values, vmin=low, vmax=max(high, low + 1e-6), cmap="cividis", lw=0)
+    axis.set_xticks(
+        np.arange(len(wide.columns)) + 0.5, [style.text(column, 12) for column in wide.columns]
+    )
+    axis.set_yticks(np.arange(len(wide)) + 0.5, [style.text(label) for label in wide.index])
+    axis.tick_params(axis="x", length=0, rotation=35 if len(wide.columns) > 7 else 0)
+    axis.tick_params(axis="y", length=0)
+    axis.invert_yaxis()
+    axis.grid(visible=False)
+    colorbar = axis.get_figure().colorbar(mesh, ax=axis)  # type: ignore[union-attr]
+    colorbar.outline.set_visible(False)  # type: ignore[operator]

@@ -1,301 +1,205 @@
-"""What is better than the baseline, by how much, and how sure that is."""
+"""What is better than the baseline, by how much, how sure that is, and what cannot be concluded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
-from reldrop_bench.report.measures import Setting, holes, measure, settings, within
-from reldrop_bench.report.tables import interval_text, signed
+from reldrop_bench.plugins.reports.judgement import (
+    LEVEL,
+    Paired,
+    judge,
+    judge_tasks,
+    paired,
+)
+from reldrop_bench.plugins.reports.outcomes import SATURATED, outcomes
+from reldrop_bench.plugins.reports.verdict_figures import forest
+from reldrop_bench.plugins.reports.verdict_tables import by_task, details, scoreboard
+from reldrop_bench.report.tables import interval_text
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
-from reldrop_bench.statistics.paired import compare, holm, limits_of, pair, verdict
+from reldrop_bench.section import Block, Prose, ReportSection
+from reldrop_bench.statistics.power import limits_of
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from reldrop_bench.report.style import Style
 
-LEVEL = 0.05
-SATURATED = 0.995
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric that a verdict is given on."""
-
-    key: str
-    text: str
-    evaluation: str
-    split: str
-
-
-MEASURES = (
-    Measure("accuracy", "test accuracy", "accuracy", "test"),
-    Measure("cues", "accuracy with the two easiest cues removed", "cues", "removed-01"),
-)
-METRIC = "accuracy"
+NAMED = 3
+"""Labels that a headline names; the table has all."""
 
 
 @dataclass(frozen=True)
 class Verdict(ReportSection):
-    """Seed-paired differences to the baseline with intervals and Holm-adjusted verdicts."""
+    """Every label against the baseline over all tasks: differences, intervals, adjusted verdicts."""
 
     name: ClassVar[str] = "verdict"
     title: ClassVar[str] = "Verdict: what is better, by how much, how sure"
     order: ClassVar[int] = 100
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
-        values = {item: measure(results, item.evaluation, item.split, METRIC) for item in MEASURES}
-        values = {item: frame for item, frame in values.items() if len(frame)}
-        if not values:
-            return [Prose("No cell has a test accuracy, so nothing can be compared.", "warning")]
-        compared = _compare_all(results, values)
-        if not compared["n"].sum():
-            reason = f"No label has a pair with the baseline “{results.baseline}”"
+        judged = outcomes(results)
+        if not judged:
+            what = results.metric or "test accuracy"
+            return [Prose(f"No cell has a value of {what}, so nothing can be compared.", "warning")]
+        lined_up = [paired(results, outcome) for outcome in judged]
+        compared = judge(results, lined_up)
+        if compared.empty or not compared["n"].sum():
+            reason = _nothing(results, lined_up)
             return [Prose(f"{reason}: nothing can be compared.", "warning")]
+        telling = [each for each in lined_up if each.outcome.key in set(compared["outcome"])]
         blocks: list[Block] = [
-            Prose(_headline(results, compared, item), "headline") for item in values
+            Prose(_headline(results, item, compared), "headline") for item in telling
         ]
-        blocks += [*_protocol(results, compared), *_warnings(results, values, compared)]
-        blocks.append(_forest(results, style, values, compared))
-        return [*blocks, *(_table(results, *item, compared) for item in values.items())]
+        blocks += [
+            scoreboard(results, lined_up, compared),
+            forest(results, style, telling, compared),
+        ]
+        blocks.append(Prose("What cannot be concluded, and why:"))
+        blocks += _limits(results, lined_up, compared)
+        blocks.append(Prose(_protocol(results, telling, compared)))
+        tasks = judge_tasks(results, lined_up)
+        for number, item in enumerate(lined_up):
+            if item.outcome.key in set(compared["outcome"]):
+                blocks.append(details(results, item, compared))
+            blocks.append(by_task(results, item, tasks, folded=number > 0))
+        return blocks
 
 
-def _compare_all(results: Results, values: dict[Measure, pd.DataFrame]) -> pd.DataFrame:
-    """Return all comparisons of the section: one family for Holm's adjustment."""
-    parts = [
-        compare(frame, results.baseline).assign(measure=item.key) for item, frame in values.items()
-    ]
-    frame = pd.concat(parts, ignore_index=True)
-    frame["p_holm"] = holm(frame["p"].to_numpy())
-    direction = results.directions.get(METRIC, "higher")
-    frame["verdict"] = [
-        verdict(mean, p, direction, LEVEL)
-        for mean, p in zip(frame["mean"], frame["p_holm"], strict=True)
-    ]
-    return frame
+def _nothing(results: Results, lined_up: Sequence[Paired]) -> str:
+    if all(not item.telling for item in lined_up):
+        full = ", ".join(lined_up[0].settings.values())
+        return f"Every cell reaches {lined_up[0].outcome.text} of {SATURATED} or more on {full}"
+    return f"No label has a pair with the baseline “{results.baseline}”"
 
 
-def _headline(results: Results, compared: pd.DataFrame, item: Measure) -> str:
-    """Say in plain words what the adjusted tests show, and nothing more."""
-    rows = compared[compared["measure"] == item.key]
-    measured = rows[rows["verdict"] != "no measure"]
-    what = f"{item.text[0].upper()}{item.text[1:]}"
-    sentences, decided = [], 0
+def _headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
+    """Say in plain words what the tests show, and nothing more."""
+    rows = compared[compared["outcome"] == item.outcome.key].to_dict("records")
+    by_word: dict[str, list[dict[Any, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (not row["holds"], -abs(row["mean"]))):
+        by_word.setdefault(row["verdict"], []).append(row)
+    named = f"“{results.baseline}”"
+    sentences = []
+    if "better" not in by_word:
+        sentences.append(f"no regularizer is shown to be better than {named}.")
     for word in ("better", "worse"):
-        found = measured[measured["verdict"] == word].to_dict("records")
-        decided += len(found)
-        named = [
-            f"“{row['label']}” on {settings(results)[row['task'], row['model']]} by "
-            f"{signed(row['mean'])} (95 % interval {signed(row['low'])} to {signed(row['high'])}"
-            + (
-                ""
-                if row["n"] == row["n_expected"]
-                else f", {row['n']} of {row['n_expected']} pairs"
-            )
-            + ")"
-            for row in sorted(found, key=lambda row: -abs(row["mean"]))
-        ]
-        rest = f"; and {len(named) - 3} more, see the table" if len(named) > 3 else ""
-        if named:
-            sentences.append(f"{word} than “{results.baseline}”: {'; '.join(named[:3])}{rest}.")
-        elif word == "better":
-            sentences.append(f"no regularizer is shown to be better than “{results.baseline}”.")
-    unclear = len(measured) - decided
-    if unclear:
-        sentences.append(f"{unclear} of {len(rows)} comparisons are unclear.")
-    if len(measured) < len(rows):
-        sentences.append(f"{len(rows) - len(measured)} of {len(rows)} cannot be made.")
-    first, *others = sentences
-    return " ".join([f"{what}: {first}", *(text[0].upper() + text[1:] for text in others)])
+        found = by_word.get(word, [])
+        firm, alone = ([row for row in found if row["holds"] == flag] for flag in (True, False))
+        if firm:
+            sentences.append(f"{word} than {named}: {_named(firm)}.")
+        if alone:
+            how = f"{word} on its own, but not after adjustment for the whole page (*)"
+            sentences.append(f"{how}: {_named(alone)}.")
+    if found := by_word.get("equivalent"):
+        names = ", ".join(f"“{row['label']}”" for row in found)
+        sentences.append(f"Equivalent to it within ±{results.margin:g}: {names}.")
+    if found := by_word.get("unclear"):
+        sentences.append(f"{len(found)} of {len(rows)} labels are unclear.")
+    if found := by_word.get("no measure"):
+        sentences.append(f"{len(found)} of {len(rows)} cannot be compared.")
+    text = " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+    return f"{item.outcome.text[0].upper()}{item.outcome.text[1:]}: {text[0].lower()}{text[1:]}"
 
 
-def _protocol(results: Results, compared: pd.DataFrame) -> list[Block]:
-    family = len(compared)
-    raw = int((compared["p"] < LEVEL).sum())
-    adjusted = int((compared["p_holm"] < LEVEL).sum())
-    untested = int(compared["p"].isna().sum())
-    text = (
-        f"Each row compares a label with “{results.baseline}” on the same task, model and seeds: "
-        "the mean of the seed-paired differences, its 95 % t interval (not adjusted), the "
-        "effect size d_z = mean / standard deviation of the differences, and a two-sided paired "
-        f"t test. The verdict uses p adjusted by Holm’s method over all {family} comparisons of "
-        f"this section (level {LEVEL}). Without adjustment {raw} of them would be significant, "
-        f"with it {adjusted}. “Unclear” means not shown either way; it does not mean equal."
-    )
-    if untested:
-        text += f" {untested} could not be tested and count in the family with p = 1."
-    counts = compared.loc[compared["n"] > 0, "n"]
-    limits = limits_of(int(counts.max()), family, LEVEL)
-    if counts.min() < counts.max():
-        limits += f" Some comparisons have only n={counts.min()} and can show less than that."
-    return [Prose(text), Prose(limits, "note")]
+def _named(rows: Sequence[Mapping[Any, Any]]) -> str:
+    texts = []
+    for row in rows[:NAMED]:
+        tasks = f"{row['settings']} task{'s' * (row['settings'] != 1)}"
+        if row["settings"] < row["settings_expected"]:
+            tasks = f"{row['settings']} of {row['settings_expected']} tasks"
+        texts.append(f"“{row['label']}” by {interval_text(dict(row))} on {tasks}")
+    more = f"; and {len(rows) - NAMED} more, see the table" if len(rows) > NAMED else ""
+    return "; ".join(texts) + more
 
 
-def _saturated(values: pd.DataFrame) -> list[Setting]:
-    groups = values.dropna(subset="value").groupby(["task", "model"], sort=False)["value"]
-    lowest = groups.min()
-    return lowest[lowest >= SATURATED].index.tolist()
-
-
-def _warnings(
-    results: Results, values: dict[Measure, pd.DataFrame], compared: pd.DataFrame
-) -> list[Prose]:
-    found: list[Prose] = []
-    names = settings(results)
-    for item, frame in values.items():
-        full = [names[setting] for setting in _saturated(frame)]
+def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame) -> list[Block]:
+    """Say what cannot be concluded, each with its reason."""
+    found: list[Block] = []
+    for item in lined_up:
+        telling = item.telling
+        full = ", ".join(name for key, name in item.settings.items() if key not in telling)
         if full:
-            found.append(
-                Prose(
-                    f"Saturated: every cell reaches {item.text} of {SATURATED} or more on "
-                    f"{', '.join(full)}. That measure cannot tell methods apart there; look at "
-                    "shifts, occlusion and cues.",
-                    "warning",
-                )
+            text = (
+                f"Saturated: every cell reaches {item.outcome.text} of {SATURATED} or more on "
+                f"{full}. That cannot tell methods apart, so it is left out of this outcome’s "
+                "means, ranks and verdicts (as is a task, for one label, where that label and the "
+                "baseline are both at the ceiling)."
             )
-    short = compared[compared["n"] < compared["n_expected"]]
+            found.append(Prose(text, "warning"))
+    short = compared[
+        (compared["n"] < compared["n_expected"])
+        | (compared["settings"] < compared["settings_expected"])
+    ]
     if len(short):
-        found.append(
-            Prose(
-                f"{len(short)} of {len(compared)} comparisons lack pairs because a cell failed "
-                "or is missing. They rest on the pairs that exist (column pairs); if a method "
-                "fails where it does badly, such a mean flatters it.",
-                "warning",
-            )
+        text = (
+            f"{len(short)} of {len(compared)} comparisons lack pairs because a cell failed, is "
+            "missing or was not measured. They rest on the pairs that exist (columns pairs and "
+            "tasks); if a method fails where it does badly, such a mean flatters it."
         )
-    if not len(short):
-        for frame in values.values():
-            found += holes(frame)
+        found.append(Prose(text, "warning"))
+    unclear = compared[compared["verdict"] == "unclear"]
+    if len(unclear):
+        text = (
+            f"{len(unclear)} of {len(compared)} comparisons are unclear: neither a difference nor "
+            f"its absence is shown. That is not evidence of equality; “equivalent” is said only "
+            f"where the difference is shown to lie within ±{results.margin:g}."
+        )
+        found.append(Prose(text, "note"))
+    pairs = [
+        int(np.isfinite(group).sum())
+        for item in lined_up
+        for label in item.planned
+        if label != results.baseline
+        for group in item.groups(label, results.baseline)
+    ]
+    most = max(pairs, default=0)
+    found.append(Prose(f"Within one task: {limits_of(most, len(lined_up), LEVEL)}", "note"))
+    blocked = compared[compared["smallest_p_sign_flip"] >= LEVEL]
+    if len(blocked):
+        counts = sorted(set(blocked["n"]))
+        shown = " or ".join(f"n={count}" for count in counts)
+        text = (
+            f"A sign-flip permutation test, which assumes no distribution, cannot be significant "
+            f"with {shown} pairs: {len(blocked)} of {len(compared)} verdicts here rest on the t "
+            "test alone, that is on differences that are roughly normal."
+        )
+        found.append(Prose(text, "note"))
+    tasks = len({setting for item in lined_up for setting in item.telling})
+    text = (
+        f"These verdicts are about the {tasks} task{'s' * (tasks != 1)} of this benchmark and new "
+        "seeds on them. Whether a method would help on other tasks is a question of its own: see "
+        "“Would it hold on other tasks?”."
+    )
+    found.append(Prose(text, "note"))
     return found
 
 
-def _p(value: float) -> str:
-    if pd.isna(value):
-        return "–"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _table(results: Results, item: Measure, values: pd.DataFrame, compared: pd.DataFrame) -> Table:
-    names = settings(results)
-    rows = compared[compared["measure"] == item.key]
-    full = _saturated(values)
-    paired = pair(values, results.baseline).dropna(subset="difference")
-    base = paired.groupby(["task", "model", "label"])["baseline_value"].mean()
-    frame = pd.DataFrame(
-        [
-            {
-                "task": names[row["task"], row["model"]],
-                "label": row["label"],
-                "verdict": row["verdict"],
-                "difference [95 % interval]": interval_text(row).partition(" (n=")[0],
-                "baseline": base.get((row["task"], row["model"], row["label"])),
-                "pairs": f"{row['n']}/{row['n_expected']}",
-                "d_z": row["d_z"],
-                "p": _p(row["p"]),
-                "p (Holm)": _p(row["p_holm"]),
-                "remark": "; ".join(
-                    text
-                    for text in (
-                        row["note"],
-                        "saturated" if (row["task"], row["model"]) in full else "",
-                    )
-                    if text
-                ),
-            }
-            for row in rows.to_dict("records")
-        ]
+def _protocol(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame) -> str:
+    family = len(compared)
+    raw, own, page = (int((compared[name] < LEVEL).sum()) for name in ("p", "p_pair", "p_page"))
+    untested = int(compared["p"].isna().sum())
+    text = (
+        f"How to read it. A label is compared with “{results.baseline}” on equal task, model and "
+        "seed: same data, order and first weights. The seed-paired differences are averaged "
+        "within each task, then over tasks with equal weight; the 95 % interval and p are of a t "
+        "test that lets every task have its own spread (Satterthwaite’s degrees of freedom, made "
+        "more cautious where pairs are few). The "
+        f"verdict adjusts p by Holm’s method over the {len(lined_up)} outcome"
+        f"{'s' * (len(lined_up) != 1)} of that label alone, so that it does not depend on which "
+        "other labels are in the benchmark; a label that does nothing is called different in at "
+        f"most {LEVEL:.0%} of benchmarks. An asterisk marks a verdict that does not hold when all "
+        f"{family} comparisons of this section are adjusted together. Of these, {raw} are "
+        f"significant without adjustment, {own} as adjusted for their own label, {page} for the "
+        "whole page."
     )
-    if not frame["remark"].any():
-        frame = frame.drop(columns="remark")
-    return Table(
-        f"verdict-{item.key}",
-        f"Difference of {item.text} to the baseline “{results.baseline}”. “baseline” is the "
-        "baseline’s mean over the same pairs.",
-        frame,
-        {"d_z": "{:.2f}", "baseline": "{:.3f}"},
-        data=rows.drop(columns="measure"),
-        tones={"better": "good", "worse": "bad", "unclear": "muted", "no measure": "warn"},
+    if untested:
+        text += f" {untested} could not be tested and count in their families with p = 1."
+    what = "; ".join(
+        f"{item.outcome.text}: {item.outcome.definition}"
+        for item in lined_up
+        if item.outcome.definition
     )
-
-
-def _forest(
-    results: Results, style: Style, values: dict[Measure, pd.DataFrame], compared: pd.DataFrame
-) -> Figure:
-    names = settings(results)
-    panels = [
-        (item, setting)
-        for item, frame in values.items()
-        for setting in names
-        if setting in set(zip(frame["task"], frame["model"], strict=True))
-    ]
-    shown = [label for label in style.labels if label in set(compared["label"])]
-    columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
-    height = 0.75 + 0.36 * len(shown)
-    figure, axes = style.grid(rows, columns, (2.4, height), (1.6, 0.3), sharey=True)
-    flat = [axis for row in axes for axis in row]
-    for axis, (item, setting) in zip(flat, panels, strict=False):
-        paired = pair(values[item], results.baseline)
-        rows_here = within(compared[compared["measure"] == item.key], setting)
-        points = within(paired, setting)
-        short = "test accuracy" if item.key == "accuracy" else "cues 0, 1 removed"
-        axis.set_title(f"{style.text(names[setting])}\n{short}")
-        _forest_panel(axis, style, shown, rows_here, points)
-    for axis in flat[len(panels) :]:
-        axis.set_visible(False)
-    figure.supxlabel(f"difference to “{style.text(results.baseline)}”", fontsize=9)
-    return Figure(
-        "verdict-forest",
-        "Seed-paired differences: the large marker is the mean, the line its 95 % t interval "
-        "(not adjusted), each small ring one seed. Right of the zero line is higher accuracy "
-        "than the baseline. Scales differ between panels. A hollow large marker has fewer pairs "
-        "than planned.",
-        "Forest plot of the differences in the tables below, a panel a task and measure.",
-        figure,
-    )
-
-
-def _forest_panel(
-    axis: Axes, style: Style, shown: list[str], rows: pd.DataFrame, points: pd.DataFrame
-) -> None:
-    axis.axvline(0, color="#808080", linewidth=1)
-    records: dict[str, dict[Any, Any]] = {row["label"]: row for row in rows.to_dict("records")}
-    for place, label in enumerate(shown):
-        row = records.get(label)
-        if row is None or not row["n"]:
-            text = "left out" if row is None else "no pair"
-            axis.text(
-                0.98,
-                place,
-                text,
-                transform=axis.get_yaxis_transform(),
-                va="center",
-                ha="right",
-                fontsize=7,
-            )
-            continue
-        color = style.color(label)
-        seeds = points.loc[points["label"] == label, "difference"].dropna()
-        axis.plot(seeds, [place + 0.24] * len(seeds), "o", mfc="none", mec=color, ms=3.5, mew=0.8)
-        if not pd.isna(row["low"]):
-            axis.plot([row["low"], row["high"]], [place, place], color=color, linewidth=1.6)
-        whole = row["n"] == row["n_expected"]
-        axis.plot(
-            row["mean"],
-            place,
-            style.marker(label),
-            color=color,
-            mfc=color if whole else "white",
-            ms=6.5,
-        )
-    axis.set_yticks(range(len(shown)), [style.text(label) for label in shown])
-    axis.set_ylim(len(shown) - 0.45, -0.55)
-    low, high = axis.get_xlim()
-    axis.set_xlim(max(low, -1.05), min(high, 1.05))
-    axis.grid(axis="y", visible=False)
-    axis.locator_params(axis="x", nbins=4)
+    return f"{text} The outcomes are {what}." if what else text

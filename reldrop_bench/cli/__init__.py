@@ -9,7 +9,12 @@ from collections.abc import Sequence
 import typer
 
 # Importing them registers their commands, in the order of the help page.
-from reldrop_bench.cli import benchmark_commands, model_commands, plugin_commands  # noqa: F401
+from reldrop_bench.cli import (  # noqa: F401
+    benchmark_commands,
+    collection_commands,
+    model_commands,
+    plugin_commands,
+)
 from reldrop_bench.cli.application import app
 from reldrop_bench.errors import UserError, one_line
 

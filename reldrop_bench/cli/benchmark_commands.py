@@ -9,23 +9,30 @@ import typer
 
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.options import (
+    Baseline,
     Data,
+    Formats,
     Json,
+    Margin,
+    Metric,
     Only,
     Output,
     Plugins,
+    ReportOutput,
+    Sections,
     Settings,
     SpecArgument,
     Workers,
     add_plugins,
     make_console,
+    names_of,
     print_json,
     report_is_current,
     write_report,
 )
 
 
-@app.command(epilog="Example: reldrop-bench plan quickstart --set recipe.epochs=3")
+@app.command(epilog="Example: reldrop-bench plan quickstart --set seeds=10 --power")
 def plan(
     spec: SpecArgument,
     output: Output = None,
@@ -34,13 +41,52 @@ def plan(
     data: Data = None,
     settings: Settings = None,
     only: Only = None,
+    power: Annotated[
+        bool,
+        typer.Option("--power", help="Say instead what its comparisons can show; trains nothing."),
+    ] = False,
+    effect: Annotated[
+        float | None,
+        typer.Option(
+            "--effect", metavar="D", help="With --power: a difference to be found (else 0.01)."
+        ),
+    ] = None,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="With --power: results that tell how much seeds scatter (else those of --output).",
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric", metavar="METRIC", help="With --power: what differs (else accuracy)."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what `run` would do: cells, why one would run again, time and disk. Writes nothing."""
+    from reldrop_bench.errors import UserError
     from reldrop_bench.progress import plan_data, print_plan
     from reldrop_bench.runner import prepare
 
+    only_with_power = {"--effect": effect, "--from": earlier, "--metric": metric}
+    for option, value in only_with_power.items():
+        if value is not None and not power:
+            raise UserError(f"{option} is about power; add --power")
     benchmark = prepare(spec, output, workers, plugins or [], data, settings or [], only or [])
+    if power:
+        from reldrop_bench.cli.power_table import print_power
+        from reldrop_bench.planned_power import plan_power
+
+        planned = plan_power(benchmark, effect, earlier, metric)
+        if as_json:
+            print_json(planned.data())
+        else:
+            print_power(planned, make_console())
+        return
     made = benchmark.plan(measure=True)
     if as_json:
         print_json(plan_data(made, benchmark))
@@ -82,7 +128,7 @@ def run(
     results = load_results(folder)
     print_failures(results, console)
     if report and not report_is_current(folder):
-        write_report(results, folder, "html")
+        write_report(results, folder)
     asked = results.cells[results.cells.key.isin([cell.key for cell in benchmark.chosen])]
     raise typer.Exit(0 if (asked.status == "done").all() else 1)
 
@@ -109,18 +155,27 @@ def status(
     print_failures(results, console)
 
 
-@app.command(epilog="Example: reldrop-bench report results/quickstart --format latex")
+@app.command(
+    epilog="Example: reldrop-bench report results/quickstart --format latex --sections verdict,cost"
+)
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the results.")],
-    format: Annotated[str, typer.Option("--format", help="html, latex or markdown.")] = "html",
+    formats: Formats = None,
+    sections: Sections = None,
+    baseline: Baseline = None,
+    metric: Metric = None,
+    margin: Margin = None,
+    output: ReportOutput = None,
     plugins: Plugins = None,
 ) -> None:
     """Write the comparison report of a results folder."""
     from reldrop_bench.loading import load_results
     from reldrop_bench.progress import print_failures
+    from reldrop_bench.report.question import asked
 
     add_plugins(plugins)
-    results = load_results(folder)
+    results = asked(load_results(folder), baseline, metric, margin)
     print_failures(results, make_console())
-    write_report(results, folder, format)
+    usual = (sections, baseline, metric, margin, output) == (None,) * 5
+    write_report(results, folder, formats or ["html"], names_of(sections), usual, output)
     raise typer.Exit(results.exit_code)

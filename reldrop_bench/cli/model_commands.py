@@ -225,6 +225,6 @@ def _conclude_evaluation(
     if len(results.notes):
         typer.echo(f"{len(results.notes)} values were left out; the report says why")
     if report and not report_is_current(folder):
-        write_report(results, folder, "html")
+        write_report(results, folder)
     cells = results.cells if asked is None else results.cells[results.cells["key"].isin(asked)]
     raise typer.Exit(0 if (cells["status"] == "done").all() else 1)

@@ -50,6 +50,41 @@ Workers = Annotated[
         help="Processes (else GPUs, or cores / threads a cell); 0: this process.",
     ),
 ]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="FORMAT",
+        help="html (the default), latex, markdown, csv or parquet; may be given several times.",
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option("--baseline", metavar="LABEL", help="Compare with this label instead."),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="METRIC",
+        help="Judge by this metric alone, such as calibration/ece or shifts/noise/1/accuracy.",
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option("--margin", metavar="X", help="Differences within ±X do not matter (else 0.01)."),
+]
+Sections = Annotated[
+    str | None,
+    typer.Option(
+        "--sections", metavar="NAME,NAME,…", help="Show these sections alone, such as verdict,cost."
+    ),
+]
+ReportOutput = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="DIR", help="Folder of the report (else DIR/report)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="A shipped name or a YAML file.")]
 FolderArgument = Annotated[
@@ -67,6 +102,11 @@ Weights = Annotated[
 TaskOption = Annotated[
     str | None, typer.Option("--task", metavar="NAME", help="The task that it solves.")
 ]
+
+
+def names_of(text: str | None) -> list[str] | None:
+    """Return the names of an option such as ``verdict,cost``; None where it was not given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def make_console() -> Console:
@@ -97,10 +137,22 @@ def report_is_current(folder: Path) -> bool:
     return current
 
 
-def write_report(results: Any, folder: Path, format: str) -> None:
+def write_report(
+    results: Any,
+    folder: Path,
+    formats: Sequence[str] = ("html",),
+    sections: Sequence[str] | None = None,
+    usual: bool = True,
+    output: Path | None = None,
+) -> None:
+    """Write a report, into `folder`/report by default; `usual`: it is the one that `run` writes."""
     from reldrop_bench.report import Report, stamp
 
-    path = Report(results).write(folder / "report", cast(Any, format))  # checked there
-    if format == "html":
-        stamp.put(folder, path.parent)
-    typer.echo(f"report: {path}")
+    place = output or folder / "report"
+    if not usual:
+        stamp.remove(place)  # so that the next `run` writes its own page again
+    for format in formats:
+        path = Report(results, sections).write(place, cast(Any, format))  # checked there
+        if format == "html" and usual:
+            stamp.put(folder, place)
+        typer.echo(f"report: {path}")

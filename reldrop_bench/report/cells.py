@@ -10,6 +10,23 @@ import numpy as np
 from reldrop_bench.report.style import printable
 from reldrop_bench.section import Table
 
+ROWS = 400
+"""Rows of a table that a page or document shows; its CSV has all."""
+
+
+def left_out(table: Table) -> str:
+    """Say which rows are not shown; "" where all are."""
+    count = len(table.frame)
+    if count <= ROWS:
+        return ""
+    return f"The first {ROWS} of {count:,} rows; all are in tables/{table.name}.csv."
+
+
+def headed(text: str) -> tuple[str, str]:
+    """Split a headline "Test accuracy: …" into what it is about, with the colon, and the rest."""
+    about, _, rest = text.partition(": ")
+    return (f"{about}:", rest) if rest and len(about) < 70 else ("", text)
+
 
 def is_number(value: Any) -> bool:
     """Whether a value is shown as a number (right-aligned)."""
@@ -29,11 +46,11 @@ def written(table: Table, column: str, value: Any) -> str:
 
 
 def rows_of(table: Table) -> tuple[list[str], list[list[tuple[str, bool, str]]]]:
-    """Return the column names, and the rows as (text, is a number, tone)."""
+    """Return the column names, and the first `ROWS` rows as (text, is a number, tone)."""
     columns = [printable(column) for column in table.frame.columns]
     tones = table.tones or {}
     rows = []
-    for record in table.frame.itertuples(index=False, name=None):
+    for record in table.frame.head(ROWS).itertuples(index=False, name=None):
         cells = []
         for column, value in zip(table.frame.columns, record, strict=True):
             text = written(table, column, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from reldrop_bench.report.cells import rows_of
+from reldrop_bench.report.cells import headed, left_out, rows_of
 from reldrop_bench.report.style import printable
 from reldrop_bench.section import Figure, Prose, Table
 
@@ -27,15 +27,17 @@ def prose(block: Prose) -> str:
     if block.kind == "code":
         title = f"{escaped(block.summary)}\n\n" if block.summary else ""
         return title + fenced(block.text)
-    text = escaped(block.text)
     if block.kind == "headline":
-        return f"**{text}**"
+        about, rest = headed(block.text)
+        return f"**{escaped(about)}** {escaped(rest)}" if about else f"**{escaped(rest)}**"
+    text = escaped(block.text)
     if block.kind in ("note", "warning"):
         return f"> {block.kind.capitalize()}: {text}"
     return text
 
 
 def table(block: Table) -> str:
+    """Return the caption, a link to all numbers, and the table."""
     columns, rows = rows_of(block)
     lines = [
         "| " + " | ".join(escaped(column) for column in columns) + " |",
@@ -43,7 +45,8 @@ def table(block: Table) -> str:
     ]
     lines += ["| " + " | ".join(escaped(text) for text, _, _ in row) + " |" for row in rows]
     caption = f"*{escaped(block.caption)}* ([CSV](tables/{block.name}.csv))"
-    return caption + "\n\n" + "\n".join(lines)
+    parts = [caption, escaped(left_out(block)), "\n".join(lines)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def figure(block: Figure) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,13 @@ CELL = ["task", "model", "label", "seed"]
 
 Setting = tuple[str, str]
 """A task and a model: what labels are compared within."""
+
+MANY, DETAILED = 6, 3
+"""Where a section has more settings than `MANY`, the first `DETAILED` get figures of their own."""
+PANELS = 12
+"""Settings that share a figure at most."""
+POINTS = 2000
+"""Points of single seeds that a figure shows at most; beyond that it shows what they span."""
 
 
 def settings(results: Results) -> dict[Setting, str]:
@@ -35,6 +42,25 @@ def labels(results: Results) -> list[str]:
 def within(values: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     """Return the rows of a task and model."""
     return values[(values["task"] == setting[0]) & (values["model"] == setting[1])]
+
+
+def detailed(present: Sequence[Setting]) -> list[Setting]:
+    """Return the settings that get figures of their own: all of them while they are few."""
+    return list(present if len(present) <= MANY else present[:DETAILED])
+
+
+def without_figures(results: Results, present: Sequence[Setting]) -> list[Prose]:
+    """Say which settings have no figures of their own; nothing where all have."""
+    left = len(present) - len(detailed(present))
+    if not left:
+        return []
+    names = settings(results)
+    drawn = ", ".join(names[setting] for setting in detailed(present))
+    text = (
+        f"Figures of single tasks are drawn for the first {DETAILED} of {len(present)}: {drawn}. "
+        f"The other {left} have their tables, here and as CSV."
+    )
+    return [Prose(text, "note")]
 
 
 def written(results: Results, evaluation: str, split: str | None = None) -> pd.DataFrame:

@@ -6,41 +6,28 @@ import os
 import re
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import jinja2
-from markupsafe import Markup
-
 from reldrop_bench.errors import UserError, one_line
-from reldrop_bench.plugins import builtin_folder
-from reldrop_bench.report import latex, markdown
-from reldrop_bench.report.cells import rows_of
-from reldrop_bench.report.figures import METADATA, inline_png, inline_svg, render
-from reldrop_bench.report.style import Style, printable
+from reldrop_bench.report import data_files, latex, markdown
+from reldrop_bench.report.figures import METADATA, render
+from reldrop_bench.report.measures import labels
+from reldrop_bench.report.page import BuiltSection, Choice, page
+from reldrop_bench.report.style import Style
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench.section import Figure, Prose, ReportSection, Table
 
-Format = Literal["html", "markdown", "latex"]
+Format = Literal["html", "markdown", "latex", "csv", "parquet"]
 PAGES: dict[Format, str] = {
     "html": "report.html",
     "markdown": "report.md",
     "latex": "report.tex",
+    "csv": "data/cells.csv",
+    "parquet": "data/cells.parquet",
 }
-
-
-@dataclass(frozen=True)
-class BuiltSection:
-    """A section after it was built, with the files of its figures; or what went wrong instead."""
-
-    name: str
-    title: str
-    blocks: tuple[Block, ...] = ()
-    figures: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    """By figure name: svg, pdf and png."""
-    error: str = ""
-    traceback: str = ""
+"""By format, the file that a reader opens first."""
 
 
 def write_report(
@@ -53,8 +40,9 @@ def write_report(
     """Write the report into `folder` and return the path of its page.
 
     Beside report.html, report.md or report.tex come tables/*.csv (LaTeX: tables/*.tex as well) and
-    figures/*.{svg,pdf,png}. The same results give the same bytes. A section that raises does not
-    end the report: its place shows the error. `broken`: sections that could not even be made.
+    figures/*.{svg,pdf,png}. The formats csv and parquet write all results as data/*, and no section.
+    The same results give the same bytes. A section that raises does not end the report: its place
+    shows the error. `broken`: sections that could not even be made.
 
     Raises
     ------
@@ -64,14 +52,18 @@ def write_report(
     if format not in PAGES:
         raise UserError(f"format {format!r} is unknown; allowed: {', '.join(PAGES)}")
     folder = Path(folder)
-    built = [*build_sections(results, sections, folder), *broken]
+    path = folder / PAGES[format]
     try:
+        if format in ("csv", "parquet"):
+            for name, content in data_files.contents(results, format):
+                _write(path.parent / name, content)
+            return path
+        built = [*build_sections(results, sections, folder), *broken]
         _write_parts(folder, built, format)
-        page = folder / PAGES[format]
-        _write(page, _page(results, built, format).encode("utf-8", "replace"))
+        _write(path, _page(results, built, format).encode("utf-8", "replace"))
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder}: {error.strerror}") from None
-    return page
+    return path
 
 
 def build_sections(
@@ -81,9 +73,7 @@ def build_sections(
 
     folder: where an earlier report may lie, whose figures are used again where nothing changed.
     """
-    style = Style(
-        tuple(dict.fromkeys([*results.labels, *results.cells["label"]])), results.baseline
-    )
+    style = Style(tuple(labels(results)), results.baseline, marked=True)
     taken: set[tuple[type, str]] = set()
     ordered = sorted(sections, key=lambda section: (section.order, section.name))
     with style.theme():
@@ -104,9 +94,8 @@ def _build(
             if not isinstance(block, Prose):
                 block = _with_free_name(block, taken)
             if isinstance(block, Figure):
-                figures[block.name] = render(
-                    block.figure, block.name, block.raster, _existing(earlier, block.name)
-                )
+                known = _existing(earlier, block.name)
+                figures[block.name] = render(block.figure, block.name, block.raster, known, style)
             blocks.append(block)
         return BuiltSection(name, title, tuple(blocks), figures)
     except Exception as error:  # noqa: BLE001 - a section may be anyone's; the others must appear
@@ -182,29 +171,12 @@ def _page(results: Results, built: list[BuiltSection], format: Format) -> str:
 
 
 def _html(results: Results, built: list[BuiltSection]) -> str:
-    def inlined(section: BuiltSection, block: Figure) -> Markup:
-        files = section.figures[block.name]
-        if block.raster:
-            return inline_png(files["png"], block.alt)
-        return inline_svg(files["svg"], block.name, block.alt)
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(builtin_folder() / "reports" / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("report.html.j2")
-    return template.render(
-        title=printable(_title(results)),
-        lead=printable(_lead(results)),
+    return page(
+        built,
+        Choice.of(results),
+        title=_title(results),
+        lead=_lead(results),
         complete=bool((results.cells["status"] == "done").all()),
-        sections=built,
-        kind_of=lambda block: type(block).__name__,
-        printable=printable,
-        rows_of=rows_of,
-        inlined=inlined,
     )
 
 

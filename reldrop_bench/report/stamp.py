@@ -24,7 +24,7 @@ def _ingredients(results: Path) -> Iterator[bytes]:
     templates = {entry.file.parent / "templates" for entry in registry.entries("sections")}
     for folder in (package, *sorted(templates)):
         for path in sorted(folder.rglob("*")):
-            if path.suffix in {".py", ".j2"}:
+            if path.suffix in {".py", ".j2", ".css", ".js"}:
                 yield path.read_bytes()
     for name in DRAWN_WITH:
         yield f"{name} {importlib.metadata.version(name)}".encode()
@@ -47,3 +47,8 @@ def is_current(results: Path, report: Path) -> bool:
 def put(results: Path, report: Path) -> None:
     """Note that the report in a folder is that of the results as they are."""
     (report / STAMP).write_text(fingerprint(results), encoding="utf-8")
+
+
+def remove(report: Path) -> None:
+    """Note that the report in a folder is not the one that would be written of its results."""
+    (report / STAMP).unlink(missing_ok=True)

@@ -23,6 +23,9 @@ BASELINE = "#808080"
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">")
 LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 
+MARK = "label-"
+"""What the `gid` of a label's artists begins with; the label's place follows."""
+
 INK = "#24292f"
 RULE = "#d3d8de"
 """Colours of text and grid; the page replaces them by its own, light or dark."""
@@ -50,6 +53,7 @@ THEME: Any = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5,
     "pdf.fonttype": 42,
+    "ps.fonttype": 42,
     "savefig.facecolor": "white",
     "svg.fonttype": "none",
     "text.color": INK,
@@ -89,6 +93,8 @@ class Style:
 
     labels: tuple[str, ...]
     baseline: str
+    marked: bool = False
+    """Whether what is drawn for a label is marked with it, so that the page can hide it."""
 
     def _place(self, label: str) -> int:
         others = [other for other in self.labels if other != self.baseline]
@@ -108,6 +114,23 @@ class Style:
     def line(self, label: str) -> Literal["-", "--", "-.", ":"]:
         """Return the label's line style."""
         return "-" if label == self.baseline else LINES[self._place(label) % len(LINES)]
+
+    def gid(self, label: str) -> str | None:
+        """Return the `gid` of everything that is drawn for a label, None where nothing is marked."""
+        return f"{MARK}{self.labels.index(label)}" if self.marked and label in self.labels else None
+
+    def series(self, label: str) -> dict[str, Any]:
+        """Return matplotlib's keywords `color` and `gid` of a label's line or points."""
+        return {"color": self.color(label), "gid": self.gid(label)}
+
+    def label_of(self, text: str) -> str | None:
+        """Return the label that a figure shows as `text` (see `text`); None: none, or several."""
+        shown = "".join(text.split())
+        names = {label: "".join(printable(label).split()) for label in self.labels}
+        found = [label for label, name in names.items() if name == shown]
+        if not found and shown.endswith("…"):
+            found = [label for label, name in names.items() if name.startswith(shown[:-1])]
+        return found[0] if shown and len(found) == 1 else None
 
     def text(self, text: object, width: int = 26) -> str:
         """Return a name as a figure shows it: wrapped, and never one that matplotlib hides."""
@@ -160,10 +183,16 @@ class Style:
         texts = [self.text(label) for label in labels]
         width = max((len(line) for text in texts for line in text.split("\n")), default=1)
         fitting = max(1, math.floor(figure.get_figwidth() * 72 / (width * 5.6 + 36)))
-        figure.legend(
+        drawn = figure.legend(
             handles,
             texts,
             loc="outside lower center",
             ncols=min(fitting, len(texts)),
             handlelength=3,
         )
+        for label, handle, text in zip(
+            labels, drawn.legend_handles, drawn.get_texts(), strict=True
+        ):
+            if handle is not None:
+                handle.set_gid(self.gid(label))
+            text.set_gid(self.gid(label))

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import special
+
+from reldrop_bench.statistics.overall import ROUNDING
+
+_NUMBERS = ["mean", "low", "high", "d_z", "p"]
 
 
 @dataclass(frozen=True)
@@ -51,22 +53,34 @@ def paired_difference(
     values = np.asarray(differences, dtype=np.float64)
     expected = len(values) if n_expected is None else n_expected
     values = np.sort(values[np.isfinite(values)])  # sorted: the sum must not depend on row order
-    n = len(values)
-    if n == 0:
-        return PairedDifference(0, expected, None, None, None, None, None, "no complete pair")
-    mean = float(values.mean())
-    if n == 1:
-        return PairedDifference(1, expected, mean, None, None, None, None, "one pair: no interval")
-    deviation = float(values.std(ddof=1))
-    if deviation <= 1e-12 * max(1.0, float(np.abs(values).max())):
-        note = "no pair differs" if abs(mean) <= 1e-12 else "all differences are equal"
-        return PairedDifference(n, expected, mean, mean, mean, None, None, f"{note}: no t test")
-    error = deviation / math.sqrt(n)
-    half = float(special.stdtrit(n - 1, 0.5 + confidence / 2)) * error
-    p = 2 * float(special.stdtr(n - 1, -abs(mean) / error))
-    return PairedDifference(
-        n, expected, mean, mean - half, mean + half, mean / deviation, min(p, 1.0)
+    columns, (note,) = _summaries(values[None, :], confidence)
+    mean, low, high, d_z, p = (
+        None if np.isnan(column[0]) else float(column[0]) for column in columns
     )
+    return PairedDifference(len(values), expected, mean, low, high, d_z, p, note)
+
+
+def _summaries(
+    values: np.ndarray, confidence: float
+) -> tuple[tuple[np.ndarray, ...], Sequence[str]]:
+    """Return mean, low, high, d_z and p, each (g,), NaN for None, and the notes of groups (g, n)."""
+    groups, n = values.shape
+    unknown = np.full(groups, np.nan)
+    if n == 0:
+        return (unknown,) * 5, ["no complete pair"] * groups
+    mean = values.mean(axis=1)
+    if n == 1:
+        return (mean, *(unknown,) * 4), ["one pair: no interval"] * groups
+    deviation = values.std(axis=1, ddof=1)
+    equal = deviation <= ROUNDING * np.maximum(1.0, np.abs(values).max(axis=1))
+    deviation = np.where(equal, np.nan, deviation)
+    error = deviation / math.sqrt(n)
+    half = np.where(equal, 0.0, special.stdtrit(n - 1, 0.5 + confidence / 2) * error)
+    p = np.minimum(2 * special.stdtr(n - 1, -np.abs(mean) / error), 1.0)
+    notes = np.where(np.abs(mean) <= ROUNDING, "no pair differs", "all differences are equal")
+    return (mean, mean - half, mean + half, mean / deviation, p), [
+        f"{note}: no t test" if same else "" for note, same in zip(notes, equal, strict=True)
+    ]
 
 
 def pair(
@@ -114,97 +128,25 @@ def compare(
     """
     paired = pair(values, baseline, within)
     names = [*within, "label"]
-    order = values.loc[values["label"] != baseline, names].drop_duplicates()
-    groups: dict[tuple[Any, ...], list[float]] = {}
-    for row in paired[[*names, "difference"]].itertuples(index=False, name=None):
-        groups.setdefault(row[:-1], []).append(row[-1])
-    rows = []
-    for key in order.itertuples(index=False, name=None):
-        summary = paired_difference(groups[key], confidence=confidence)
-        rows.append(dict(zip(names, key, strict=True)) | asdict(summary))
-    frame = pd.DataFrame(rows, columns=[*names, *PairedDifference.__dataclass_fields__])
-    numbers = ["mean", "low", "high", "d_z", "p"]
-    frame[numbers] = frame[numbers].astype(np.float64)
-    return frame
-
-
-def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Adjust the p-values (m,) of one family by Holm's step-down method.
-
-    A NaN (a comparison that was planned and could not be tested) counts as a member with p = 1, so
-    that a hole never makes another verdict easier; it stays NaN.
-    Source: Holm, Scandinavian Journal of Statistics 6 (1979).
-    """
-    values = np.asarray(p, dtype=np.float64)
-    filled = np.where(np.isnan(values), 1.0, values)
-    order = np.argsort(filled, kind="stable")
-    steps = np.maximum.accumulate(filled[order] * np.arange(len(filled), 0, -1))
-    adjusted = np.empty_like(filled)
-    adjusted[order] = np.minimum(steps, 1.0)
-    return np.where(np.isnan(values), np.nan, adjusted)
-
-
-def verdict(mean: float, adjusted_p: float, direction: str = "higher", level: float = 0.05) -> str:
-    """Return better, worse, unclear or "no measure" for a difference and its adjusted p-value.
-
-    direction: "higher" or "lower" is better. NaN mean: no measure. NaN p: no test, so unclear.
-    """
-    if np.isnan(mean):
-        return "no measure"
-    if np.isnan(adjusted_p) or adjusted_p >= level or mean == 0:
-        return "unclear"
-    return "better" if (mean > 0) == (direction != "lower") else "worse"
-
-
-@cache
-def smallest_detectable_effect(n: int, power: float = 0.8, level: float = 0.05) -> float | None:
-    """Return the smallest |d_z| that a two-sided paired t test on n pairs finds with this power.
-
-    None for n < 2. From the noncentral t distribution; found by bisection.
-    """
-    if n < 2:
-        return None
-    critical = float(special.stdtrit(n - 1, 1 - level / 2))
-
-    def reached(effect: float) -> float:
-        shift = effect * math.sqrt(n)
-        below = special.nctdtr(n - 1, shift, -critical)  # NaN where it is too small to compute
-        return float(1 - special.nctdtr(n - 1, shift, critical) + np.nan_to_num(below))
-
-    low, high = 0.0, 1.0
-    while reached(high) < power:
-        high *= 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if reached(middle) < power else (low, middle)
-    return high
-
-
-def smallest_wilcoxon_p(n: int) -> float:
-    """Return the smallest two-sided p of an exact Wilcoxon signed-rank test on n untied pairs."""
-    return min(1.0, 2.0 ** (1 - n)) if n > 0 else 1.0
-
-
-def limits_of(n: int, comparisons: int = 1, level: float = 0.05) -> str:
-    """Say in a few sentences what n pairs can show at best, in a family of `comparisons`."""
-    effect = smallest_detectable_effect(n, level=level)
-    if effect is None:
-        return (
-            f"Nothing can be significant with n={n}: an interval and a test need two pairs or more."
-        )
-    text = (
-        f"With n={n} pairs a paired t test finds, with 80 % power, only effects of d_z ≥ "
-        f"{effect:.2f} before any adjustment (a mean difference {effect:.2f} times its own "
-        "standard deviation over seeds)"
-    )
-    if comparisons > 1:
-        strict = smallest_detectable_effect(n, level=level / comparisons)
-        text += f", and d_z ≥ {strict:.2f} as the first of {comparisons} Holm-adjusted comparisons"
-    text += "."
-    smallest = smallest_wilcoxon_p(n)
-    if smallest >= level:
-        text += (
-            " A test that does not assume normal differences (Wilcoxon signed-rank) cannot be "
-            f"significant with n={n}: its smallest two-sided p is {smallest:.3g}."
-        )
-    return text
+    rows = values.loc[values["label"] != baseline, names].drop_duplicates(ignore_index=True)
+    first = ~paired.duplicated(names).to_numpy()  # rows of a group are neighbours
+    group = np.cumsum(first) - 1
+    difference = paired["difference"].to_numpy(np.float64)
+    complete = np.isfinite(difference)
+    n_expected = np.bincount(group, minlength=len(rows))
+    n = np.bincount(group[complete], minlength=len(rows))
+    # Sorted within each group: the sums must not depend on row order.
+    ordered = difference[complete][np.lexsort((difference[complete], group[complete]))]
+    starts = np.cumsum(n) - n
+    numbers = np.full((len(rows), len(_NUMBERS)), np.nan)
+    notes = np.full(len(rows), "", dtype=object)
+    for size in np.unique(n):
+        same = np.flatnonzero(n == size)
+        columns, found = _summaries(ordered[starts[same][:, None] + np.arange(size)], confidence)
+        numbers[same] = np.stack(columns, axis=1)
+        notes[same] = found
+    summary = paired.loc[first, names].reset_index(drop=True)
+    summary["n"], summary["n_expected"] = n, n_expected
+    summary[_NUMBERS] = numbers
+    summary["note"] = notes
+    return rows.merge(summary, on=names, how="left")

@@ -54,9 +54,20 @@ def test_run_status_and_report(
     code, stdout, _ = call(capsys, "status", out)
     assert code == 0
     assert "tiny: 4/4 cells done" in stdout
-    for format in ("markdown", "latex"):
-        code, stdout, _ = call(capsys, "report", out, "--format", format)
-        assert code == 0
+    code, stdout, _ = call(capsys, "report", out, "--format", "markdown", "-f", "latex")
+    assert code == 0
+    assert stdout.count("report: ") == 2
+    # A report of another question is not the one that `run` would write.
+    other = str(tmp_path / "other")
+    code, _, _ = call(capsys, "report", out, "--sections", "verdict, cost", "--output", other)
+    assert code == 0
+    assert 'id="cost"' in (tmp_path / "other" / "report.html").read_text(encoding="utf-8")
+    assert "(unchanged)" in call(capsys, "run", str(spec_file), "-o", out, "--workers", "0")[1]
+    assert call(capsys, "report", out, "--metric", "accuracy", "--margin", "0.02")[0] == 0
+    assert "(unchanged)" not in call(capsys, "run", str(spec_file), "-o", out, "--workers", "0")[1]
+    code, _, stderr = call(capsys, "report", out, "--baseline", "nobody")
+    assert code == 2
+    assert "no label of these results" in stderr
     assert json.loads(call(capsys, "status", out, "--json")[1])["cells"] == {"done": 4}
 
 

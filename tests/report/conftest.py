@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from reldrop_bench.results import (
     CELL_COLUMNS,
     CURVE_COLUMNS,
     EPOCH_COLUMNS,
+    EXAMPLE_COLUMNS,
     IDENTITY,
     METRIC_COLUMNS,
     NOTE_COLUMNS,
@@ -25,6 +27,37 @@ TASKS = {
     "cue-points": {"modality": "cloud", "input_shape": [3, 160], "cues": 4},
 }
 LABELS = ("none", "cutout", "guided block", "guided, random score", "points k=10", "mixing")
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "none": {"regularizer": "none"},
+    "cutout": {"regularizer": "cutout", "size": 0.5, "fill": "mean"},
+    "guided block": {"regularizer": "block", "k": 10, "score": "relevance", "relevance": "rule-a"},
+    "guided, random score": {"regularizer": "block", "k": 10, "score": "random"},
+    "points k=10": {"regularizer": "points", "k": 10},
+    "mixing": {"regularizer": "mixing", "alpha": 1.0},
+}
+SWEPT: dict[str, dict[str, Any]] = {
+    "none": {"regularizer": "none"},
+    **{
+        f"block k={k}": {"regularizer": "block", "k": k, "p": 0.5, "relevance": "rule-a"}
+        for k in (1, 10, 100, 1000)
+    },
+    "block p=0.25": {"regularizer": "block", "k": 10, "p": 0.25, "relevance": "rule-a"},
+    "block gradient": {"regularizer": "block", "k": 10, "p": 0.5, "relevance": "gradient"},
+    **{
+        f"points {alpha}/{beta}": {"regularizer": "points", "alpha": alpha, "beta": beta}
+        for alpha in (0.25, 0.5, 0.75)
+        for beta in (0.3, 0.6)
+    },
+}
+"""By label: one parameter at a time of a block, all pairs of two parameters of points."""
+
+TRACEBACK = """Traceback (most recent call last):
+  File "cell.py", line 210, in run
+    train(model)
+RuntimeError: loss is NaN at step 12
+"""
+ITEMS = 60
+"""Test items a task."""
 SHIFTS = [
     f"{kind}/{level}" for kind in ("noise", "blur", "contrast", "rotation") for level in (1, 2)
 ]
@@ -73,16 +106,22 @@ def build(
     missing: tuple[tuple[str, str, int], ...] = (),
     error: str = "RuntimeError: loss is NaN at step 12",
     left_out: tuple[tuple[str, str, int, str], ...] = (),
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    traceback: str = TRACEBACK,
 ) -> Results:
     """Build results; `failed` and `missing` name cells as (task, label, seed).
 
     `left_out`: (task, label, seed, metric) that the evaluations have no value for, but a note.
+    A task may be a name of `TASKS` with a number, "digits 2": another one like that. `parameters`:
+    by label, those of `PARAMETERS` unless given.
     """
     random = np.random.default_rng(0)
+    facts = {task: TASKS[task.partition(" ")[0]] for task in tasks}
     cells, metrics, curves, samples, epochs, notes = [], [], [], [], [], []
+    examples = []
     for task in tasks:
-        cloud, cues = TASKS[task]["modality"] == "cloud", TASKS[task]["cues"]
-        shape = tuple(TASKS[task]["input_shape"])
+        cloud, cues = facts[task]["modality"] == "cloud", facts[task]["cues"]
+        shape = tuple(facts[task]["input_shape"])
         pictures = random.normal(size=(3, *shape))
         for seed in range(seeds):
             luck = random.normal(0, 0.01)
@@ -104,6 +143,7 @@ def build(
                         "relevance": "rule-a" if guided else "",
                         "status": status,
                         "error": error if status == "failed" else "",
+                        "traceback": traceback if status == "failed" else "",
                         "train_seconds": 5.0 + place if done else np.nan,
                         "step_seconds": 0.01 * (1 + 0.4 * place + random.uniform(0, 0.1))
                         if done
@@ -138,6 +178,7 @@ def build(
 
                 metric("accuracy", "test", "accuracy", clean)
                 metric("accuracy", "test", "class_mean_accuracy", clean - 0.002)
+                examples.append(_predictions(identity, clean, place))
                 for name in ("ece", "rms_calibration_error", "brier", "nll"):
                     metric("calibration", "test", name, 0.05 + abs(gain))
                 shifts = [f"removed-{subset}" for subset in SUBSETS[1:]] if cues else SHIFTS
@@ -239,12 +280,15 @@ def build(
         cells=pd.DataFrame(cells, columns=list(CELL_COLUMNS)),
         metrics=pd.DataFrame(metrics, columns=list(METRIC_COLUMNS)),
         curves=pd.DataFrame(curves, columns=list(CURVE_COLUMNS)),
+        examples=pd.concat(examples, ignore_index=True)[list(EXAMPLE_COLUMNS)]
+        if examples
+        else pd.DataFrame(columns=list(EXAMPLE_COLUMNS)),
         samples=pd.concat(samples)[list(SAMPLE_COLUMNS)]
         if samples
         else pd.DataFrame(columns=list(SAMPLE_COLUMNS)),
         epochs=pd.DataFrame(epochs, columns=list(EPOCH_COLUMNS)),
         notes=pd.DataFrame(notes, columns=list(NOTE_COLUMNS)),
-        tasks={task: TASKS[task] | {"classes": ["zero", "one", "two"]} for task in tasks},
+        tasks={task: facts[task] | {"classes": ["zero", "one", "two"]} for task in tasks},
         directions=DIRECTIONS,
         environments=({"python": "3.11", "torch": "2.6", "machine": {"cores": 2}},),
         spec={
@@ -255,6 +299,27 @@ def build(
             "recipe": {"epochs": 6},
             "relevance": "rule-a",
         },
+        parameters=parameters
+        or {label: PARAMETERS[label] for label in labels if label in PARAMETERS},
+    )
+
+
+def _predictions(identity: Mapping[str, Any], accuracy: float, place: int) -> pd.DataFrame:
+    """Return prediction, target and confidence of every test item, as a real run writes them.
+
+    An item is as hard for one cell as for another, but for some luck: errors go together.
+    """
+    shared = np.random.default_rng([1, len(identity["task"])])
+    targets, hardness = shared.integers(3, size=ITEMS), shared.uniform(size=ITEMS)
+    own = np.random.default_rng([2, place, int(identity["seed"])])
+    right = hardness + own.normal(0, 0.05, ITEMS) < accuracy
+    predictions = np.where(right, targets, (targets + 1) % 3)
+    values = {"prediction": predictions, "target": targets, "confidence": 1 - hardness / 3}
+    return pd.concat(
+        pd.DataFrame(
+            {"item": np.arange(ITEMS), "value": np.asarray(column, dtype=np.float64)}
+        ).assign(**identity, evaluation="accuracy", split="test", metric=name)
+        for name, column in values.items()
     )
 
 
@@ -278,6 +343,17 @@ def with_holes() -> Results:
         failed=(("digits", "none", 1), *(("cue-points", "cutout", seed) for seed in range(3))),
         missing=(("cue-images", "guided block", 2),),
         left_out=LEFT_OUT,
+    )
+
+
+@pytest.fixture(scope="session")
+def swept() -> Results:
+    """Parameters that the spec gives as lists: see `SWEPT`."""
+    return build(
+        labels=tuple(SWEPT),
+        tasks=("digits", "cue-points"),
+        gains=(0.0, 0.01, 0.03, 0.05, 0.02, 0.0, -0.02, 0.01, 0.02, 0.03, 0.04, 0.05, 0.0),
+        parameters=SWEPT,
     )
 
 

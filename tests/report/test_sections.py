@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from reldrop_bench import registry
+from reldrop_bench.plugins.reports.pages import label_pages, pages
 from reldrop_bench.report.style import Style
 from reldrop_bench.report.tables import texts
 from reldrop_bench.results import Results
@@ -17,7 +18,8 @@ from reldrop_bench.section import Block, Figure, Prose, Table
 
 Make = Callable[..., Results]
 SECTIONS = (
-    "cost", "cues", "diversity", "faithfulness", "learning-curves", "occlusion", "quantus",
+    "ablations", "cost", "cues", "diversity", "failures", "faithfulness", "learning-curves",
+    "occlusion", "quantus",
 )  # fmt: skip
 FEW = ("none", "cutout")
 
@@ -302,3 +304,111 @@ def test_panels_neither_overlap_nor_leave_the_figure(name: str, complete: Result
                 if axis.get_visible():
                     size = axis.get_window_extent()
                     assert min(size.width, size.height) >= 0.5 * figure.dpi
+
+
+def figures_of(name: str, results: Results) -> list[Figure]:
+    return [block for block in blocks_of(name, results) if isinstance(block, Figure)]
+
+
+@pytest.fixture(scope="module")
+def many_labels(make_results: Make) -> Results:
+    """More labels than one figure can show."""
+    labels = ("none", *(f"a method with a rather long name, number {i:02}" for i in range(1, 17)))
+    return make_results(tasks=("cue-points",), labels=labels, seeds=2)
+
+
+@pytest.mark.parametrize(("name", "most"), [("gallery", 8), ("learning-curves", 9)])
+def test_many_labels_come_on_pages_with_the_baseline(
+    name: str, most: int, many_labels: Results
+) -> None:
+    figures = figures_of(name, many_labels)
+    assert len(figures) == (3 if name == "gallery" else 2)
+    assert all(f"page {n} of" in figure.caption for n, figure in enumerate(figures, start=1))
+    for label in many_labels.labels:
+        pages_with = sum(label in figure.alt for figure in figures)
+        assert pages_with == (len(figures) if label == "none" else 1)
+    for figure in figures:
+        assert sum(label in figure.alt for label in many_labels.labels) <= most
+        assert figure.figure.get_figwidth() <= 8.6
+
+
+def test_the_gallery_says_what_a_label_does_not_do(complete: Results) -> None:
+    figures = figures_of("gallery", complete)
+    texts_of = [[text.get_text() for text in figure.figure.axes[0].texts] for figure in figures]
+    # The baseline alters none of three samples; every other label alters all.
+    assert [found.count("not altered") for found in texts_of] == [3, 3, 3]
+    assert all(found.count("input") == 1 for found in texts_of)
+
+
+def test_the_gallery_keeps_quiet_about_labels_of_other_tasks(complete: Results) -> None:
+    cells, samples = (
+        frame[(frame["task"] != "digits") | (frame["label"] != "mixing")]
+        for frame in (complete.cells, complete.samples)
+    )
+    (digits,) = [
+        figure
+        for figure in figures_of("gallery", replace(complete, cells=cells, samples=samples))
+        if figure.name == "gallery-digits"
+    ]
+    assert "Without samples" not in digits.caption
+    lost = replace(complete, samples=samples)
+    (digits,) = [f for f in figures_of("gallery", lost) if f.name == "gallery-digits"]
+    assert digits.caption.endswith("Without samples: mixing.")
+
+
+@pytest.mark.parametrize(("labels", "bands"), [(("none", "cutout"), True), (None, False)])
+def test_bands_are_drawn_where_they_can_be_told_apart(
+    labels: tuple[str, ...] | None, bands: bool, make_results: Make, complete: Results
+) -> None:
+    results = complete if labels is None else make_results(tasks=("digits",), labels=labels)
+    (figure,) = figures_of("learning-curves", results)
+    assert any(axis.collections for axis in figure.figure.axes) == bands
+    assert ("with a band of ± 1 standard deviation" in figure.caption) == bands
+    notes = [
+        b.text for b in blocks_of("learning-curves", results) if getattr(b, "kind", "") == "note"
+    ]
+    assert bool(notes) == bands
+
+
+def test_a_band_is_one_standard_deviation(make_results: Make) -> None:
+    results = make_results(tasks=("digits",), labels=("none",), seeds=3)
+    (figure,) = figures_of("learning-curves", results)
+    (band,) = figure.figure.axes[0].collections
+    heights = band.get_paths()[0].vertices
+    last = results.epochs[results.epochs["epoch"] == 5]["validation_accuracy"]
+    at_end = heights[heights[:, 0] == 5][:, 1]
+    assert at_end.max() == pytest.approx(min(1, last.mean() + last.std()))
+    assert at_end.min() == pytest.approx(last.mean() - last.std())
+
+
+def test_many_tasks_come_on_pages(make_results: Make) -> None:
+    tasks = tuple(f"digits {number}" for number in range(6))
+    results = make_results(tasks=tasks, labels=FEW, seeds=2)
+    figures = figures_of("learning-curves", results)
+    assert [len(figure.figure.axes) for figure in figures] == [9, 9]
+    titles = [axis.get_title() for figure in figures for axis in figure.figure.axes]
+    assert [title for title in titles if title] == list(tasks)
+
+
+def test_what_is_true_of_the_whole_comes_first(complete: Results) -> None:
+    results = replace(complete, remarks=("The sets differ in their recipe.", "Another <remark>."))
+    first, second, *_ = blocks_of("completeness", results)
+    for block, text in ((first, results.remarks[0]), (second, results.remarks[1])):
+        assert block == Prose(text, "warning")
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "expected"),
+    [(0, 3, []), (3, 3, [3]), (4, 3, [2, 2]), (7, 3, [2, 2, 3]), (1, 9, [1])],
+)
+def test_pages_are_few_and_filled_alike(count: int, size: int, expected: list[int]) -> None:
+    found = pages(range(count), size)
+    assert [len(page) for page in found] == expected
+    assert [item for page in found for item in page] == list(range(count))
+
+
+def test_each_page_of_labels_begins_with_the_baseline() -> None:
+    labels = ["a", "base", "b", "c", "d"]
+    assert label_pages(labels, "base", 5) == [labels]
+    assert label_pages(labels, "base", 3) == [["base", "a", "b"], ["base", "c", "d"]]
+    assert label_pages(labels, "other", 3) == [["a", "base"], ["b", "c", "d"]]

@@ -8,19 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
-from reldrop_bench.statistics.paired import (
-    compare,
-    holm,
-    limits_of,
-    pair,
-    paired_difference,
-    smallest_detectable_effect,
-    smallest_wilcoxon_p,
-    verdict,
-)
+from reldrop_bench.statistics.paired import PairedDifference, compare, pair, paired_difference
 from reldrop_bench.statistics.spread import over_seeds, shown
+from reldrop_bench.statistics.verdicts import verdict
 
 FINITE = st.floats(-1, 1).map(lambda value: round(value, 6))
 
@@ -60,51 +51,6 @@ def test_worked_example() -> None:
     assert row["d_z"] * np.sqrt(10) == pytest.approx(4.0621, abs=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.one_of(st.floats(0, 1), st.just(float("nan"))), min_size=1, max_size=20))
-def test_holm_agrees_with_statsmodels(p: list[float]) -> None:
-    found = holm(p)
-    reference = multipletests(np.nan_to_num(p, nan=1.0), method="holm")[1]
-    present = ~np.isnan(p)
-    assert np.isnan(found[~present]).all()
-    np.testing.assert_allclose(found[present], reference[present], rtol=1e-12)
-
-
-def test_holm_of_an_empty_family_is_empty() -> None:
-    assert holm([]).shape == (0,)
-
-
-def test_a_hole_never_makes_another_verdict_easier() -> None:
-    assert holm([0.02, float("nan")])[0] == holm([0.02, 0.9])[0] == 0.04
-
-
-@pytest.mark.parametrize(("n", "effect"), [(3, 3.26), (5, 1.68), (10, 1.00), (20, 0.66)])
-def test_smallest_detectable_effect_has_the_known_values(n: int, effect: float) -> None:
-    assert smallest_detectable_effect(n) == pytest.approx(effect, abs=0.005)
-
-
-@pytest.mark.parametrize(("n", "level"), [(2, 0.05), (3, 0.0025), (5, 0.0025), (100, 0.05)])
-def test_smallest_detectable_effect_reaches_the_power(n: int, level: float) -> None:
-    effect = smallest_detectable_effect(n, level=level)
-    assert effect is not None
-    critical = stats.t.ppf(1 - level / 2, n - 1)
-    assert stats.nct.sf(critical, n - 1, effect * np.sqrt(n)) == pytest.approx(0.8, abs=1e-4)
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 6, 8])
-def test_smallest_wilcoxon_p_agrees_with_scipy(n: int) -> None:
-    best = stats.wilcoxon(np.arange(1, n + 1), method="exact").pvalue
-    assert smallest_wilcoxon_p(n) == pytest.approx(best)
-
-
-def test_limits_say_what_cannot_be_significant() -> None:
-    assert "Nothing can be significant with n=1" in limits_of(1)
-    assert "cannot be significant with n=3" in limits_of(3)
-    assert "0.25" in limits_of(3)
-    assert "cannot be significant" not in limits_of(8)
-    assert "20 Holm-adjusted" in limits_of(8, 20)
-
-
 def test_few_or_equal_differences() -> None:
     none = paired_difference([float("nan")], n_expected=3)
     assert (none.n, none.n_expected, none.mean, none.p) == (0, 3, None, None)
@@ -131,6 +77,38 @@ def test_a_task_without_a_baseline_has_no_measure() -> None:
     bare = compare(frame, "none").set_index("task").loc["bare"]
     assert (bare["n"], bare["n_expected"]) == (0, 2)
     assert verdict(bare["mean"], bare["p"]) == "no measure"
+
+
+def test_a_frame_of_many_comparisons_has_what_each_gives_alone() -> None:
+    random = np.random.default_rng(0)
+    tasks = {f"task {number}": random.integers(1, 9) for number in range(12)}
+    parts = []
+    for task, seeds in tasks.items():
+        values = random.normal(0.5, 0.1, (4, seeds))
+        values[random.random(values.shape) < 0.2] = np.nan
+        values[3] = values[0]  # no pair differs
+        parts.append(
+            long(dict(zip(("none", "a", "b", "same"), values.tolist(), strict=True)), task)
+        )
+    frame = pd.concat(parts)
+    found = compare(frame.sample(frac=1, random_state=1), "none")
+    assert len(found) == 36
+    differences = pair(frame, "none").groupby(["task", "model", "label"])["difference"]
+    for row in found.to_dict("records"):
+        group = differences.get_group((row["task"], row["model"], row["label"]))
+        alone = paired_difference(group.to_numpy())
+        for name in PairedDifference.__dataclass_fields__:
+            expected = getattr(alone, name)
+            assert row[name] == expected or (expected is None and np.isnan(row[name]))
+
+
+def test_no_cell_gives_no_row() -> None:
+    empty = pd.DataFrame(columns=["task", "model", "label", "seed", "value"])
+    alone = long({"none": [0.5]})
+    for frame in (empty, alone):
+        found = compare(frame, "none")
+        assert len(found) == 0
+        assert {"n", "mean", "p", "note"} <= set(found.columns)
 
 
 def test_double_values_are_refused() -> None:
@@ -162,14 +140,6 @@ def test_interval_covers_at_its_nominal_rate() -> None:
     runs = [paired_difference(random.normal(0.1, 1, 5)) for _ in range(2000)]
     covered = np.mean([run.low <= 0.1 <= run.high for run in runs])  # type: ignore[operator]
     assert abs(covered - 0.95) < 0.015  # three standard errors
-
-
-def test_verdict_words() -> None:
-    assert verdict(0.1, 0.01) == "better"
-    assert verdict(-0.1, 0.01) == "worse"
-    assert verdict(-0.1, 0.01, "lower") == "better"
-    assert verdict(0.1, 0.2) == verdict(0.1, float("nan")) == "unclear"
-    assert verdict(float("nan"), float("nan")) == "no measure"
 
 
 def test_spread_counts_holes() -> None:

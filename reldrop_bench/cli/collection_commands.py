@@ -1,0 +1,101 @@
+"""Commands about several result sets: compare, merge, list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from reldrop_bench.cli.application import app
+from reldrop_bench.cli.options import (
+    Baseline,
+    Formats,
+    Margin,
+    Metric,
+    Plugins,
+    Sections,
+    make_console,
+    names_of,
+)
+from reldrop_bench.errors import UserError
+
+Folders = Annotated[list[Path], typer.Argument(metavar="DIR…", help="Folders of results.")]
+NewFolder = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to be written.")
+]
+
+
+@app.command(epilog="Example: reldrop-bench compare results/laptop results/server")
+def compare(
+    folders: Folders,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the report.")
+    ] = Path("results/comparison"),
+    formats: Formats = None,
+    sections: Sections = None,
+    baseline: Baseline = None,
+    metric: Metric = None,
+    margin: Margin = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse where anything cannot be compared.")
+    ] = False,
+    plugins: Plugins = None,
+) -> None:
+    """Show several result sets in one report; what only has the same name is told apart."""
+    from reldrop_bench.collection import comparison
+    from reldrop_bench.report import Report
+    from reldrop_bench.store import BENCHMARK_FILE
+
+    if (output / BENCHMARK_FILE).exists():
+        raise UserError(f"{output} holds results; choose another --output for the report")
+    results = comparison.compare(folders, baseline, metric, margin, strict, plugins or [])
+    _print_notes(results.remarks)
+    for format in formats or ["html"]:
+        path = Report(results, names_of(sections)).write(output, cast(Any, format))
+        typer.echo(f"report: {path}")
+    raise typer.Exit(results.exit_code)
+
+
+@app.command(epilog="Example: reldrop-bench merge results/first results/second -o results/both")
+def merge(
+    folders: Folders,
+    output: NewFolder,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option("--skip-damaged", help="Leave out damaged cells instead of refusing."),
+    ] = False,
+    plugins: Plugins = None,
+) -> None:
+    """Put result sets of one protocol (other seeds, tasks or methods) into one new folder."""
+    from reldrop_bench.collection import merging
+
+    notes: list[str] = []
+    results = merging.merge(folders, output, skip_damaged, plugins or [], notes.append)
+    _print_notes(notes)
+    done = int((results.cells["status"] == "done").sum())
+    typer.echo(f"merged: {output}, {done} of {len(results.cells)} cells are done")
+    raise typer.Exit(results.exit_code)
+
+
+@app.command(epilog="Example: reldrop-bench leaderboard results/laptop results/server -o board")
+def leaderboard(
+    folders: Folders,
+    output: NewFolder = Path("results/leaderboard"),
+    metric: Annotated[
+        str,
+        typer.Option("--metric", metavar="METRIC", help="What to list, such as calibration/ece."),
+    ] = "accuracy/test/accuracy",
+    plugins: Plugins = None,
+) -> None:
+    """List what every method of every result set has reached, as static pages."""
+    from reldrop_bench.collection import pages
+
+    typer.echo(f"leaderboard: {pages.leaderboard(folders, output, metric, plugins or [])}")
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    console = make_console()
+    for note in notes:
+        console.print(f"note: {note}", markup=False)

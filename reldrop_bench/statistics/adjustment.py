@@ -1,0 +1,48 @@
+"""Adjust p-values for the number of comparisons in their family."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def holm(p: ArrayLike) -> np.ndarray:
+    """Adjust the p-values (..., m) of families of m by Holm's step-down method.
+
+    All adjusted values below a level: the chance of one wrong rejection or more in a family is at
+    most that level, however its members depend on each other. A NaN (a comparison that was planned
+    and could not be tested) counts as a member with p = 1, so that a hole never makes another
+    verdict easier; it stays NaN.
+    Source: Holm, Scandinavian Journal of Statistics 6 (1979).
+    """
+    values, filled, order = _in_order(p)
+    members = filled.shape[-1]
+    steps = np.take_along_axis(filled, order, axis=-1) * np.arange(members, 0, -1)
+    return _put_back(values, np.maximum.accumulate(steps, axis=-1), order)
+
+
+def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
+    """Adjust the p-values (..., m) of families of m to bound the false discovery rate.
+
+    For exploration only: of the members below a level, that share is expected to be wrong (where
+    they are independent or positively dependent). NaN as in `holm`.
+    Source: Benjamini & Hochberg, Journal of the Royal Statistical Society B 57 (1995).
+    """
+    values, filled, order = _in_order(p)
+    members = filled.shape[-1]
+    steps = np.take_along_axis(filled, order, axis=-1) * members / np.arange(1, members + 1)
+    least = np.minimum.accumulate(steps[..., ::-1], axis=-1)[..., ::-1]
+    return _put_back(values, least, order)
+
+
+def _in_order(p: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the values, the same with 1 for NaN, and the order of these along the last axis."""
+    values = np.asarray(p, dtype=np.float64)
+    filled = np.where(np.isnan(values), 1.0, values)
+    return values, filled, np.argsort(filled, axis=-1, kind="stable")
+
+
+def _put_back(values: np.ndarray, steps: np.ndarray, order: np.ndarray) -> np.ndarray:
+    adjusted = np.empty_like(values)
+    np.put_along_axis(adjusted, order, np.minimum(steps, 1.0), axis=-1)
+    return np.where(np.isnan(values), np.nan, adjusted)

@@ -1,0 +1,171 @@
+"""Ranks of labels over tasks: Friedman's test, critical difference, what is not told apart.
+
+A task counts as one observation, so this asks "would it hold on other tasks like these?", and needs
+many of them; seeds only make a task's score steadier.
+Source: Demšar, Statistical comparisons of classifiers over multiple data sets, Journal of Machine
+Learning Research 7 (2006).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special, stats
+
+
+@dataclass(frozen=True, eq=False)
+class Friedman:
+    """Friedman's test of "all labels are alike"; NaN stands for "cannot be computed"."""
+
+    chi_square: float
+    p: float
+    """Of chi_square, k - 1 degrees of freedom; too large where tasks are few."""
+    f: float
+    """Iman and Davenport's statistic; infinite where all tasks rank the labels alike."""
+    f_p: float
+    """Of f, with k - 1 and (k - 1)(T - 1) degrees of freedom: the one to go by."""
+    average_ranks: np.ndarray
+    """(k,), 1 is best."""
+    tasks: int
+    labels: int
+
+
+def complete(
+    scores: ArrayLike, missing: str = "intersection", higher: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make scores (T, k) complete by a named policy; return them with the numbers of the rows kept.
+
+    missing: "intersection" leaves out every task that lacks a label's score; "worst" puts -inf
+    (inf where lower is better) for it, which ranks last, and leaves out only tasks without any.
+
+    Raises
+    ------
+    ValueError
+        The policy is neither of the two.
+    """
+    values = np.array(scores, dtype=np.float64)
+    holes = np.isnan(values)
+    if missing == "intersection":
+        kept = np.flatnonzero(~holes.any(axis=1))
+    elif missing == "worst":
+        kept = np.flatnonzero(~holes.all(axis=1))
+        values[holes] = -np.inf if higher else np.inf
+    else:
+        raise ValueError(f"missing is 'intersection' or 'worst', not {missing!r}")
+    return values[kept], kept
+
+
+def without_rounding(values: np.ndarray) -> np.ndarray:
+    """Round values to 10 digits of the largest: means and differences that are equal on paper tie."""
+    finite = np.abs(values[np.isfinite(values)])
+    scale = float(finite.max()) if finite.size else 0.0
+    if scale == 0:
+        return values
+    return np.round(values, 9 - math.floor(math.log10(scale)))
+
+
+def average_ranks(scores: ArrayLike, higher: bool = True) -> np.ndarray:
+    """Rank k labels within each task of scores (T, k), 1 is best; return their means (k,) over tasks.
+
+    Ties share the mean of their ranks. higher: the larger score is better.
+
+    Raises
+    ------
+    ValueError
+        A score is missing: `complete` first, by a policy that the reader is told.
+    """
+    return _ranks(scores, higher).mean(axis=0)
+
+
+def friedman(scores: ArrayLike, higher: bool = True, ties: bool = True) -> Friedman:
+    """Test whether the labels' ranks on scores (T, k) differ by more than chance.
+
+    ties: correct for ties, as Friedman (1940) and most software do; False gives Demšar's formula,
+    which finds less where there are any. f and f_p are by Iman & Davenport, Communications in
+    Statistics A 9 (1980). Where every task ranks the labels alike, f_p is the chance of that,
+    (k!)^(1 - T). Fewer than two tasks or labels, or ties alone: NaN.
+
+    Raises
+    ------
+    ValueError
+        A score is missing: see `complete`.
+    """
+    ranks = _ranks(scores, higher)
+    tasks, labels = ranks.shape
+    if tasks < 2 or labels < 2:
+        means = ranks.mean(axis=0) if tasks else np.full(labels, np.nan)
+        return Friedman(np.nan, np.nan, np.nan, np.nan, means, tasks, labels)
+    means = ranks.mean(axis=0)
+    middle = (labels + 1) / 2
+    # The variance of a task's ranks is (k² - 1) / 12 without ties, and smaller with them.
+    variance = (
+        float(((ranks - middle) ** 2).sum()) if ties else tasks * labels * (labels**2 - 1) / 12
+    )
+    if variance == 0:
+        return Friedman(np.nan, np.nan, np.nan, np.nan, means, tasks, labels)
+    between = float(((means - middle) ** 2).sum())
+    chi_square = tasks**2 * (labels - 1) * between / variance
+    p = float(special.chdtrc(labels - 1, chi_square))
+    rest = tasks * (labels - 1) - chi_square
+    if rest <= 1e-9 * tasks * labels:
+        alike = math.exp((1 - tasks) * math.lgamma(labels + 1))
+        return Friedman(chi_square, p, np.inf, alike, means, tasks, labels)
+    f = (tasks - 1) * chi_square / rest
+    f_p = float(special.fdtrc(labels - 1, (labels - 1) * (tasks - 1), f))
+    return Friedman(chi_square, p, f, f_p, means, tasks, labels)
+
+
+@cache
+def critical_difference(labels: int, tasks: int, level: float = 0.05) -> float:
+    """Return how far two of k average ranks must lie apart to differ by Nemenyi's test.
+
+    All pairs of k labels are one family. Infinite without a task, NaN for fewer than two labels.
+    """
+    if labels < 2:
+        return float("nan")
+    if tasks < 1:
+        return float("inf")
+    quantile = float(stats.studentized_range.ppf(1 - level, labels, np.inf)) / math.sqrt(2)
+    return quantile * math.sqrt(labels * (labels + 1) / (6 * tasks))
+
+
+def not_told_apart(
+    average_ranks: Sequence[float] | np.ndarray, different: ArrayLike
+) -> list[tuple[int, ...]]:
+    """Return the bars of a critical-difference diagram: groups of labels with no difference inside.
+
+    average_ranks: (k,), different: (k, k) symmetric, True where a test tells the two apart. A group
+    is a run of neighbours by rank, two or more, none of them different from another, that no longer
+    group holds. Returns their numbers, best rank first.
+    """
+    order = np.argsort(np.asarray(average_ranks, dtype=np.float64), kind="stable")
+    apart = np.asarray(different, dtype=bool)[np.ix_(order, order)]
+    groups, reached = [], 0
+    for start in range(len(order)):
+        end = start + 1
+        while end < len(order) and not apart[start : end + 1, start : end + 1].any():
+            end += 1
+        if end - start > 1 and end > reached:
+            groups.append(tuple(int(label) for label in order[start:end]))
+        reached = max(reached, end)
+    return groups
+
+
+def _ranks(scores: ArrayLike, higher: bool) -> np.ndarray:
+    """Return the ranks (T, k) within rows of scores (T, k), 1 is best."""
+    values = np.asarray(scores, dtype=np.float64)
+    if np.isnan(values).any():
+        row, column = np.argwhere(np.isnan(values))[0]
+        raise ValueError(
+            f"no score of label {column} in task {row}: ranks need complete() scores, made so by a "
+            "policy that the reader is told"
+        )
+    if not values.size:
+        return values
+    values = np.stack([without_rounding(row) for row in values])
+    return stats.rankdata(-values if higher else values, axis=1)

@@ -1,0 +1,214 @@
+"""What a benchmark of this size could have found, and what its intervals really cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.plugins.reports.judgement import LEVEL, Paired, paired
+from reldrop_bench.plugins.reports.outcomes import outcomes
+from reldrop_bench.report.measures import labels
+from reldrop_bench.results import Results
+from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench.statistics.coverage import Shape, interval_coverage
+from reldrop_bench.statistics.power import (
+    pairs_needed_a_setting,
+    smallest_detectable_difference,
+    smallest_sign_flip_p,
+    smallest_wilcoxon_p,
+)
+
+if TYPE_CHECKING:
+    from reldrop_bench.report.style import Style
+
+POWER = 0.8
+SHAPES: tuple[Shape, ...] = ("normal", "skewed", "heavy-tailed", "unequal")
+NAMED = 0.93, 0.97
+"""An interval called 95 % is one if it covers this much."""
+
+
+@dataclass(frozen=True)
+class Detectable(ReportSection):
+    """Smallest detectable differences, seeds needed, smallest p-values, coverage of intervals."""
+
+    name: ClassVar[str] = "detectable"
+    title: ClassVar[str] = "What could have been found"
+    order: ClassVar[int] = 745
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        lined_up = [paired(results, outcome) for outcome in outcomes(results)]
+        rows = [
+            row
+            for item in lined_up
+            for label in labels(results)
+            if (row := _row(results, item, label)) is not None
+        ]
+        if not rows:
+            return [Prose("No label has two pairs with the baseline: nothing could be found.")]
+        blocks: list[Block] = [
+            Prose(
+                "An unclear verdict may mean no difference, or too few seeds. The smallest "
+                f"detectable difference is the one that the verdict’s test finds with {POWER:.0%} "
+                "probability, given how much these differences scatter over seeds, unadjusted: "
+                "whatever is smaller was more likely missed than found. The standard deviations are "
+                "themselves estimated from these seeds, so with three of them this is a rough "
+                "guide. It must not be turned round: that a difference was not found does not make "
+                "it small."
+            ),
+            _table(results, rows),
+            _figure(results, style, rows),
+            *_coverage(rows),
+        ]
+        return blocks
+
+
+def _row(results: Results, item: Paired, label: str) -> dict[str, Any] | None:
+    if label == results.baseline or results.baseline not in item.columns:
+        return None
+    groups = [group[np.isfinite(group)] for group in item.groups(label, results.baseline)]
+    groups = [np.sort(group) for group in groups if len(group) > 1]
+    if not groups:
+        return None
+    counts = [len(group) for group in groups]
+    deviations = [float(group.std(ddof=1)) for group in groups]
+    detectable = smallest_detectable_difference(deviations, counts, POWER, LEVEL)
+    needed = pairs_needed_a_setting(results.margin, deviations, POWER, LEVEL)
+    return {
+        "outcome": item.outcome.key,
+        "short": item.outcome.short,
+        "bounded": item.outcome.bounded,
+        "label": label,
+        "tasks": len(groups),
+        "pairs": sum(counts),
+        "fewest": min(counts),
+        "deviation": float(np.sqrt(np.mean(np.square(deviations)))),
+        "detectable": np.nan if detectable is None else detectable,
+        "needed": np.nan if needed is None else needed,
+        "sign_flip": smallest_sign_flip_p(sum(counts)),
+        "wilcoxon": smallest_wilcoxon_p(len(groups)),
+    }
+
+
+def _table(results: Results, rows: Sequence[dict[str, Any]]) -> Table:
+    needed = f"seeds a task for {results.margin:g}"
+    frame = pd.DataFrame(
+        [
+            {
+                "outcome": row["short"],
+                "label": row["label"],
+                "tasks": row["tasks"],
+                "pairs": row["pairs"],
+                "standard deviation": row["deviation"],
+                "smallest detectable difference": row["detectable"],
+                needed: _count(row["needed"]) if row["bounded"] else "–",
+                "smallest p, sign flips": _smallest(row["sign_flip"], row["pairs"], "pairs"),
+                "smallest p, Wilcoxon over tasks": _smallest(
+                    row["wilcoxon"], row["tasks"], "tasks"
+                ),
+            }
+            for row in rows
+        ]
+    )
+    texts = {text for column in frame.columns[-2:] for text in frame[column]}
+    caption = (
+        f"By label: how its differences to “{results.baseline}” scatter over seeds (root mean square "
+        f"over tasks), the smallest mean difference found with {POWER:.0%} power, the seeds that a "
+        f"difference of {results.margin:g} needs, and the smallest p that tests without a "
+        "distribution can give at all."
+    )
+    formats = {"standard deviation": "{:.4f}", "smallest detectable difference": "{:.4f}"}
+    tones = {text: "warn" for text in texts if text.startswith("cannot")}
+    data = pd.DataFrame(rows).drop(columns=["short", "bounded", "fewest"])
+    return Table("detectable", caption, frame, formats, data=data, tones=tones)
+
+
+def _count(value: float) -> str:
+    return "–" if np.isnan(value) else f"{int(value)}"
+
+
+def _smallest(p: float, n: int, what: str) -> str:
+    if p >= LEVEL:
+        return f"cannot be significant with n={n} {what if n != 1 else what[:-1]}"
+    return f"{p:.2g}"
+
+
+def _figure(results: Results, style: Style, rows: Sequence[dict[str, Any]]) -> Figure:
+    keys = list(dict.fromkeys(row["outcome"] for row in rows))
+    shown = [label for label in labels(results) if label in {row["label"] for row in rows}]
+    columns = min(2, len(keys))
+    lines = -(-len(keys) // columns)
+    size = (3.4, 0.6 + 0.25 * len(shown))
+    figure, axes = style.grid(lines, columns, size, (1.6, 0.3), sharey=True)
+    flat = [axis for line in axes for axis in line]
+    for axis, key in zip(flat, keys, strict=False):
+        own = {row["label"]: row for row in rows if row["outcome"] == key}
+        if next(iter(own.values()))["bounded"]:
+            axis.axvspan(0, results.margin, color="#808080", alpha=0.15, linewidth=0)
+        for place, label in enumerate(shown):
+            row = own.get(label)
+            if row is None or np.isnan(row["detectable"]):
+                continue
+            look = style.series(label) | {"marker": style.marker(label), "linestyle": "none"}
+            axis.plot([0, row["detectable"]], [place, place], color="#b0b6bd", lw=0.8, zorder=1)
+            axis.plot([row["detectable"]], [place], **look, markersize=6)
+        axis.set_title(next(iter(own.values()))["short"])
+        axis.set_xlim(left=0)
+        axis.set_yticks(range(len(shown)), [style.text(label) for label in shown])
+        axis.set_ylim(len(shown) - 0.45, -0.55)
+        axis.grid(axis="y", visible=False)
+        axis.locator_params(axis="x", nbins=5)
+    for axis in flat[len(keys) :]:
+        axis.set_visible(False)
+    figure.supxlabel("smallest detectable difference", fontsize=9)
+    return Figure(
+        "detectable",
+        f"The smallest mean difference that the verdict’s test finds with {POWER:.0%} power. Left of "
+        f"the end of the grey band (±{results.margin:g}) even a difference that is too small to "
+        "matter would be found.",
+        "Smallest detectable difference by label, a panel an outcome.",
+        figure,
+    )
+
+
+def _coverage(rows: Sequence[dict[str, Any]]) -> list[Block]:
+    sizes = sorted({(row["fewest"], row["tasks"]) for row in rows})
+    covered = [
+        {"pairs a task": n, "tasks": tasks}
+        | {shape: interval_coverage(n, tasks, shape) for shape in SHAPES if _applies(shape, tasks)}
+        for n, tasks in sizes
+    ]
+    frame = pd.DataFrame(covered)
+    shapes = [name for name in SHAPES if name in frame]
+    low, high = NAMED
+    off = [
+        f"{shape} differences ({row[shape]:.1%} with {row['pairs a task']} pairs on "
+        f"{row['tasks']} task{'s' * (row['tasks'] != 1)})"
+        for row in covered
+        for shape in shapes
+        if shape in row and not low <= row[shape] <= high
+    ]
+    caption = (
+        "What the verdict’s 95 % intervals cover by simulation (20,000 benchmarks), when the "
+        "differences are normal, skewed (lognormal), heavy-tailed (Student’s t) or of very unequal "
+        "spread from task to task; with as many pairs and tasks as the comparisons above have."
+    )
+    table = Table("coverage", caption, frame, dict.fromkeys(shapes, "{:.3f}"))
+    if not off:
+        return [table]
+    text = (
+        f"Intervals that are called 95 % here would cover something else for {'; '.join(off[:4])}"
+        f"{f'; and {len(off) - 4} more, see the table' if len(off) > 4 else ''}. More than 95 % "
+        "means that verdicts are cautious; less, that an interval of skewed differences is too "
+        "narrow. Two methods that do the same have symmetric differences, whatever their scores "
+        "are like: for them the rate of false verdicts stays below the level."
+    )
+    return [table, Prose(text, "note")]
+
+
+def _applies(shape: Shape, tasks: int) -> bool:
+    """Spread that differs from task to task needs two tasks."""
+    return shape != "unequal" or tasks > 1

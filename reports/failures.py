@@ -1,0 +1,201 @@
+"""Every cell that is not done: what happened, where, and which comparisons suffer."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+
+from reldrop_bench.errors import one_line
+from reldrop_bench.report.measures import labels, settings
+from reldrop_bench.results import Results
+from reldrop_bench.section import Block, Prose, ReportSection, Table
+
+if TYPE_CHECKING:
+    from reldrop_bench.report.style import Style
+
+HEAD, TAIL = 8, 40
+"""Lines of a long traceback that are shown: what was called first, and what failed."""
+LONGEST = 400
+"""Characters of a line of a traceback that are shown."""
+TRACEBACKS = 20
+"""Tracebacks that are shown at most: one an error, the most frequent first."""
+
+
+@dataclass(frozen=True)
+class Failures(ReportSection):
+    """Cells that are not done by error, with tracebacks and the pairs that are lost."""
+
+    name: ClassVar[str] = "failures"
+    title: ClassVar[str] = "Failures"
+    order: ClassVar[int] = 950
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        rows = results.cells[results.cells["status"] != "done"]
+        if rows.empty:
+            return [Prose(f"Nothing failed: all {len(results.cells)} cells are done.")]
+        if (results.cells["status"] == "missing").all():
+            return [Prose(f"Nothing has run yet: all {len(rows)} cells are missing.", "warning")]
+        groups = _groups(rows)
+        return [
+            Prose(
+                f"{len(rows)} of {len(results.cells)} cells are not done. The first table groups "
+                "them by status and error (errors that differ in numbers alone are one group); "
+                "the second says which comparisons with the baseline lose pairs by that. No "
+                "number of this report stands for a cell that is not done: means and tests rest "
+                "on the cells that are. Where a method fails because it does badly, such a mean "
+                "flatters it. The same command runs the cells again that are not done."
+            ),
+            _by_error(results, groups),
+            _lost(results),
+            *_tracebacks(results, groups),
+        ]
+
+
+Groups = list[tuple[str, list[dict[str, Any]]]]
+"""By error: its status, and the cells as records."""
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _groups(rows: pd.DataFrame) -> Groups:
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in _records(rows.fillna({"error": "", "traceback": ""})):
+        kind = re.sub(r"\d+(\.\d+)?", "#", one_line(row["error"]))
+        found.setdefault((str(row["status"]), kind), []).append(row)
+    order = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [(status, cells) for (status, _), cells in order]
+
+
+def _error(cells: list[dict[str, Any]]) -> str:
+    """Return the error of a group: of its first seed, where they differ in numbers."""
+    errors = Counter(one_line(row["error"]) for row in cells)
+    first = next(iter(errors))
+    if not first:
+        return "never started" if cells[0]["status"] == "missing" else "no error was recorded"
+    return first if len(errors) == 1 else f"{first} (and with other numbers)"
+
+
+def _by_error(results: Results, groups: Groups) -> Table:
+    names = settings(results)
+    rows = [
+        {
+            "cells": len(cells),
+            "status": status,
+            "error": _error(cells),
+            "by label": _counted(row["label"] for row in cells),
+            "by task": _counted(names[row["task"], row["model"]] for row in cells),
+            "seeds": _seeds(row["seed"] for row in cells),
+        }
+        for status, cells in groups
+    ]
+    columns = ["key", "task", "model", "label", "seed", "status", "error"]
+    data = pd.DataFrame([row for _, cells in groups for row in cells])[columns]
+    caption = "Cells that are not done, by status and error; in brackets how many of them."
+    tones = {"failed": "bad", "timeout": "bad", "oom": "bad", "interrupted": "warn"}
+    return Table("failed-cells", caption, pd.DataFrame(rows), data=data, tones=tones)
+
+
+def _counted(texts: Iterable[str]) -> str:
+    return ", ".join(f"{text} ({number})" for text, number in Counter(texts).items())
+
+
+def _seeds(seeds: Iterable[Any]) -> str:
+    return ", ".join(str(seed) for seed in sorted(set(seeds)))
+
+
+def _lost(results: Results) -> Block:
+    """Count, for each label and setting, the pairs that lack the label's or the baseline's cell."""
+    names, cells = settings(results), results.cells
+    done = {
+        (row[0], row[1], row[2], row[3]): row[4] == "done"
+        for row in cells[["task", "model", "label", "seed", "status"]].itertuples(index=False)
+    }
+    seeds: dict[tuple[str, str, str], list[Any]] = {}
+    for task, model, label, seed in done:
+        seeds.setdefault((task, model, label), []).append(seed)
+    rows = []
+    for (task, model), name in names.items():
+        base = seeds.get((task, model, results.baseline), [])
+        for label in labels(results):
+            own = seeds.get((task, model, label))
+            if label == results.baseline or own is None:
+                continue
+            planned = sorted({*own, *base})
+            here, there = (
+                {seed for seed in planned if done.get((task, model, who, seed))}
+                for who in (label, results.baseline)
+            )
+            left = len(here & there)
+            if left < len(planned):
+                rows.append(
+                    {
+                        "task": name,
+                        "label": label,
+                        "pairs left": f"{left}/{len(planned)}",
+                        "its own seeds lost": _seeds(set(planned) - here) or "none",
+                        "the baseline’s seeds lost": _seeds(set(planned) - there) or "none",
+                        "what is left": _left(left),
+                    }
+                )
+    caption = (
+        f"Pairs with the baseline “{results.baseline}” that are lost. A seed that the baseline "
+        "lacks is lost for every label of the task."
+    )
+    columns = ["task", "label", "pairs left"]
+    frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+    if not rows:
+        caption += " None: no comparison needs a cell that is not done."
+    return Table(
+        "lost-pairs", caption, frame, tones={"no comparison": "bad", "no interval": "warn"}
+    )
+
+
+def _left(pairs: int) -> str:
+    return "no comparison" if pairs == 0 else "no interval" if pairs == 1 else "fewer pairs"
+
+
+def trimmed(text: str) -> str:
+    """Return a traceback with at most `HEAD` + `TAIL` lines of `LONGEST` characters, and a note."""
+    lines = [
+        line if len(line) <= LONGEST else f"{line[:LONGEST]} … ({len(line) - LONGEST} more)"
+        for line in text.rstrip().splitlines()
+    ]
+    left_out = len(lines) - HEAD - TAIL
+    if left_out > 1:
+        note = f"… {left_out} lines left out here; the cell’s record holds them …"
+        lines = [*lines[:HEAD], note, *lines[-TAIL:]]
+    return "\n".join(lines)
+
+
+def _tracebacks(results: Results, groups: Groups) -> list[Block]:
+    names = settings(results)
+    blocks: list[Block] = []
+    with_trace = [
+        (status, cells, [row for row in cells if str(row["traceback"]).strip()])
+        for status, cells in groups
+    ]
+    shown = [group for group in with_trace if group[2]]
+    for status, cells, traced in shown[:TRACEBACKS]:
+        first = traced[0]
+        where = f"{names[first['task'], first['model']]}, “{first['label']}”, seed {first['seed']}"
+        several = f", the first of {len(cells)} cells" if len(cells) > 1 else ""
+        summary = f"Traceback of {where}{several}: {status}, {_error(cells)}"
+        blocks.append(Prose(trimmed(str(first["traceback"])), "code", summary=summary))
+    if len(shown) > TRACEBACKS:
+        text = f"{len(shown) - TRACEBACKS} further errors have tracebacks; the cells’ records hold them."
+        blocks.append(Prose(text, "note"))
+    silent = sum(not traced for _, _, traced in with_trace)
+    if silent:
+        text = (
+            f"{silent} of the {len(groups)} errors have no traceback: such a cell never started, or "
+            "was ended from outside (time, memory, an interrupt or a crash of its process)."
+        )
+        blocks.append(Prose(text))
+    return blocks

@@ -1,0 +1,178 @@
+"""Do these very models differ on the test items? Another question than that of the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.plugins.reports.judgement import LEVEL
+from reldrop_bench.plugins.reports.verdict_tables import p_text
+from reldrop_bench.report.measures import Setting, labels, settings
+from reldrop_bench.report.tables import signed
+from reldrop_bench.results import Results
+from reldrop_bench.section import Block, Prose, ReportSection, Table
+from reldrop_bench.statistics.adjustment import benjamini_hochberg, holm
+from reldrop_bench.statistics.items import cochran_q, item_bootstrap, mcnemar
+
+if TYPE_CHECKING:
+    from reldrop_bench.report.style import Style
+
+
+@dataclass(frozen=True)
+class TestItems(ReportSection):
+    """McNemar's and Cochran's tests and item bootstrap over the items of the test split."""
+
+    name: ClassVar[str] = "test-items"
+    title: ClassVar[str] = "Test items: do these very models differ?"
+    order: ClassVar[int] = 740
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        found = dict(_right(results))
+        compared = _compared(results, found)
+        if not compared:
+            return [
+                Prose(
+                    "No two cells of one task, model and seed have their predictions on the same "
+                    "test items, so models cannot be compared item by item."
+                )
+            ]
+        names = settings(results)
+        rows = _rows(compared, names)
+        text = (
+            "Two models are compared on the same test items: McNemar’s exact test takes the items "
+            "that one alone has right, Cochran’s Q all labels of a seed at once, and the bootstrap "
+            "draws items. This is about the models that were trained, not about the methods: with "
+            "many items two trainings of the same method differ significantly too. So it never "
+            "enters the verdict, and p-values of seeds and of items must not be put together. p is "
+            "adjusted within a row’s own seeds (Holm), and over the whole table by Benjamini and "
+            "Hochberg’s method, as exploration."
+        )
+        return [Prose(text), _mcnemar(rows), _cochran(results, found, names)]
+
+
+def _right(results: Results) -> Iterator[tuple[Setting, pd.DataFrame]]:
+    """Yield for each setting the items (rows) that a cell (label, seed) has right, NaN if unknown."""
+    for setting in settings(results):
+        own = results.examples_of(*setting, "accuracy")  # one at a time: they are most of all rows
+        own = own[(own["split"] == "test") & own["metric"].isin(["prediction", "target"])]
+        if own.empty:
+            continue
+        wide: Any = own.pivot(index="item", columns=["metric", "label", "seed"], values="value")
+        names = set(wide.columns.get_level_values("metric"))
+        if names == {"prediction", "target"}:
+            prediction, target = wide["prediction"], wide["target"]
+            known = prediction.notna() & target.reindex_like(prediction).notna()
+            right = (prediction == target).astype(np.float64).where(known)
+            yield setting, right.sort_index()
+
+
+Compared = dict[tuple[Setting, str], list[tuple[int, np.ndarray, np.ndarray]]]
+"""By setting and label: seed, what the label's model has right, what the baseline's has."""
+
+
+def _compared(results: Results, found: dict[Setting, pd.DataFrame]) -> Compared:
+    compared: Compared = {}
+    for setting, right in found.items():
+        for label in labels(results):
+            for seed in sorted(set(right.columns.get_level_values("seed"))):
+                keys = [(label, seed), (results.baseline, seed)]
+                if label == results.baseline or any(key not in right.columns for key in keys):
+                    continue
+                pair = right[keys].dropna().to_numpy()
+                if len(pair):
+                    compared.setdefault((setting, label), []).append((seed, pair[:, 0], pair[:, 1]))
+    return compared
+
+
+def _rows(compared: Compared, names: dict[Setting, str]) -> list[dict[str, Any]]:
+    rows = []
+    for (setting, label), seeds in compared.items():
+        tests = [mcnemar(own, base) for _, own, base in seeds]
+        sizes = {len(own) for _, own, _ in seeds}
+        row: dict[str, Any] = {
+            "task": names[setting],
+            "label": label,
+            "seeds": len(seeds),
+            "items": min(sizes),
+            "only_label": [test.only_first for test in tests],
+            "only_baseline": [test.only_second for test in tests],
+            "p": [test.p for test in tests],
+            "significant": int((holm([test.p for test in tests]) < LEVEL).sum()),
+        }
+        if len(sizes) == 1:
+            # The mean over the models of an item: what is drawn is the item, with all its models.
+            difference = np.mean([own - base for _, own, base in seeds], axis=0)
+            interval = item_bootstrap(difference)
+            row |= {"mean": difference.mean(), "low": interval.low, "high": interval.high}
+        rows.append(row)
+    smallest = benjamini_hochberg(
+        np.array([min(1.0, len(row["p"]) * min(row["p"])) for row in rows])
+    )
+    return [row | {"q": q} for row, q in zip(rows, smallest, strict=True)]
+
+
+def _mcnemar(rows: Sequence[dict[str, Any]]) -> Table:
+    frame = pd.DataFrame(
+        [
+            {
+                "task": row["task"],
+                "label": row["label"],
+                "items": row["items"],
+                "right: label alone": ", ".join(map(str, row["only_label"])),
+                "right: baseline alone": ", ".join(map(str, row["only_baseline"])),
+                "seeds that differ": f"{row['significant']}/{row['seeds']}",
+                "q (table)": p_text(row["q"]),
+                "difference [item bootstrap]": f"{signed(row['mean'])} "
+                f"[{signed(row['low'])}, {signed(row['high'])}]"
+                if "mean" in row
+                else "–",
+            }
+            for row in rows
+        ]
+    )
+    data = pd.DataFrame(rows)
+    for column in ("only_label", "only_baseline", "p"):
+        data[column] = [" ".join(f"{value:.6g}" for value in values) for values in data[column]]
+    caption = (
+        "Each label’s models against the baseline’s of the same seeds on the same test items: items "
+        "that one alone has right, seed by seed; on how many seeds McNemar’s exact test finds a "
+        f"difference (p < {LEVEL}, Holm-adjusted over the seeds); the smallest of these, adjusted "
+        "over this table; and the accuracy difference of these models with a 95 % interval over items."
+    )
+    return Table("mcnemar", caption, frame, data=data)
+
+
+def _cochran(
+    results: Results, found: dict[Setting, pd.DataFrame], names: dict[Setting, str]
+) -> Table | Prose:
+    rows = []
+    for setting, right in found.items():
+        for seed in sorted(set(right.columns.get_level_values("seed"))):
+            columns = [(label, seed) for label in labels(results) if (label, seed) in right.columns]
+            table = right[columns].dropna().to_numpy()
+            if len(columns) < 3 or not len(table):
+                continue
+            test = cochran_q(table)
+            rows.append(
+                {
+                    "task": names[setting],
+                    "seed": seed,
+                    "labels": test.models,
+                    "items": test.n,
+                    "that tell": test.informative,
+                    "Q": test.q,
+                    "df": test.df,
+                    "p": p_text(test.p),
+                }
+            )
+    if not rows:
+        return Prose("Cochran’s Q needs three labels with a model of the same seed.", "note")
+    caption = (
+        "Cochran’s Q: do the models of one seed, one a label, have the same share of items right? "
+        "Only items that some have right and others wrong tell; with few of them p is rough."
+    )
+    return Table("cochran", caption, pd.DataFrame(rows), {"Q": "{:.1f}"}, folded=True)

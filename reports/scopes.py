@@ -1,0 +1,62 @@
+"""Tasks that the same labels have run on: what ranks and aggregates are made over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reldrop_bench.plugins.reports.judgement import Paired
+from reldrop_bench.report.measures import Setting, labels
+from reldrop_bench.results import Results
+from reldrop_bench.section import Prose
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Settings with the labels that were planned for every one of them."""
+
+    name: str
+    settings: tuple[Setting, ...]
+    labels: tuple[str, ...]
+
+
+def scopes(results: Results, item: Paired) -> list[Scope]:
+    """Return all settings that are not saturated as one scope, and each modality that has further labels.
+
+    A scope needs two labels, the baseline among them.
+    """
+    found = [_scope(results, item, "all tasks", item.telling)]
+    modalities: dict[str, list[Setting]] = {}
+    for task, model in item.telling:
+        modality = str(results.tasks.get(task, {}).get("modality", "other"))
+        modalities.setdefault(modality, []).append((task, model))
+    if len(modalities) > 1:
+        for modality, settings in modalities.items():
+            scope = _scope(results, item, f"{modality} tasks", tuple(settings))
+            if set(scope.labels) - set(found[0].labels):
+                found.append(scope)
+    return [
+        scope
+        for scope in found
+        if len(scope.labels) > 1 and results.baseline in scope.labels and scope.settings
+    ]
+
+
+def _scope(results: Results, item: Paired, name: str, settings: tuple[Setting, ...]) -> Scope:
+    planned = [
+        label
+        for label in labels(results)
+        if all(setting in item.planned.get(label, frozenset()) for setting in settings)
+    ]
+    return Scope(name, settings, tuple(planned))
+
+
+def left_out(results: Results, found: Sequence[Scope]) -> list[Prose]:
+    """Say which labels no scope holds."""
+    covered = {label for scope in found for label in scope.labels}
+    missing = [label for label in labels(results) if label not in covered]
+    if not missing or not found:
+        return []
+    names = ", ".join(f"“{label}”" for label in missing)
+    text = f"Not planned for all tasks of any group, so without a rank here: {names}."
+    return [Prose(text, "note")]

@@ -1,0 +1,140 @@
+"""What intervals cover: the t interval within two points of 95 %, the bootstrap as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reldrop_bench.statistics.aggregates import (
+    improvement_interval,
+    interquartile_mean,
+    mean,
+)
+from reldrop_bench.statistics.bootstrap import bootstrap_interval
+from reldrop_bench.statistics.coverage import bootstrap_coverage, draw, interval_coverage
+from reldrop_bench.statistics.overall import overall_difference
+
+SEEDS = (3, 5, 10)
+SETTINGS = (1, 4, 12)
+AGGREGATES = ("mean", "interquartile mean")
+
+
+@pytest.mark.parametrize("shape", ["normal", "unequal"])
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("n", SEEDS)
+def test_intervals_called_95_cover_93_to_97(n: int, settings: int, shape: str) -> None:
+    # Of several settings with three pairs each, `overall.degrees_of_freedom` takes less than it might:
+    # there the intervals are wider than they say, and the report prints what they cover.
+    most = 0.985 if n == 3 and settings > 1 else 0.97
+    assert 0.93 <= interval_coverage(n, settings, shape) <= most  # type: ignore[arg-type]
+
+
+def simulated(shape: str, settings: int, n: int, random: np.random.Generator) -> np.ndarray:
+    """Return differences (settings, n) whose mean is 0, drawn in another way than the package does."""
+    if shape == "skewed":
+        return np.exp(random.standard_normal((settings, n))) - np.exp(1 / 2)
+    if shape == "heavy-tailed":
+        normal, chi = random.standard_normal((settings, n)), random.chisquare(3, (settings, n))
+        return normal / np.sqrt(chi / 3)
+    spread = 10 ** np.linspace(-1, 1, settings) if shape == "unequal" and settings > 1 else [1.0]
+    return random.standard_normal((settings, n)) * np.reshape(spread, (-1, 1))
+
+
+@pytest.mark.parametrize("shape", ["normal", "unequal", "skewed", "heavy-tailed"])
+@pytest.mark.parametrize(("n", "settings"), [(3, 1), (5, 4)])
+def test_coverage_is_what_the_report_s_intervals_hold(n: int, settings: int, shape: str) -> None:
+    random = np.random.default_rng(21)
+    repetitions, covered = 2500, 0
+    for _ in range(repetitions):
+        found = overall_difference(list(simulated(shape, settings, n, random)))
+        covered += found.low <= 0 <= found.high  # type: ignore[operator]
+    error = np.sqrt(0.1 * 0.9 / repetitions)
+    expected = covered / repetitions
+    assert interval_coverage(n, settings, shape) == pytest.approx(expected, abs=3.5 * error)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", ["normal", "unequal", "skewed", "heavy-tailed"])
+def test_noise_has_mean_zero(shape: str) -> None:
+    noise = draw(shape, (4000, 3, 50), np.random.default_rng(0))  # type: ignore[arg-type]
+    error = noise.std(axis=(0, 2)) / np.sqrt(4000 * 50)
+    assert (np.abs(noise.mean(axis=(0, 2))) < 4 * error).all()
+
+
+def test_three_seeds_make_a_percentile_bootstrap_too_narrow() -> None:
+    # REFERENCE: with 3 seeds a nominal 95 % percentile bootstrap covers 87 % (over many tasks; with
+    # one task it cannot be wider than from the lowest to the highest run: 1 - 2 / 2³).
+    assert bootstrap_coverage(3, 12, method="percentile", repetitions=4000) == pytest.approx(
+        0.87, abs=0.015
+    )
+    assert bootstrap_coverage(3, 1, method="percentile", repetitions=4000) == pytest.approx(
+        0.75, abs=0.025
+    )
+
+
+@pytest.mark.parametrize("shape", ["normal", "skewed"])
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [(3, 1), (5, 1), (3, 4), (5, 4)],
+        pytest.param([(10, 1), (10, 4), (3, 12), (5, 12)], marks=pytest.mark.slow),
+    ],
+)
+def test_the_automatic_method_covers_best(
+    aggregate: str, shape: str, sizes: list[tuple[int, int]]
+) -> None:
+    """Compared over (seeds, settings): shortfall below 95 %, on average and against each method."""
+
+    def shortfall(method: str) -> np.ndarray:
+        found = [
+            bootstrap_coverage(n, settings, aggregate, method, shape, 250, 200)  # type: ignore[arg-type]
+            for n, settings in sizes
+        ]
+        return np.maximum(0.95 - np.array(found), 0)
+
+    automatic = shortfall("automatic")
+    for method in ("percentile", "bca", "expanded"):
+        other = shortfall(method)
+        assert automatic.mean() < other.mean() + 1e-9
+        assert (automatic <= other + 0.045).all()  # three standard errors of a difference
+
+
+@pytest.mark.parametrize(("n", "settings"), [(3, 1), (3, 4), (5, 4), (10, 4)])
+def test_expanded_covers_best_for_the_probability_of_improvement(n: int, settings: int) -> None:
+    aggregate = "probability of improvement"
+    off = {
+        method: abs(0.95 - bootstrap_coverage(n, settings, aggregate, method, repetitions=500))  # type: ignore[arg-type]
+        for method in ("percentile", "bca", "expanded")
+    }
+    assert off["expanded"] <= min(off.values()) + 0.025
+    assert bootstrap_coverage(n, settings, aggregate, repetitions=500) == bootstrap_coverage(
+        n, settings, aggregate, "expanded", repetitions=500
+    )
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "interquartile mean", "probability of improvement"])
+def test_bootstrap_coverage_is_what_the_intervals_hold(aggregate: str) -> None:
+    random = np.random.default_rng(2)
+    n, settings, repetitions, covered = 5, 2, 800, 0
+    truth = 0.5 if aggregate == "probability of improvement" else 5.0
+    for seed in range(repetitions):
+        first, second = (
+            list(random.normal([[0.0], [10.0]], 1, size=(settings, n))) for _ in range(2)
+        )
+        if aggregate == "probability of improvement":
+            found = improvement_interval(first, second, resamples=300, seed=seed)
+        else:
+            statistic = mean if aggregate == "mean" else interquartile_mean
+            found = bootstrap_interval(first, statistic, resamples=300, seed=seed)
+        covered += found.low <= truth <= found.high
+    simulation = bootstrap_coverage(n, settings, aggregate, repetitions=800)  # type: ignore[arg-type]
+    assert simulation == pytest.approx(covered / repetitions, abs=0.04)
+
+
+def test_what_cannot_be_simulated_is_refused() -> None:
+    with pytest.raises(ValueError, match="'odd'"):
+        interval_coverage(3, shape="odd")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="n = 1"):
+        interval_coverage(1)
+    with pytest.raises(ValueError, match="'median'"):
+        bootstrap_coverage(3, aggregate="median")  # type: ignore[arg-type]
