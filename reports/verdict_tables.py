@@ -24,9 +24,10 @@ TONES = {
 
 
 def written(row: Mapping[Any, Any]) -> str:
-    """Write a verdict and, on a line of its own, its difference: "better*", "+0.021 [+0.010, +0.032]"."""
+    """Write a verdict with its difference, and the interval on a line of its own."""
     star = "" if row["holds"] or row["verdict"] in ("unclear", "no measure") else "*"
-    return f"{row['verdict']}{star}\n{interval_text(dict(row))}"
+    difference, _, interval = interval_text(dict(row)).partition(" [")
+    return f"{row['verdict']}{star} {difference}" + (f"\n[{interval}" if interval else "")
 
 
 def unjudged(results: Results, item: Paired, label: str) -> str:

@@ -114,7 +114,7 @@ def inline_svg(svg: bytes, name: str, alt: str) -> Markup:
     body = re.sub(r"<[^<>]+>", adapted, body)  # tags alone: what figures say stays as it is
     opening = (
         f'<svg role="img" aria-label="{escape(printable(alt))}" viewBox="{box}" '
-        f'style="width:{width / 72 * 96:.0f}px">'
+        f'style="--wide:{width / 72 * 96:.0f}px;width:var(--wide)">'
     )
     return Markup(opening + body)
 
