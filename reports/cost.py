@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench.plugins.reports.cost_figures import Axis, scatter
+from reldrop_bench.plugins.reports.cost_overview import overview
 from reldrop_bench.plugins.reports.judgement import Paired, paired
 from reldrop_bench.plugins.reports.outcomes import outcomes
 from reldrop_bench.plugins.reports.pareto import (
@@ -21,7 +22,15 @@ from reldrop_bench.plugins.reports.pareto import (
     Standing,
     standings,
 )
-from reldrop_bench.report.measures import CELL, Setting, labels, measure, settings, within
+from reldrop_bench.report.measures import (
+    CELL,
+    Setting,
+    labels,
+    measure,
+    settings,
+    within,
+    without_figures,
+)
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Prose, ReportSection, Table
 from reldrop_bench.statistics.paired import pair
@@ -92,6 +101,8 @@ class Cost(ReportSection):
                     "costs more (intervals are not adjusted for the number of comparisons)."
                 )
             )
+            blocks += overview(results, style, axes, judged)
+            blocks += without_figures(results, list(settings(results)))
             for axis in axes:
                 where = {key[1:]: value for key, value in found.items() if key[0] == axis.key}
                 blocks += scatter(results, style, axis, judged, where)

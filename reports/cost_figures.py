@@ -12,7 +12,7 @@ import pandas as pd
 from reldrop_bench.plugins.reports.judgement import Paired
 from reldrop_bench.plugins.reports.pages import page_name, pages
 from reldrop_bench.plugins.reports.pareto import FRONT, Standing
-from reldrop_bench.report.measures import Setting, labels, settings, within
+from reldrop_bench.report.measures import Setting, detailed, labels, settings, within
 from reldrop_bench.report.style import BASELINE
 from reldrop_bench.results import Results
 from reldrop_bench.section import Figure
@@ -56,7 +56,7 @@ def scatter(
         if any(within(frame, setting)["n"].sum() for frame in compared.values())
         and within(axis.values, setting)["value"].notna().any()
     ]
-    split = pages(present, COLUMNS)
+    split = pages(detailed(present), COLUMNS)
     figures = []
     for number, columns in enumerate(split, start=1):
         figure, panels = style.grid(

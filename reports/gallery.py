@@ -11,7 +11,14 @@ import pandas as pd
 
 from reldrop_bench.plugin import Count
 from reldrop_bench.plugins.reports.pages import label_pages, page_name
-from reldrop_bench.report.measures import Setting, labels, settings, within
+from reldrop_bench.report.measures import (
+    Setting,
+    detailed,
+    labels,
+    settings,
+    within,
+    without_figures,
+)
 from reldrop_bench.report.pictures import draw_input, draw_relevance
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Figure, Prose, ReportSection
@@ -71,9 +78,14 @@ class Gallery(ReportSection):
         if number < self.items:
             text = f"So many labels and tasks: {number} of the samples kept for each is shown."
             blocks.append(Prose(text, "note"))
+        kept = set(inputs[["task", "model"]].itertuples(index=False, name=None))
+        present = [setting for setting in settings(results) if setting in kept]
+        blocks += without_figures(results, present)
         for setting, name in settings(results).items():
             own = within(samples, setting)
-            if (own["metric"] == "input").any():
+            if setting in kept and setting not in detailed(present):
+                continue
+            if setting in kept:
                 blocks += self._figures(results, style, setting, name, own, number)
             elif not within(results.cells, setting).empty:
                 blocks.append(Prose(f"{name}: no cell kept a sample.", "warning"))

@@ -12,10 +12,12 @@ import pandas as pd
 from reldrop_bench.plugins.reports.pages import label_pages, page_name, pages
 from reldrop_bench.report.measures import (
     Setting,
+    detailed,
     labels,
     settings,
     with_holes,
     within,
+    without_figures,
     written,
 )
 from reldrop_bench.report.tables import by_column
@@ -65,7 +67,9 @@ class LearningCurves(ReportSection):
                 ),
             ]
             figures = _curves(results, style, epochs)
-            blocks += [*_caveats(results, figures), *figures]
+            pairs = set(zip(epochs["task"], epochs["model"], strict=True))
+            present = [setting for setting in settings(results) if setting in pairs]
+            blocks += [*_caveats(results, figures), *without_figures(results, present), *figures]
         return [*blocks, *tables]
 
 
@@ -101,7 +105,7 @@ def _curves(results: Results, style: Style, epochs: pd.DataFrame) -> list[Figure
     remark = f" {lacking} of {len(results.cells)} cells recorded no epoch." if lacking else ""
     split = [
         (columns, group)
-        for columns in pages(present, COLUMNS)
+        for columns in pages(detailed(present), COLUMNS)
         for group in _groups(results, numbers, columns, shown)
     ]
     what = ", ".join(text for _, text in rows)

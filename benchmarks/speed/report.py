@@ -1,6 +1,6 @@
 """What the report of many cells takes: seconds, memory and page size, and a ratio to that of 100 cells.
 
-    python benchmarks/speed/report.py [--cells 1000] [--folder DIR] [--format html] [--clock cpu] [--profile]
+    python benchmarks/speed/report.py [--cells 1000] [--folder DIR] [--format html] [--workers 1] [--profile]
 
 A results folder with made-up values is written through `Store`, as a run writes it: records, training
 logs and one table an evaluation, 72 metrics a cell, curves, three numbers for each of 200 test items,
@@ -326,8 +326,9 @@ def page_parts(page: str) -> dict[str, int]:
     return {part.partition('"')[0]: len(part) for part in parts}
 
 
-def measure(folder: Path, format: Any, profile: bool, only: list[str] | None) -> dict[str, Any]:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Read a folder and write its report; returns what that took."""
+    folder, profile, only = options.measure, options.profile, options.only
     size, floor = read_all(folder)
     before = peak()
     profiler = cProfile.Profile()
@@ -342,7 +343,7 @@ def measure(folder: Path, format: Any, profile: bool, only: list[str] | None) ->
         Timed(registry.create("sections", name, {})) for name in names if not only or name in only
     ]
     with tempfile.TemporaryDirectory() as place:
-        page = write_report(results, place, sections, format)
+        page = write_report(results, place, sections, options.format, workers=options.workers)
         ended = CLOCK()
         page_bytes = page.stat().st_size
         files = [path for path in Path(place).rglob("*") if path.is_file()]
@@ -400,11 +401,12 @@ def show(found: dict[str, Any], reference: dict[str, Any] | None) -> None:
             per_cell = reference[name] / reference["cells"]
             ratio = f"{found[name] / found['cells'] / per_cell:26.2f}"
         print(f"{text:28}{found[name]:9.2f}{ratio}")
-    print(f"{'  section':28}{'build':>9}{'draw':>9}{'blocks':>9}{'MB':>7}")
-    for name, (build, draw, blocks, size) in found["sections"].items():
-        print(f"  {name:26}{build:9.2f}{draw:9.2f}{blocks:9}{size:7.2f}")
-    rest = found["report"] - sum(sections.values())
-    print(f"  {'page, tables and files':26}{rest:9.2f}")
+    if any(sections.values()):  # timed in this process
+        print(f"{'  section':28}{'build':>9}{'draw':>9}{'blocks':>9}{'MB':>7}")
+        for name, (build, draw, blocks, size) in found["sections"].items():
+            print(f"  {name:26}{build:9.2f}{draw:9.2f}{blocks:9}{size:7.2f}")
+        rest = found["report"] - sum(sections.values())
+        print(f"  {'page, tables and files':26}{rest:9.2f}")
     print(
         f"page {found['page'] / 1e6:.1f} MB; {found['files']} files, "
         f"{found['total_bytes'] / 1e6:.0f} MB; peak memory {found['peak']:.0f} MiB "
@@ -422,10 +424,13 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="where the time goes, to stderr")
     parser.add_argument("--clock", default="wall", choices=("wall", "cpu"))
     parser.add_argument("--only", nargs="+", metavar="SECTION", help="these sections alone")
+    parser.add_argument(
+        "--workers", type=int, help="processes (else the cores); 1 tells what each section takes"
+    )
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(options.measure, options.format, options.profile, options.only)))
+        print(json.dumps(measure(options)))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
@@ -435,6 +440,7 @@ def main() -> None:
             write_results(count, results)
             command = [sys.executable, __file__, "--measure", str(results)]
             command += ["--format", options.format, "--clock", options.clock]
+            command += ["--workers", str(options.workers)] if options.workers else []
             command += ["--only", *options.only] if options.only else []
             command += ["--profile"] if options.profile and count == options.cells else []
             # A process each: a peak of memory never falls.

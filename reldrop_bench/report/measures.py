@@ -16,7 +16,7 @@ CELL = ["task", "model", "label", "seed"]
 Setting = tuple[str, str]
 """A task and a model: what labels are compared within."""
 
-MANY, DETAILED = 6, 3
+MANY, DETAILED = 6, 2
 """Where a section has more settings than `MANY`, the first `DETAILED` get figures of their own."""
 PANELS = 12
 """Settings that share a figure at most."""

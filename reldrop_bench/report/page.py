@@ -18,7 +18,7 @@ from reldrop_bench.report.figures import inline_png, inline_svg
 from reldrop_bench.report.measures import labels, settings
 from reldrop_bench.report.style import Style, printable
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Table
+from reldrop_bench.section import Block, Figure, Prose, Table
 
 LABEL_COLUMNS = ("label", "other", "first", "second", "against")
 TASK_COLUMNS = ("task", "setting")
@@ -39,6 +39,15 @@ SHAPES = {
 """Markers of the figures, for the names in tables."""
 
 
+TakenName = tuple[str, str]
+"""The kind of a block, and its name in lower case: files of equal names would be one file."""
+
+
+def kind_of(block: Block) -> str:
+    """Return Prose, Table or Figure."""
+    return type(block).__name__
+
+
 @dataclass(frozen=True)
 class BuiltSection:
     """A section after it was built, with the files of its figures; or what went wrong instead."""
@@ -50,6 +59,12 @@ class BuiltSection:
     """By figure name: svg, pdf and png."""
     error: str = ""
     traceback: str = ""
+
+    @property
+    def names(self) -> set[TakenName]:
+        """The names of its tables and figures."""
+        named = (block for block in self.blocks if not isinstance(block, Prose))
+        return {(kind_of(block), block.name.lower()) for block in named}
 
 
 @dataclass(frozen=True)
@@ -144,7 +159,7 @@ def page(
         complete=complete,
         sections=built,
         choice=choice,
-        kind_of=lambda block: type(block).__name__,
+        kind_of=kind_of,
         printable=printable,
         rows_of=rows_of,
         left_out=left_out,

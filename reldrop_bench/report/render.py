@@ -14,7 +14,8 @@ from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.report import data_files, latex, markdown
 from reldrop_bench.report.figures import METADATA, render
 from reldrop_bench.report.measures import labels
-from reldrop_bench.report.page import BuiltSection, Choice, page
+from reldrop_bench.report.page import BuiltSection, Choice, TakenName, kind_of, page
+from reldrop_bench.report.parallel import cores, in_processes
 from reldrop_bench.report.style import Style
 from reldrop_bench.results import Results
 from reldrop_bench.section import Figure, Prose, ReportSection, Table
@@ -36,13 +37,14 @@ def write_report(
     sections: Iterable[ReportSection],
     format: Format = "html",
     broken: Sequence[BuiltSection] = (),
+    workers: int | None = None,
 ) -> Path:
     """Write the report into `folder` and return the path of its page.
 
     Beside report.html, report.md or report.tex come tables/*.csv (LaTeX: tables/*.tex as well) and
     figures/*.{svg,pdf,png}. The formats csv and parquet write all results as data/*, and no section.
     The same results give the same bytes. A section that raises does not end the report: its place
-    shows the error. `broken`: sections that could not even be made.
+    shows the error. `broken`: sections that could not even be made. `workers`: see `build_sections`.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def write_report(
             for name, content in data_files.contents(results, format):
                 _write(path.parent / name, content)
             return path
-        built = [*build_sections(results, sections, folder), *broken]
+        built = [*build_sections(results, sections, folder, workers), *broken]
         _write_parts(folder, built, format)
         _write(path, _page(results, built, format).encode("utf-8", "replace"))
     except OSError as error:
@@ -67,24 +69,38 @@ def write_report(
 
 
 def build_sections(
-    results: Results, sections: Iterable[ReportSection], folder: Path
+    results: Results,
+    sections: Iterable[ReportSection],
+    folder: Path,
+    workers: int | None = None,
 ) -> list[BuiltSection]:
     """Build all sections in their order; names of tables and figures come out unique.
 
     folder: where an earlier report may lie, whose figures are used again where nothing changed.
+    workers: processes, as many as there are cores by default; the bytes are the same with any.
     """
     style = Style(tuple(labels(results)), results.baseline, marked=True)
-    taken: set[tuple[type, str]] = set()
     ordered = sorted(sections, key=lambda section: (section.order, section.name))
+
+    def build(number: int, taken: frozenset[TakenName] = frozenset()) -> BuiltSection:
+        return _build(ordered[number], results, style, set(taken), folder / "figures")
+
+    built: list[BuiltSection] = []
+    taken: set[TakenName] = set()
     with style.theme():
-        return [_build(section, results, style, taken, folder / "figures") for section in ordered]
+        parts = in_processes(build, len(ordered), cores() if workers is None else workers)
+        for number, part in enumerate(parts):
+            # Rare: two sections that give a table or a figure the same name.
+            built.append(build(number, frozenset(taken)) if part.names & taken else part)
+            taken |= built[-1].names
+    return built
 
 
 def _build(
     section: ReportSection,
     results: Results,
     style: Style,
-    taken: set[tuple[type, str]],
+    taken: set[TakenName],
     earlier: Path,
 ) -> BuiltSection:
     name, title = file_name(section.name), section.title
@@ -96,6 +112,8 @@ def _build(
             if isinstance(block, Figure):
                 known = _existing(earlier, block.name)
                 figures[block.name] = render(block.figure, block.name, block.raster, known, style)
+                # All that is left of it is its files: they can be sent, and need little memory.
+                block = replace(block, figure=None)  # type: ignore[arg-type]
             blocks.append(block)
         return BuiltSection(name, title, tuple(blocks), figures)
     except Exception as error:  # noqa: BLE001 - a section may be anyone's; the others must appear
@@ -114,14 +132,14 @@ def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "unnamed"
 
 
-def _with_free_name(block: Table | Figure, taken: set[tuple[type, str]]) -> Table | Figure:
+def _with_free_name(block: Table | Figure, taken: set[TakenName]) -> Table | Figure:
     """Return the block with a name that is safe as a file name and that no other block has."""
     base = name = file_name(block.name)
     number = 1
-    while (type(block), name.lower()) in taken:
+    while (kind_of(block), name.lower()) in taken:
         number += 1
         name = f"{base}-{number}"
-    taken.add((type(block), name.lower()))
+    taken.add((kind_of(block), name.lower()))
     return replace(block, name=name)
 
 

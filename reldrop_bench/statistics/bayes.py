@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-DRAWS = 20_000
-"""Draws from the posterior: a probability of one half is off by a third of a point."""
+DRAWS = 10_000
+"""Draws from the posterior: a probability of one half is off by half a point."""
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,10 @@ class MixedDifference:
 def mixed_difference(groups: Sequence[ArrayLike], confidence: float = 0.95) -> MixedDifference:
     """Fit a random intercept a setting by REML; groups: seed-paired differences, (n_t,) a setting.
 
-    NaN stands for an incomplete pair, and settings without any are left out. The interval is t with
-    (settings - 1) degrees of freedom, which is exact for balanced data with a positive variance
-    between settings, where the effect is the mean of all.
+    Settings with equal numbers of pairs have a closed form, which is then taken. NaN stands for an
+    incomplete pair, and settings without any are left out. The interval is t with (settings - 1)
+    degrees of freedom, which is exact for balanced data with a positive variance between settings,
+    where the effect is the mean of all.
     """
     values = [np.asarray(group, dtype=np.float64) for group in groups]
     # Sorted: neither the order of seeds nor that of settings has a meaning.
@@ -66,6 +67,8 @@ def mixed_difference(groups: Sequence[ArrayLike], confidence: float = 0.95) -> M
         within = float(pooled.std(ddof=1))
         error = within / math.sqrt(len(pooled))
         return _found(float(pooled.mean()), error, 0.0, within, settings, confidence, note)
+    if len({len(group) for group in values}) == 1:
+        return _balanced(np.stack(values), confidence)
     return _fit(values, pooled, spread, confidence)
 
 
@@ -79,6 +82,16 @@ def _at_the_border(values: Sequence[np.ndarray], pooled: np.ndarray) -> bool:
     sums = np.array([(group - pooled.mean()).sum() for group in values])
     total = len(pooled)
     return bool((sums**2).sum() <= pooled.var(ddof=1) * (total - (counts**2).sum() / total))
+
+
+def _balanced(values: np.ndarray, confidence: float) -> MixedDifference:
+    """Return what REML finds of (settings, pairs) inside the border: the analysis of variance."""
+    settings, pairs = values.shape
+    means = values.mean(axis=1)
+    within, mean_square = float(values.var(axis=1, ddof=1).mean()), pairs * float(means.var(ddof=1))
+    between = math.sqrt(max(mean_square - within, 0.0) / pairs)
+    error = math.sqrt(mean_square / (pairs * settings))
+    return _found(float(means.mean()), error, between, math.sqrt(within), settings, confidence)
 
 
 def _found(

@@ -18,7 +18,7 @@ from reldrop_bench.statistics.overall import stratified_t
 MOST_PAIRS = 1_000_000
 """No search for a number of pairs goes on beyond this."""
 
-_DRAWS = 20_000
+_DRAWS = 10_000
 _BISECTIONS = 60
 
 

@@ -39,7 +39,7 @@ def defined(values: list[float], margin: float, draws: int = 20_000) -> np.ndarr
 def test_posterior_agrees_with_its_definition(margin: float) -> None:
     found = signed_rank_posterior(DIFFERENCES, margin)
     worse, equivalent, better = defined(DIFFERENCES, margin)
-    assert found.better == pytest.approx(better, abs=0.015)
+    assert found.better == pytest.approx(better, abs=0.02)
     assert found.equivalent == pytest.approx(equivalent, abs=0.015)
     assert found.worse == pytest.approx(worse, abs=0.015)
     assert found.better + found.equivalent + found.worse == pytest.approx(1)

@@ -34,6 +34,21 @@ def test_balanced_data_give_the_closed_form(settings: int, seeds: int, scale: fl
     assert (found.low, found.high) == pytest.approx(tuple(reference), rel=2e-3)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_balanced_data_agree_with_statsmodels(seed: int) -> None:
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    values = balanced(6, 4, 0.9, 0.3, seed)
+    model = MixedLM(values.ravel(), np.ones((24, 1)), np.repeat(np.arange(6), 4))
+    fitted = model.fit(reml=True)
+    found = mixed_difference(list(values))
+    assert found.mean == pytest.approx(fitted.fe_params[0], rel=1e-6)
+    assert found.between == pytest.approx(np.sqrt(fitted.cov_re[0, 0]), rel=1e-3)
+    assert found.within == pytest.approx(np.sqrt(fitted.scale), rel=1e-3)
+    half = stats.t.ppf(0.975, 5) * fitted.bse_fe[0]
+    assert found.high - found.low == pytest.approx(2 * half, rel=1e-3)
+
+
 @pytest.mark.parametrize("seed", range(8))  # some of them with the maximum at 0
 def test_unbalanced_data_maximise_the_restricted_likelihood(seed: int) -> None:
     random = np.random.default_rng(seed)
