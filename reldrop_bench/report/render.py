@@ -85,10 +85,14 @@ def build_sections(
     def build(number: int, taken: frozenset[TakenName] = frozenset()) -> BuiltSection:
         return _build(ordered[number], results, style, set(taken), folder / "figures")
 
+    def lost(number: int) -> BuiltSection:
+        section, error = ordered[number], "its process died: out of memory, or ended by the system"
+        return BuiltSection(file_name(section.name), section.title, error=error, traceback=error)
+
     built: list[BuiltSection] = []
     taken: set[TakenName] = set()
     with style.theme():
-        parts = in_processes(build, len(ordered), cores() if workers is None else workers)
+        parts = in_processes(build, len(ordered), cores() if workers is None else workers, lost)
         for number, part in enumerate(parts):
             # Rare: two sections that give a table or a figure the same name.
             built.append(build(number, frozenset(taken)) if part.names & taken else part)

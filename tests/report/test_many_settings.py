@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,9 +10,9 @@ import pytest
 from reldrop_bench import registry
 from reldrop_bench.plugins.reports import shifts
 from reldrop_bench.report.measures import DETAILED, MANY, PANELS, settings
-from reldrop_bench.report.render import build_sections
+from reldrop_bench.report.style import Style
 from reldrop_bench.results import Results
-from reldrop_bench.section import Figure, Prose, Table
+from reldrop_bench.section import Block, Figure, Prose, Table
 
 SECTIONS = ("accuracy", "shifts", "occlusion", "faithfulness", "diversity", "cues")
 MODELS = 5
@@ -36,14 +35,16 @@ def many(complete: Results) -> Results:
     return complete.changed(**frames)
 
 
+def built(name: str, results: Results) -> list[Block]:
+    style = Style(results.labels, results.baseline)
+    with style.theme():
+        return list(registry.create("sections", name, {}).build(results, style))
+
+
 @pytest.mark.parametrize("name", SECTIONS)
-def test_every_setting_has_its_numbers_and_figures_stay_few(
-    name: str, many: Results, tmp_path: Path
-) -> None:
+def test_every_setting_has_its_numbers_and_figures_stay_few(name: str, many: Results) -> None:
     assert len(settings(many)) > PANELS > MANY
-    (section,) = build_sections(many, [registry.create("sections", name, {})], tmp_path)
-    assert not section.error
-    blocks = section.blocks
+    blocks = built(name, many)
     tables = [block for block in blocks if isinstance(block, Table)]
     told = {str(text) for table in tables for text in (table.name, *table.frame.columns)}
     own = [
@@ -67,12 +68,10 @@ def test_every_setting_has_its_numbers_and_figures_stay_few(
 
 
 def test_a_heat_map_without_numbers_has_a_scale_a_panel(
-    many: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    many: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shifts, "NUMBERS", 0)
-    (section,) = build_sections(many, [registry.create("sections", "shifts", {})], tmp_path)
-    assert not section.error
-    figures = [block.figure for block in section.blocks if isinstance(block, Figure)]
+    figures = [block.figure for block in built("shifts", many) if isinstance(block, Figure)]
     panels = [axes for figure in figures for axes in figure.axes if axes.get_title(loc="left")]
     scales = [axes for figure in figures for axes in figure.axes if axes not in panels]
     assert len(panels) == len(scales) == MODELS  # of the one task that has shifts
