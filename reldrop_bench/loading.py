@@ -26,6 +26,7 @@ from reldrop_bench.results import (
     NOTE_COLUMNS,
     SAMPLE_COLUMNS,
     Results,
+    UnreadExamples,
 )
 from reldrop_bench.spec import BenchmarkSpec
 from reldrop_bench.store import BENCHMARK_FILE, EPOCHS_FILE, CellRecord, Store, evaluation_file
@@ -94,7 +95,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class ExampleFiles:
+class ExampleFiles(UnreadExamples):
     """The tables that hold numbers by item; calling it reads them."""
 
     store: Store

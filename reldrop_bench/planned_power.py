@@ -22,8 +22,7 @@ from reldrop_bench.statistics.paired import pair
 from reldrop_bench.statistics.power import (
     pairs_needed_a_setting,
     smallest_detectable_difference,
-    smallest_sign_flip_p,
-    smallest_wilcoxon_p,
+    smallest_exact_p,
 )
 from reldrop_bench.store import BENCHMARK_FILE
 
@@ -31,6 +30,12 @@ POWER = 0.8
 LEVEL = 0.05
 METRIC = "accuracy"
 """What earlier results are asked for where no metric is given."""
+OUTCOMES = 4
+"""Outcomes that the report judges a label by at most (those of reports/outcomes.py).
+
+Each is measured by an evaluation of its own, so that fewer evaluations give no more outcomes than
+they are. On a task that an evaluation does not apply to there are fewer: this errs on the safe side.
+"""
 
 Setting = tuple[str, str]
 """A task and a model."""
@@ -40,26 +45,35 @@ Setting = tuple[str, str]
 class Reach:
     """What the comparison of one or more labels with the baseline can find at best.
 
-    Numbers are None where they cannot be computed: with less than two pairs a setting, or (the last
-    three) without earlier results.
+    Numbers are None where they cannot be computed: with less than two pairs a setting, or (those of
+    the metric) without earlier results. The families are those that the report adjusts by Holm's
+    method; what is found "in a family" is found as its first and strictest member.
     """
 
     settings: tuple[str, ...]
     labels: tuple[str, ...]
     pairs: int
     """Seed pairs of a label, all settings together."""
-    comparisons: int
-    """Members of the Holm family."""
+    own: int
+    """Members of the label's own family, which its verdicts go by: its outcomes. In one setting: its
+    outcomes in all of its settings."""
+    page: int | None
+    """Members of the family of the whole page: the outcomes of all labels. None in one setting, which
+    the report does not adjust so."""
     effect: float | None
-    """Smallest mean difference, in standard deviations over seeds, that the t test finds with 80 %."""
-    effect_holm: float | None
-    """The same as the first (strictest) of the Holm family."""
+    """Smallest mean difference, in standard deviations over seeds, that the t test finds with 80 %,
+    not adjusted."""
+    effect_own: float | None
+    """The same in the label's own family."""
+    effect_page: float | None
+    """The same in the family of the page."""
     smallest_sign_flip_p: float
     smallest_wilcoxon_p: float
     """Of the pairs, for one setting; of the settings' means, for several."""
     difference: float | None = None
-    """Smallest difference of the metric that the t test finds with 80 %."""
-    difference_holm: float | None = None
+    """Smallest difference of the metric that the t test finds with 80 %, not adjusted."""
+    difference_own: float | None = None
+    difference_page: float | None = None
     seeds_needed: int | None = None
     """Seeds in each setting with which the wanted difference is found with 80 %, unadjusted."""
 
@@ -89,6 +103,8 @@ class PlannedPower:
     baseline: str
     wanted: float
     """Difference of the metric that is to be found."""
+    outcomes: int
+    """What each label is judged by, at most."""
     settings: tuple[Reach, ...]
     overall: tuple[Reach, ...]
     """One for all labels that have the same pairs."""
@@ -110,6 +126,7 @@ class PlannedPower:
             "power": POWER,
             "level": LEVEL,
             "wanted": self.wanted,
+            "outcomes": self.outcomes,
             "settings": [asdict(reach) for reach in self.settings],
             "overall": [asdict(reach) for reach in self.overall],
             "observed": seen,
@@ -126,7 +143,7 @@ def plan_power(
 
     wanted: the difference that `seeds_needed` is about (the margin of `Results` unless given).
     earlier: folder of results whose seed-paired differences in `metric` (test accuracy unless given)
-    say how much seeds scatter; the benchmark's own unless given.
+    say how much seeds scatter; the benchmark's own, where there are any with that metric, unless given.
 
     Raises
     ------
@@ -140,9 +157,13 @@ def plan_power(
     counts = _pairs(benchmark.cells, benchmark.chosen, baseline)
     spread = _observed(benchmark, earlier, metric)
     names = _names([setting for found in counts.values() for setting in found])
+    evaluations = {choice.name for cell in benchmark.chosen for choice in cell.evaluations}
+    outcomes = min(OUTCOMES, len(evaluations))
 
-    def reach(labels: Sequence[str], pairs: Mapping[Setting, int], comparisons: int) -> Reach:
-        return _reach(labels, pairs, comparisons, names, spread, wanted)
+    def reach(
+        labels: Sequence[str], pairs: Mapping[Setting, int], own: int, page: int | None
+    ) -> Reach:
+        return _reach(labels, pairs, own, page, names, spread, wanted)
 
     by_setting: dict[Setting, list[str]] = defaultdict(list)
     alike: dict[tuple[tuple[Setting, int], ...], list[str]] = defaultdict(list)
@@ -150,13 +171,17 @@ def plan_power(
         alike[tuple(found.items())].append(label)
         for setting in found:
             by_setting[setting].append(label)
-    single = [
-        reach(labels, {setting: max(counts[label][setting] for label in labels)}, len(labels))
-        for setting, labels in by_setting.items()
+    single = []
+    for setting, labels in by_setting.items():
+        pairs = {setting: max(counts[label][setting] for label in labels)}
+        most = max(len(counts[label]) for label in labels)
+        single.append(reach(labels, pairs, outcomes * most, None))
+    overall = [
+        reach(labels, dict(found), outcomes, outcomes * len(counts))
+        for found, labels in alike.items()
     ]
-    overall = [reach(labels, dict(found), len(counts)) for found, labels in alike.items()]
     return PlannedPower(
-        benchmark.spec.name, baseline, wanted, tuple(single), tuple(overall), spread
+        benchmark.spec.name, baseline, wanted, outcomes, tuple(single), tuple(overall), spread
     )
 
 
@@ -168,9 +193,17 @@ def _observed(
     if earlier is None and not (folder / BENCHMARK_FILE).is_file():
         return None
     results = load_results(folder)
-    if earlier is None and metric is None and results.metrics.empty:
-        return None
-    spread = _spread(results, str(folder), metric, benchmark.spec.baseline)
+    try:
+        path = find_metric(results, metric or results.metric or METRIC)
+    except UserError:
+        if metric is not None:
+            raise
+        if earlier is None:  # what there is by chance was not asked for
+            return None
+        raise UserError(
+            f"{folder} does not hold one metric {METRIC!r}; say with --metric what differs"
+        ) from None
+    spread = _spread(results, str(folder), path, benchmark.spec.baseline)
     return spread if spread.deviations else None
 
 
@@ -203,9 +236,8 @@ def _names(settings: Sequence[Setting]) -> dict[Setting, str]:
     }
 
 
-def _spread(results: Results, folder: str, metric: str | None, baseline: str) -> Spread:
-    """Return how seed-paired differences scattered in results, pooled over labels."""
-    path = find_metric(results, metric or results.metric or METRIC)
+def _spread(results: Results, folder: str, path: str, baseline: str) -> Spread:
+    """Return how seed-paired differences of a metric scattered in results, pooled over labels."""
     rows = results.metrics
     here = rows["evaluation"] + "/" + rows["split"] + "/" + rows["metric"] == path
     values = rows.loc[here, ["task", "model", "label", "seed", "value"]]
@@ -228,30 +260,34 @@ def _spread(results: Results, folder: str, metric: str | None, baseline: str) ->
 def _reach(
     labels: Sequence[str],
     pairs: Mapping[Setting, int],
-    comparisons: int,
+    own: int,
+    page: int | None,
     names: Mapping[Setting, str],
     spread: Spread | None,
     wanted: float,
 ) -> Reach:
     counts = list(pairs.values())
-    strict = LEVEL / comparisons
-    alike = np.ones(len(counts))
-    by_seeds = {}
-    if spread is not None:
-        seen = [spread.of(setting) for setting in pairs]
-        by_seeds = {
-            "difference": smallest_detectable_difference(seen, counts, POWER, LEVEL),
-            "difference_holm": smallest_detectable_difference(seen, counts, POWER, strict),
-            "seeds_needed": pairs_needed_a_setting(wanted, seen, POWER, LEVEL),
-        }
+
+    def smallest(deviations: Sequence[float] | None, family: int | None) -> float | None:
+        if deviations is None or family is None:
+            return None
+        return smallest_detectable_difference(deviations, counts, POWER, LEVEL / family)
+
+    alike = [1.0] * len(counts)
+    seen = None if spread is None else [spread.of(setting) for setting in pairs]
     return Reach(
         settings=tuple(names[setting] for setting in pairs),
         labels=tuple(labels),
         pairs=sum(counts),
-        comparisons=comparisons,
-        effect=smallest_detectable_difference(alike, counts, POWER, LEVEL),
-        effect_holm=smallest_detectable_difference(alike, counts, POWER, strict),
-        smallest_sign_flip_p=smallest_sign_flip_p(sum(counts)),
-        smallest_wilcoxon_p=smallest_wilcoxon_p(counts[0] if len(counts) == 1 else len(counts)),
-        **by_seeds,  # type: ignore[arg-type]
+        own=own,
+        page=page,
+        effect=smallest(alike, 1),
+        effect_own=smallest(alike, own),
+        effect_page=smallest(alike, page),
+        smallest_sign_flip_p=smallest_exact_p(sum(counts)),
+        smallest_wilcoxon_p=smallest_exact_p(counts[0] if len(counts) == 1 else len(counts)),
+        difference=smallest(seen, 1),
+        difference_own=smallest(seen, own),
+        difference_page=smallest(seen, page),
+        seeds_needed=None if seen is None else pairs_needed_a_setting(wanted, seen, POWER, LEVEL),
     )

@@ -241,9 +241,12 @@ def create(kind: str, name: str, parameters: Mapping[str, Any] | None = None) ->
 
 def _imported_plugin_files(file: Path, tree: ast.AST) -> Iterable[Path]:
     prefix = plugins.__name__ + "."
+    roots = [Path(base) for base in plugins.__path__]
     for node in ast.walk(tree):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
         modules: list[str] = []
-        folders = [Path(base) for base in plugins.__path__]
+        folders = roots
         if isinstance(node, ast.ImportFrom) and node.level == 1:
             folders = [file.parent]
             inner = f"{node.module}." if node.module else ""

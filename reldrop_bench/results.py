@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -41,6 +42,21 @@ NOTE_COLUMNS = (*IDENTITY, "evaluation", "split", "metric", "reason")
 
 def _empty(columns: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(columns=list(columns))
+
+
+class UnreadExamples(ABC):
+    """Examples on disk, of which a part can be read: calling it reads them all."""
+
+    @abstractmethod
+    def __call__(self) -> pd.DataFrame: ...
+
+    @abstractmethod
+    def only(self, task: str, model: str, evaluation: str) -> UnreadExamples:
+        """Return those of one evaluation within one task and model, still unread."""
+
+    @abstractmethod
+    def index(self) -> pd.DataFrame:
+        """Return what `Results.with_examples` does."""
 
 
 class Unread:
@@ -109,7 +125,7 @@ class Results:
     def examples_of(self, task: str, model: str, evaluation: str) -> pd.DataFrame:
         """Return the examples of one evaluation within one task and model; the others stay unread."""
         unread = self.__dict__["examples"]
-        if hasattr(unread, "only"):
+        if isinstance(unread, UnreadExamples):
             return unread.only(task, model, evaluation)()
         rows = self.examples
         chosen = (rows["task"] == task) & (rows["model"] == model)
@@ -121,7 +137,7 @@ class Results:
         Columns: those that name a cell, and evaluation.
         """
         unread = self.__dict__["examples"]
-        if hasattr(unread, "index") and not isinstance(unread, pd.DataFrame):
+        if isinstance(unread, UnreadExamples):
             return unread.index()
         return self.examples[[*IDENTITY, "evaluation"]].drop_duplicates(ignore_index=True)
 

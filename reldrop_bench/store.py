@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,31 @@ def _place(entry: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(entry[name] for name in ("task", "model", "label", "seed"))
 
 
+def _is_key(value: Any) -> bool:
+    """Return whether it can name the folder of a cell: a results folder may be a stranger's."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]+", value) is not None
+
+
+def _is_file_name(value: Any) -> bool:
+    """Return whether it names a file of a folder, and not one elsewhere."""
+    return (
+        isinstance(value, str)
+        and value not in ("", ".", "..")
+        and not re.search(r"[/\\\0]", value)
+        and Path(value).name == value
+    )
+
+
+def _check_matrix(matrix: Sequence[CellRecord]) -> None:
+    """Raise ValueError where a key or an evaluation cannot be the name of a cell or of its table."""
+    for entry in matrix:
+        if not _is_key(entry["key"]):
+            raise ValueError(f"{entry['key']!r} is no key of a cell")
+        for name in entry["evaluations"]:
+            if not _is_file_name(evaluation_file(name)):
+                raise ValueError(f"{name!r} is no name of an evaluation")
+
+
 def _aside(path: Path) -> Path:
     """Return a free name for a damaged file or folder to be kept under."""
     number = 1
@@ -149,6 +175,7 @@ class Store:
                 BenchmarkSpec.model_validate(found["spec"])
                 assert found["name"] == found["spec"]["name"]
                 assert all(set(entry) >= MATRIX_KEYS for entry in found["matrix"])
+                _check_matrix(found["matrix"])
         except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
             raise UserError(
                 f"{path} cannot be read ({one_line(error)}); move it away and run the spec again: "
@@ -225,8 +252,10 @@ class Store:
         Raises
         ------
         ValueError
-            cell.json is damaged.
+            cell.json is damaged, or names files that are none of the cell's.
         """
+        if not _is_key(key):
+            raise ValueError(f"{key!r} is no key of a cell")
         path = self.cell_folder(key) / CELL_FILE
         if not path.exists():
             return None
@@ -238,9 +267,14 @@ class Store:
             not isinstance(record, dict)
             or not EMPTY_RECORD.keys() <= record.keys()
             or record["key"] != key
+            or not isinstance(record["components"], dict)
             or not record["components"].keys() >= PARTS
+            or not isinstance(record["files"], dict)
         ):
             raise ValueError(f"{CELL_FILE} is not the record of cell {key}")
+        for name in record["files"]:
+            if not _is_file_name(name):
+                raise ValueError(f"{CELL_FILE} names a file that is none of the cell's: {name!r}")
         return record
 
     def write_cell(self, record: CellRecord) -> None:

@@ -86,7 +86,7 @@ def figures(
                     planned = {label for label, where in item.planned.items() if setting in where}
                 title = style.text(known[setting], 24) if row == 0 else ""
                 here = planned & (members | {results.baseline})
-                if setting is not None and here and item.is_saturated(setting, here):
+                if setting is not None and here and item.is_saturated(setting, *here):
                     place: Any = {"transform": axis.transAxes, "ha": "right", "va": "top"}
                     axis.text(0.98, 0.98, "saturated", **place, fontsize=7)
                 axis.set_title(title)
@@ -97,7 +97,7 @@ def figures(
                     continue
                 _panel(style, axis, results.baseline, sweep, lines, records, planned)
                 axis.set_xlabel(style.text(sweep.parameter) if row == len(rows) - 1 else "")
-            direction = "higher" if item.outcome.direction == "higher" else "lower"
+            direction = item.outcome.direction
             axes[row][0].set_ylabel(
                 f"{style.text(item.outcome.short, 22)}\n({direction} is better)"
             )

@@ -14,7 +14,7 @@ from reldrop_bench.plugins.reports.judgement import Paired, paired
 from reldrop_bench.plugins.reports.outcomes import outcomes
 from reldrop_bench.plugins.reports.sweeps import Sweep, sweeps, written
 from reldrop_bench.report.measures import Setting, labels, settings
-from reldrop_bench.report.tables import interval_text
+from reldrop_bench.report.tables import interval_text, p_text
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Prose, ReportSection, Table
 from reldrop_bench.statistics.adjustment import holm
@@ -154,7 +154,7 @@ def _rows(results: Results, sweep: Sweep, item: Paired) -> list[dict[str, Any]]:
                     ),
                     "saturated": setting is not None
                     and item.is_saturated(
-                        setting, (label, reference[1] if reference else results.baseline)
+                        setting, label, reference[1] if reference else results.baseline
                     ),
                 }
                 for setting in (None, *own)
@@ -209,8 +209,8 @@ def _table(
                 "contrast [95 % interval]": interval_text(contrast)
                 if row["contrast with"]
                 else "–",
-                "p": _p(contrast["p"]) if row["contrast with"] else "–",
-                "p (Holm)": _p(p),
+                "p": p_text(contrast["p"]) if row["contrast with"] else "–",
+                "p (Holm)": p_text(p),
                 "remark": "; ".join(dict.fromkeys(text for text in remarks if text)),
             }
         )
@@ -242,9 +242,3 @@ def _table(
         tones=tones,
         folded=folded,
     )
-
-
-def _p(value: float) -> str:
-    if pd.isna(value):
-        return "–"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -38,10 +38,11 @@ class AggregateScores(ReportSection):
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         lined_up = [paired(results, outcome) for outcome in outcomes(results)]
         lined_up = [item for item in lined_up if item.outcome.saturates]
-        wanted = [(item, scope) for item in lined_up for scope in scopes(results, item)]
+        shared = [(item, scope) for item in lined_up for scope in scopes(results, item)]
+        wanted = [(item, scope) for item, scope in shared if _complete(item, scope)]
         if not wanted:
             return [
-                Prose("No accuracy was measured on tasks that two labels share: nothing to pool.")
+                Prose("No label has an accuracy on all tasks that labels share: nothing to pool.")
             ]
         rows = [row for item, scope in wanted for row in _rows(results, item, scope)]
         blocks: list[Block] = [
@@ -56,11 +57,11 @@ class AggregateScores(ReportSection):
                 "Definitions: Agarwal et al., arXiv 2108.13264."
             ),
             *left_out(results, [scope for _, scope in wanted]),
-            *_missing(wanted),
+            *_missing(shared),
             _table(results, rows),
             _coverage(wanted),
         ]
-        first = lined_up[0].outcome.key
+        first = wanted[0][0].outcome.key
         profiled = [(item, scope) for item, scope in wanted if item.outcome.key == first]
         blocks.append(_profiles(style, profiled))
         return blocks

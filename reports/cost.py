@@ -12,7 +12,7 @@ import pandas as pd
 from reldrop_bench.plugins.reports.cost_figures import Axis, scatter
 from reldrop_bench.plugins.reports.cost_overview import overview
 from reldrop_bench.plugins.reports.judgement import Paired, paired
-from reldrop_bench.plugins.reports.outcomes import outcomes
+from reldrop_bench.plugins.reports.outcomes import ranked
 from reldrop_bench.plugins.reports.pareto import (
     CLEARLY,
     DOMINATED,
@@ -66,7 +66,7 @@ class Cost(ReportSection):
                 return [Prose("These models were trained elsewhere: their cost is not known.")]
             if not axes:
                 return [Prose("No cell has timings.", "warning")]
-        judged = [paired(results, outcome) for outcome in outcomes(results)[:BENEFITS]]
+        judged = [paired(results, outcome) for outcome in ranked(results)[:BENEFITS]]
         found = {
             (axis.key, item.outcome.key, setting): standings(_points(axis, item, setting))
             for axis in axes
@@ -170,6 +170,8 @@ def _table(
                     f"Pareto, {item.outcome.short}": _standing(
                         found.get((standing.key, item.outcome.key, setting), {}).get(label)
                     )
+                    if setting in item.telling or setting not in item.settings
+                    else "saturated"
                     for item in judged
                 }
             rows.append(

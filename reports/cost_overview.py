@@ -43,12 +43,12 @@ def overview(
                 if np.isfinite(cost):
                     mean, low, high = own.loc[label, ["mean", "low", "high"]].astype(float)
                     places[str(label)] = (cost, mean, low, high)
-            sign = -1.0 if item.outcome.direction == "lower" else 1.0
-            _panel(style, panels[row][column], places, sign)
+            _panel(style, panels[row][column], places)
             drawn |= set(places)
             if row == len(judged) - 1:
                 panels[row][column].set_xlabel(f"{axis.key} / baseline’s")
-        panels[row][0].set_ylabel(style.text(item.outcome.short, 20))
+        up = "lower is better" if item.outcome.direction == "lower" else "up is better"
+        panels[row][0].set_ylabel(f"{style.text(item.outcome.short, 20)}\n({up})")
     style.legend(figure, [label for label in labels(results) if label in drawn])
     what = " and ".join(item.outcome.text for item in judged)
     return [
@@ -56,8 +56,8 @@ def overview(
             "cost-benefit",
             f"Cost against benefit over all tasks: mean difference to “{results.baseline}” in {what} "
             "with its 95 % interval (not adjusted), against the cost relative to the baseline’s "
-            "(geometric mean over the same tasks). Ringed and joined: the Pareto front by means. "
-            "Labels that ran on other tasks stand here together: compare those of one kind.",
+            "(geometric mean over the same tasks). Labels that ran on different tasks stand here "
+            "together: compare those of one kind. Fronts are drawn task by task, below.",
             f"Scatter plots of the difference in {what} against relative cost, all tasks together.",
             figure,
         )
@@ -78,19 +78,11 @@ def _relative_cost(results: Results, axis: Axis, item: Paired, label: str) -> fl
     return float(np.exp(np.mean(np.sort(logs)))) if logs else np.nan
 
 
-def _panel(style: Style, panel: Axes, places: Places, sign: float) -> None:
+def _panel(style: Style, panel: Axes, places: Places) -> None:
     panel.axhline(0, color=BASELINE, linewidth=1)
     for label, (x, _, low, high) in places.items():
         if not np.isnan(low):
             panel.plot([x, x], [low, high], **style.series(label), linewidth=1, alpha=0.6)
-    best, front = -np.inf, []
-    for x, y, *_ in sorted(places.values(), key=lambda place: (place[0], -sign * place[1])):
-        if sign * y > best:
-            best = sign * y
-            front.append((x, y))
-    panel.plot(*zip(*front, strict=True), color=BASELINE, linewidth=1, zorder=1)
-    for x, y in front:
-        panel.plot(x, y, "o", mfc="none", mec=BASELINE, ms=11, mew=1, zorder=1)
     for label, (x, y, *_) in places.items():
         panel.plot(x, y, style.marker(label), **style.series(label), ms=6)
     panel.locator_params(nbins=5)

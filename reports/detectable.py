@@ -18,8 +18,7 @@ from reldrop_bench.statistics.coverage import Shape, interval_coverage
 from reldrop_bench.statistics.power import (
     pairs_needed_a_setting,
     smallest_detectable_difference,
-    smallest_sign_flip_p,
-    smallest_wilcoxon_p,
+    smallest_exact_p,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +68,8 @@ class Detectable(ReportSection):
 def _row(results: Results, item: Paired, label: str) -> dict[str, Any] | None:
     if label == results.baseline or results.baseline not in item.columns:
         return None
-    groups = [group[np.isfinite(group)] for group in item.groups(label, results.baseline)]
+    planned = item.groups(label, results.baseline)
+    groups = [group[np.isfinite(group)] for group in planned]
     groups = [np.sort(group) for group in groups if len(group) > 1]
     if not groups:
         return None
@@ -83,13 +83,15 @@ def _row(results: Results, item: Paired, label: str) -> dict[str, Any] | None:
         "bounded": item.outcome.bounded,
         "label": label,
         "tasks": len(groups),
+        "tasks_expected": len(planned),
         "pairs": sum(counts),
+        "pairs_expected": sum(map(len, planned)),
         "fewest": min(counts),
         "deviation": float(np.sqrt(np.mean(np.square(deviations)))),
         "detectable": np.nan if detectable is None else detectable,
         "needed": np.nan if needed is None else needed,
-        "sign_flip": smallest_sign_flip_p(sum(counts)),
-        "wilcoxon": smallest_wilcoxon_p(len(groups)),
+        "sign_flip": smallest_exact_p(sum(counts)),
+        "wilcoxon": smallest_exact_p(len(groups)),
     }
 
 
@@ -100,8 +102,8 @@ def _table(results: Results, rows: Sequence[dict[str, Any]]) -> Table:
             {
                 "outcome": row["short"],
                 "label": row["label"],
-                "tasks": row["tasks"],
-                "pairs": row["pairs"],
+                "tasks": f"{row['tasks']}/{row['tasks_expected']}",
+                "pairs": f"{row['pairs']}/{row['pairs_expected']}",
                 "standard deviation": row["deviation"],
                 "smallest detectable difference": row["detectable"],
                 needed: _count(row["needed"]) if row["bounded"] else "–",
@@ -165,7 +167,7 @@ def _figure(results: Results, style: Style, rows: Sequence[dict[str, Any]]) -> F
         axis.set_visible(False)
     figure.supxlabel("smallest detectable difference", fontsize=9)
     return Figure(
-        "detectable",
+        "smallest-detectable",
         f"The smallest mean difference that the verdict’s test finds with {POWER:.0%} power. Left of "
         f"the end of the grey band (±{results.margin:g}) even a difference that is too small to "
         "matter would be found.",
@@ -204,7 +206,7 @@ def _coverage(rows: Sequence[dict[str, Any]]) -> list[Block]:
         f"{f'; and {len(off) - 4} more, see the table' if len(off) > 4 else ''}. More than 95 % "
         "means that verdicts are cautious; less, that an interval of skewed differences is too "
         "narrow. Two methods that do the same have symmetric differences, whatever their scores "
-        "are like: for them the rate of false verdicts stays below the level."
+        "are like: that is why false verdicts stay rare all the same."
     )
     return [table, Prose(text, "note")]
 

@@ -93,15 +93,15 @@ def _mixed(results: Results, wanted: Sequence[tuple[Paired, str]]) -> Table:
             for name in ("mean", "low", "high", "between", "within")
         }
         row: dict[str, Any] = {"n": n, "n_expected": planned, **numbers}
-        if found.mean is None:
-            row["n"] = 0
         rows.append(
             {
                 "outcome": item.outcome.short,
                 "label": label,
                 "tasks": len(common),
                 "pairs": f"{n}/{planned}",
-                "difference [95 % interval]": interval_text(row).partition(" (n=")[0],
+                "difference [95 % interval]": interval_text(
+                    row if found.mean is not None else {**row, "n": 0}, counted=False
+                ),
                 "between tasks": numbers["between"],
                 "within tasks": numbers["within"],
                 "remark": found.note,
@@ -121,10 +121,15 @@ def _mixed(results: Results, wanted: Sequence[tuple[Paired, str]]) -> Table:
 
 def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, str]]) -> list[Block]:
     found: Posteriors = {}
+    counts: dict[tuple[str, str], str] = {}
+    left: list[str] = []
     for item, label in wanted:
         groups = item.groups(label, results.baseline)
         means = [group.mean() for group in groups if np.isfinite(group).all()]
-        if len(means) >= FEWEST_SETTINGS:
+        counts[item.outcome.key, label] = f"{len(means)}/{len(groups)}"
+        if len(means) < FEWEST_SETTINGS:
+            left.append(f"“{label}” ({item.outcome.short}, {len(means)} of {len(groups)} tasks)")
+        else:
             sign = -1 if item.outcome.direction == "lower" else 1
             posterior = signed_rank_posterior(sign * np.array(means), results.margin)
             found[item.outcome.key, label] = posterior
@@ -136,6 +141,7 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
             {
                 "outcome": short[key],
                 "label": label,
+                "tasks": counts[key, label],
                 "P(better)": posterior.better,
                 "P(equivalent)": posterior.equivalent,
                 "P(worse)": posterior.worse,
@@ -146,11 +152,19 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
     caption = (
         "Bayesian signed-rank test over the tasks that have all pairs: how probable it is that the "
         f"label is better, equivalent (within ±{results.margin:g}) or worse on such a task, than "
-        f"“{results.baseline}”. With few tasks the prior weighs in; no adjustment for many labels."
+        f"“{results.baseline}”. These are probabilities under a model, with a weak prior: from a few "
+        "tasks that agree they come out near 1 where no test could be significant. No adjustment for "
+        "many labels."
     )
     formats = dict.fromkeys(("P(better)", "P(equivalent)", "P(worse)"), "{:.2f}")
     table = Table("posterior", caption, frame, formats, folded=True)
-    return [_bars(results, style, found, short), table]
+    blocks: list[Block] = [_bars(results, style, found, short), table]
+    if left:
+        text = (
+            f"Without a posterior, as tasks with all of their pairs are too few: {', '.join(left)}."
+        )
+        blocks.append(Prose(text, "warning"))
+    return blocks
 
 
 def _bars(results: Results, style: Style, found: Posteriors, short: dict[str, str]) -> Figure:

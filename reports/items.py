@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench.plugins.reports.judgement import LEVEL
-from reldrop_bench.plugins.reports.verdict_tables import p_text
-from reldrop_bench.report.measures import Setting, labels, settings
-from reldrop_bench.report.tables import signed
+from reldrop_bench.report.measures import Setting, labels, settings, within
+from reldrop_bench.report.tables import p_text, signed
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Prose, ReportSection, Table
 from reldrop_bench.statistics.adjustment import benjamini_hochberg, holm
@@ -33,7 +32,7 @@ class TestItems(ReportSection):
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         found = dict(_right(results))
         compared = _compared(results, found)
-        if not compared:
+        if not any(compared.values()):
             return [
                 Prose(
                     "No two cells of one task, model and seed have their predictions on the same "
@@ -41,7 +40,7 @@ class TestItems(ReportSection):
                 )
             ]
         names = settings(results)
-        rows = _rows(compared, names)
+        rows = _rows(results, compared, names)
         text = (
             "Two models are compared on the same test items: McNemar’s exact test takes the items "
             "that one alone has right, Cochran’s Q all labels of a seed at once, and the bootstrap "
@@ -70,47 +69,59 @@ def _right(results: Results) -> Iterator[tuple[Setting, pd.DataFrame]]:
             yield setting, right.sort_index()
 
 
-Compared = dict[tuple[Setting, str], list[tuple[int, np.ndarray, np.ndarray]]]
-"""By setting and label: seed, what the label's model has right, what the baseline's has."""
+Compared = dict[tuple[Setting, str], list[pd.DataFrame]]
+"""By setting and label a table a seed: what the label's model and the baseline's have right, by item."""
 
 
 def _compared(results: Results, found: dict[Setting, pd.DataFrame]) -> Compared:
     compared: Compared = {}
     for setting, right in found.items():
+        planned = within(results.cells, setting)
         for label in labels(results):
+            if label == results.baseline or label not in set(planned["label"]):
+                continue
+            compared[setting, label] = []
             for seed in sorted(set(right.columns.get_level_values("seed"))):
                 keys = [(label, seed), (results.baseline, seed)]
-                if label == results.baseline or any(key not in right.columns for key in keys):
+                if any(key not in right.columns for key in keys):
                     continue
-                pair = right[keys].dropna().to_numpy()
+                pair = right[keys].dropna()
                 if len(pair):
-                    compared.setdefault((setting, label), []).append((seed, pair[:, 0], pair[:, 1]))
+                    compared[setting, label].append(pair)
     return compared
 
 
-def _rows(compared: Compared, names: dict[Setting, str]) -> list[dict[str, Any]]:
+def _rows(results: Results, compared: Compared, names: dict[Setting, str]) -> list[dict[str, Any]]:
     rows = []
     for (setting, label), seeds in compared.items():
-        tests = [mcnemar(own, base) for _, own, base in seeds]
-        sizes = {len(own) for _, own, _ in seeds}
+        cells = within(results.cells, setting)
+        planned = int((cells["label"] == label).sum())
+        if not seeds:
+            rows.append({"task": names[setting], "label": label, "seeds": 0, "planned": planned})
+            continue
+        tests = [mcnemar(*pair.to_numpy().T) for pair in seeds]
+        # An item counts with all its models or not at all: what is drawn is the item.
+        parts = [pair.iloc[:, 0] - pair.iloc[:, 1] for pair in seeds]
+        difference = pd.concat(parts, axis=1).dropna().mean(axis=1).to_numpy()
         row: dict[str, Any] = {
             "task": names[setting],
             "label": label,
             "seeds": len(seeds),
-            "items": min(sizes),
+            "planned": planned,
+            "items": len(difference),
             "only_label": [test.only_first for test in tests],
             "only_baseline": [test.only_second for test in tests],
             "p": [test.p for test in tests],
             "significant": int((holm([test.p for test in tests]) < LEVEL).sum()),
         }
-        if len(sizes) == 1:
-            # The mean over the models of an item: what is drawn is the item, with all its models.
-            difference = np.mean([own - base for _, own, base in seeds], axis=0)
+        if len(difference):
             interval = item_bootstrap(difference)
             row |= {"mean": difference.mean(), "low": interval.low, "high": interval.high}
         rows.append(row)
     smallest = benjamini_hochberg(
-        np.array([min(1.0, len(row["p"]) * min(row["p"])) for row in rows])
+        np.array(
+            [min(1.0, len(row["p"]) * min(row["p"])) if row["seeds"] else np.nan for row in rows]
+        )
     )
     return [row | {"q": q} for row, q in zip(rows, smallest, strict=True)]
 
@@ -121,10 +132,13 @@ def _mcnemar(rows: Sequence[dict[str, Any]]) -> Table:
             {
                 "task": row["task"],
                 "label": row["label"],
-                "items": row["items"],
-                "right: label alone": ", ".join(map(str, row["only_label"])),
-                "right: baseline alone": ", ".join(map(str, row["only_baseline"])),
-                "seeds that differ": f"{row['significant']}/{row['seeds']}",
+                "items": row.get("items"),
+                "seeds": f"{row['seeds']}/{row['planned']}",
+                "right: label alone": ", ".join(map(str, row.get("only_label", ["–"]))),
+                "right: baseline alone": ", ".join(map(str, row.get("only_baseline", ["–"]))),
+                "seeds that differ": f"{row['significant']}/{row['seeds']}"
+                if row["seeds"]
+                else "–",
                 "q (table)": p_text(row["q"]),
                 "difference [item bootstrap]": f"{signed(row['mean'])} "
                 f"[{signed(row['low'])}, {signed(row['high'])}]"
@@ -136,7 +150,7 @@ def _mcnemar(rows: Sequence[dict[str, Any]]) -> Table:
     )
     data = pd.DataFrame(rows)
     for column in ("only_label", "only_baseline", "p"):
-        data[column] = [" ".join(f"{value:.6g}" for value in values) for values in data[column]]
+        data[column] = [" ".join(f"{value:.6g}" for value in row.get(column, ())) for row in rows]
     caption = (
         "Each label’s models against the baseline’s of the same seeds on the same test items: items "
         "that one alone has right, seed by seed; on how many seeds McNemar’s exact test finds a "
@@ -156,12 +170,14 @@ def _cochran(
             table = right[columns].dropna().to_numpy()
             if len(columns) < 3 or not len(table):
                 continue
+            planned = within(results.cells, setting)
+            there = planned.loc[planned["seed"] == seed, "label"].nunique()
             test = cochran_q(table)
             rows.append(
                 {
                     "task": names[setting],
                     "seed": seed,
-                    "labels": test.models,
+                    "labels": f"{test.models}/{there}",
                     "items": test.n,
                     "that tell": test.informative,
                     "Q": test.q,

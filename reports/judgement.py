@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from reldrop_bench.plugins.reports.outcomes import (
     SATURATED,
     Outcome,
+    margin_of,
     outcomes,
     values,
 )
@@ -24,6 +25,10 @@ from reldrop_bench.statistics.permutation import sign_flip
 from reldrop_bench.statistics.verdicts import verdict
 
 LEVEL = 0.05
+DECIDED = ("better", "worse", "higher", "lower", "equivalent")
+"""Words of a verdict that says something."""
+NEUTRAL = {"better": "higher", "worse": "lower"}
+"""What is said where neither direction is better."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Paired:
     `table`: (pairs, labels), a row a (task, model, seed); NaN where a cell has no value. `cells`: of
     the same shape, whether the matrix holds the cell. `columns`: the label's column. `rows`: the
     setting's rows. `planned`: by label the settings it is in. `lowest`: by (task, model, label) the
-    lowest value. `settings`: all, with their names.
+    lowest value; `whole`: those of them that lack no cell. `settings`: all, with their names.
     """
 
     outcome: Outcome
@@ -44,37 +49,40 @@ class Paired:
     rows: Mapping[Setting, slice]
     planned: Mapping[str, frozenset[Setting]]
     lowest: Mapping[tuple[str, str, str], float]
+    whole: frozenset[tuple[str, str, str]]
     settings: Mapping[Setting, str]
 
-    def is_saturated(self, setting: Setting, labels: Iterable[str]) -> bool:
-        """Return whether these labels all reach the ceiling there, so that it tells nothing of them."""
-        if not self.outcome.saturates:
-            return False
-        return all(self.lowest.get((*setting, label), np.nan) >= SATURATED for label in labels)
+    def is_saturated(self, setting: Setting, *labels: str) -> bool:
+        """Return whether all cells of these labels reach the ceiling there, and none is missing."""
+        keys = [(*setting, label) for label in labels]
+        return self.outcome.saturates and all(
+            key in self.whole and self.lowest[key] >= SATURATED for key in keys
+        )
 
     @property
     def telling(self) -> tuple[Setting, ...]:
-        """The settings where not every label that has values is at the ceiling."""
-        known: dict[Setting, list[str]] = {}
-        for task, model, label in self.lowest:
-            known.setdefault((task, model), []).append(label)
+        """The settings where some cell that has a value is below the ceiling."""
+        below = {key[:2] for key, low in self.lowest.items() if not low >= SATURATED}
         return tuple(
-            setting
-            for setting in self.settings
-            if not self.is_saturated(setting, known.get(setting, ()))
+            setting for setting in self.settings if not self.outcome.saturates or setting in below
         )
 
     def shared(self, label: str, other: str) -> list[Setting]:
-        """Return the settings that both were planned for."""
+        """Return the settings that both were planned for and where one of them has a value."""
         both = self.planned.get(label, frozenset()) & self.planned.get(other, frozenset())
-        return [setting for setting in self.settings if setting in both]
+        return [
+            setting
+            for setting in self.settings
+            if setting in both
+            and ((*setting, label) in self.lowest or (*setting, other) in self.lowest)
+        ]
 
     def common(self, label: str, other: str) -> list[Setting]:
         """Return the shared settings that tell something of these two, whatever the other labels do."""
         return [
             setting
             for setting in self.shared(label, other)
-            if not self.is_saturated(setting, (label, other))
+            if not self.is_saturated(setting, label, other)
         ]
 
     def groups(
@@ -125,7 +133,9 @@ def paired(results: Results, outcome: Outcome) -> Paired:
     for task, model, label in known.itertuples(index=False, name=None):
         planned.setdefault(label, set()).add((task, model))
     present = set(zip(known["task"], known["model"], strict=True))
-    lowest = frame.dropna(subset="value").groupby(["task", "model", "label"])["value"].min()
+    by_label = frame.groupby(["task", "model", "label"])["value"].agg(["min", "count", "size"])
+    lowest = by_label.loc[by_label["count"] > 0, "min"]
+    whole = by_label.index[by_label["count"] == by_label["size"]]
     return Paired(
         outcome,
         frame,
@@ -134,7 +144,8 @@ def paired(results: Results, outcome: Outcome) -> Paired:
         {str(label): number for number, label in enumerate(table.columns)},
         rows,
         {label: frozenset(found) for label, found in planned.items()},
-        {(str(key[0]), str(key[1]), str(key[2])): float(low) for key, low in lowest.items()},
+        dict(zip(lowest.index.tolist(), lowest.tolist(), strict=True)),
+        frozenset(whole.tolist()),
         {setting: name for setting, name in settings(results).items() if setting in present},
     )
 
@@ -142,11 +153,12 @@ def paired(results: Results, outcome: Outcome) -> Paired:
 def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.DataFrame:
     """Compare every label with the baseline over all settings, but those where both are saturated.
 
-    Returns a row a (label, outcome): the fields of `OverallDifference`; p_sign_flip and the
-    smallest value it can have; p_equivalence (NaN where no margin applies); p_pair, Holm-adjusted
-    over the outcomes of this label alone; p_page and p_page_equivalence, over all labels and
-    outcomes; verdict, by p_pair; and holds, whether it is also reached by p_page. All but p_page,
-    p_page_equivalence and holds depend on the label's and the baseline's own cells alone.
+    Returns a row a (label, outcome): the fields of `OverallDifference`; p_sign_flip, the smallest
+    value that it can have and the number of differing pairs, which decides that; p_equivalence (NaN
+    where no margin applies); p_pair, Holm-adjusted over the outcomes of this label alone; p_page and
+    p_page_equivalence, over all labels and outcomes; verdict, by p_pair; and holds, whether it is
+    also reached by p_page. All but p_page, p_page_equivalence and holds depend on the label's and
+    the baseline's own cells alone.
     """
     lined_up = (
         [paired(results, each) for each in outcomes(results)] if lined_up is None else lined_up
@@ -173,7 +185,7 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
     direction = {item.outcome.key: item.outcome.direction for item in lined_up}
     words = {
         name: [
-            verdict(row["mean"], row[p], row[equivalence], direction[row["outcome"]], LEVEL)
+            _word(direction[row["outcome"]], row["mean"], row[p], row[equivalence])
             for row in frame.to_dict("records")
         ]
         for name, p, equivalence in (
@@ -183,10 +195,17 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
     }
     frame["verdict"] = words["verdict"]
     frame["holds"] = [
-        word == page and word in ("better", "worse", "equivalent")
+        word == page and word in DECIDED
         for word, page in zip(words["verdict"], words["page"], strict=True)
     ]
     return frame
+
+
+def _word(direction: str, mean: float, p: float, p_equivalence: float) -> str:
+    if direction == "neither":
+        word = verdict(mean, p, p_equivalence, "higher", LEVEL)
+        return NEUTRAL.get(word, word)
+    return verdict(mean, p, p_equivalence, direction, LEVEL)
 
 
 def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
@@ -202,7 +221,7 @@ def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
     of = {item.outcome.key: item for item in lined_up}
     columns = ["outcome", "task", "model", "label"]
     frame["saturated"] = [
-        of[key].is_saturated((task, model), (label, results.baseline))
+        of[key].is_saturated((task, model), label, results.baseline)
         for key, task, model, label in frame[columns].itertuples(index=False, name=None)
     ]
     telling = frame[~frame["saturated"]]
@@ -213,7 +232,7 @@ def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
     frame["verdict"] = [
         "saturated"
         if row["saturated"]
-        else verdict(row["mean"], row["p_holm"], np.nan, direction[row["outcome"]], LEVEL)
+        else _word(direction[row["outcome"]], row["mean"], row["p_holm"], np.nan)
         for row in frame.to_dict("records")
     ]
     return frame
@@ -223,12 +242,14 @@ def _row(results: Results, item: Paired, label: str) -> dict[str, object]:
     groups = item.groups(label, results.baseline)
     found = overall_difference(groups)
     flipped = sign_flip(groups)
-    equivalence = np.nan
-    if item.outcome.bounded and found.error is not None and found.df is not None:
+    equivalence, margin = np.nan, margin_of(results, item.outcome)
+    if margin is not None and found.error is not None and found.df is not None:
         assert found.mean is not None
-        equivalence = float(equivalence_p(found.mean, found.error, found.df, results.margin))
+        equivalence = float(equivalence_p(found.mean, found.error, found.df, margin))
+    pairs = np.concatenate([group[np.isfinite(group)] for group in groups])
     return asdict(found) | {
         "p_sign_flip": flipped.p,
         "smallest_p_sign_flip": flipped.smallest_p,
+        "differing": int(np.count_nonzero(pairs)),
         "p_equivalence": equivalence,
     }

@@ -21,9 +21,10 @@ SATURATED = 0.995
 class Outcome:
     """One number a cell, made of the metrics whose "EVALUATION/SPLIT/METRIC" fits a pattern.
 
-    Where several fit, the value is their mean, and a cell that lacks one of them has none. `bounded`:
-    an accuracy (or an area of accuracies) in 0..1, which can saturate and to which the margin of
-    practical equivalence applies.
+    Where several fit, the value is their mean (with a group `kind` in the pattern, the mean over
+    kinds of the mean within each), and a cell that lacks one of them has none.
+    `direction`: "higher" or "lower" is better, or "neither". `bounded`: an accuracy (or an area of
+    accuracies) in 0..1, which can saturate and to which the usual margin of equivalence applies.
     """
 
     key: str
@@ -51,8 +52,9 @@ OUTCOMES = (
         "shifts",
         "accuracy under shift",
         "shifts",
-        r"shifts/.+/accuracy",
-        "mean over all shifted test sets of a task",
+        # Test sets without some cues are shifts as well: they have an outcome of their own.
+        r"shifts/(?!removed-)(?P<kind>[^/]+)(/.+)?/accuracy",
+        "mean over the kinds of shift of a task, each the mean of its severities",
     ),
     Outcome(
         "occlusion",
@@ -83,14 +85,25 @@ def outcomes(results: Results) -> list[Outcome]:
                 results.metric,
                 metric.replace("_", " "),
                 re.escape(results.metric),
-                direction="lower" if results.directions.get(metric) == "lower" else "higher",
-                bounded=metric.endswith(("accuracy", "auc")),
+                direction=results.directions.get(metric, "neither"),
+                bounded=metric.rpartition("/")[2] in ("accuracy", "class_mean_accuracy", "auc"),
             ),
         )
     else:
         wanted = OUTCOMES
     names = _paths(results)
     return [outcome for outcome in wanted if any(re.fullmatch(outcome.pattern, n) for n in names)]
+
+
+def ranked(results: Results) -> list[Outcome]:
+    """Return the outcomes of which one direction is better: the others are compared, not ranked."""
+    return [outcome for outcome in outcomes(results) if outcome.direction != "neither"]
+
+
+def margin_of(results: Results, outcome: Outcome) -> float | None:
+    """Return the margin of equivalence; None where only a margin for accuracies is known."""
+    usual = Results.margin
+    return results.margin if outcome.bounded or results.margin != usual else None
 
 
 def _paths(results: Results) -> Mapping[str, tuple[str, str, str]]:
@@ -108,16 +121,43 @@ def values(results: Results, outcome: Outcome) -> pd.DataFrame:
     if len(chosen) == 1:
         return with_holes(results, rows)
     rows = rows.assign(column=rows["split"].astype(str) + "/" + rows["metric"].astype(str))
+    rows = _like_the_baseline(results, rows)
     frame = with_holes(results, rows).sort_values(
         [*CELL, "column"], kind="stable", ignore_index=True
     )
+    weights = _weights(outcome, chosen, frame)
     # Summed segment by segment: a grouped mean of pandas differs in its last bits with the groups
     # around it. A hole makes the whole sum one.
     starts = np.flatnonzero(~frame.duplicated(CELL))
     if not len(starts):
         return frame[[*CELL, "value"]]
-    sums = np.add.reduceat(frame["value"].to_numpy(np.float64), starts)
-    sizes = np.diff(np.append(starts, len(frame)))
-    means = frame.loc[starts, CELL].assign(value=sums / sizes)
+    sums = np.add.reduceat(frame["value"].to_numpy(np.float64) * weights, starts)
+    means = frame.loc[starts, CELL].assign(value=sums / np.add.reduceat(weights, starts))
     lined_up = results.cells[CELL].merge(means, on=CELL)
     return lined_up.astype({"value": np.float64})
+
+
+def _like_the_baseline(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep what the baseline was measured by in each setting; all of it where it has nothing.
+
+    What another label was measured by beside that must not make a hole in a pair that lacks it.
+    """
+    keys = ["task", "model", "column"]
+    known = rows.loc[rows["label"] == results.baseline, keys].drop_duplicates()
+    there = pd.MultiIndex.from_frame(known[keys[:2]])
+    alone = ~pd.MultiIndex.from_frame(rows[keys[:2]]).isin(there)
+    return rows[alone | pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(known))]
+
+
+def _weights(
+    outcome: Outcome, chosen: list[tuple[str, str, str]], frame: pd.DataFrame
+) -> np.ndarray:
+    """Return the weight (row,) of each value of a cell: that of its kind, shared by its columns."""
+    if "(?P<kind>" not in outcome.pattern:
+        return np.ones(len(frame))
+    kinds = {}
+    for evaluation, split, metric in chosen:
+        found = re.fullmatch(outcome.pattern, f"{evaluation}/{split}/{metric}")
+        kinds[f"{split}/{metric}"] = found["kind"] if found else ""
+    kind = frame["column"].map(kinds)
+    return 1 / kind.groupby([frame[name] for name in CELL] + [kind]).transform("size").to_numpy()

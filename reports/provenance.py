@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,16 +15,13 @@ import yaml
 from reldrop_bench import registry
 from reldrop_bench.plugins import builtin_folder
 from reldrop_bench.plugins.reports.completeness import texts
+from reldrop_bench.report.stamp import versions
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Prose, ReportSection, Table
 
 if TYPE_CHECKING:
     from reldrop_bench.report.style import Style
 
-REPORTED_WITH = (
-    "reldrop-bench", "numpy", "pandas", "scipy", "statsmodels", "baycomp", "matplotlib", "seaborn",
-)  # fmt: skip
-"""What the numbers and figures of a report are made with."""
 KEYS = 1000
 """Cells whose keys the page lists; the CSV has all."""
 MACHINES = 5
@@ -144,6 +140,8 @@ def _report_command(results: Results, command: str, baseline: Any) -> list[Block
         chosen.append(f"--baseline {shlex.quote(results.baseline)}")
     if results.metric:
         chosen.append(f"--metric {shlex.quote(results.metric)}")
+    if results.margin != Results.margin:
+        chosen.append(f"--margin {results.margin:g}")
     if not chosen:
         return []
     return [
@@ -248,15 +246,9 @@ def _environments(results: Results) -> list[Block]:
 
 
 def _reported_with() -> Table:
-    rows = []
-    for package in REPORTED_WITH:
-        try:
-            version = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            version = "not installed"
-        rows.append({"package": package, "version": version})
+    frame = pd.DataFrame(list(versions().items()), columns=["package", "version"])
     caption = "Versions that this report was made with, which need not be those of the runs."
-    return Table("reported-with", caption, pd.DataFrame(rows), folded=True)
+    return Table("reported-with", caption, frame, folded=True)
 
 
 def _keys(results: Results) -> list[Block]:

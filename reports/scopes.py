@@ -25,14 +25,14 @@ def scopes(results: Results, item: Paired) -> list[Scope]:
 
     A scope needs two labels, the baseline among them.
     """
-    found = [_scope(results, item, "all tasks", item.telling)]
+    found = [_scope(results, item, _called(item, "", item.telling), item.telling)]
     modalities: dict[str, list[Setting]] = {}
     for task, model in item.telling:
         modality = str(results.tasks.get(task, {}).get("modality", "other"))
         modalities.setdefault(modality, []).append((task, model))
     if len(modalities) > 1:
         for modality, settings in modalities.items():
-            scope = _scope(results, item, f"{modality} tasks", tuple(settings))
+            scope = _scope(results, item, _called(item, f"{modality} ", settings), tuple(settings))
             if set(scope.labels) - set(found[0].labels):
                 found.append(scope)
     return [
@@ -40,6 +40,16 @@ def scopes(results: Results, item: Paired) -> list[Scope]:
         for scope in found
         if len(scope.labels) > 1 and results.baseline in scope.labels and scope.settings
     ]
+
+
+def _called(item: Paired, kind: str, settings: Sequence[Setting]) -> str:
+    """Name a group of settings: "all tasks", "image tasks", "3 of 5 tasks", or the single task."""
+    if len(settings) == 1:
+        return item.settings[settings[0]]
+    if kind:
+        return f"{kind}tasks"
+    whole = len(settings) == len(item.settings)
+    return "all tasks" if whole else f"{len(settings)} of {len(item.settings)} tasks"
 
 
 def _scope(results: Results, item: Paired, name: str, settings: tuple[Setting, ...]) -> Scope:

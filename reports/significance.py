@@ -11,10 +11,10 @@ import pandas as pd
 
 from reldrop_bench.plugins.reports.judgement import LEVEL, Paired, paired
 from reldrop_bench.plugins.reports.outcomes import outcomes
+from reldrop_bench.plugins.reports.outcomes import ranked as ranked_outcomes
 from reldrop_bench.plugins.reports.scopes import Scope, left_out, scopes
 from reldrop_bench.plugins.reports.significance_figures import matrix, rank_diagram
-from reldrop_bench.plugins.reports.verdict_tables import p_text
-from reldrop_bench.report.tables import interval_text
+from reldrop_bench.report.tables import interval_text, p_text
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Prose, ReportSection, Table
 from reldrop_bench.statistics.adjustment import holm
@@ -26,7 +26,7 @@ from reldrop_bench.statistics.ranks import (
     friedman,
     not_told_apart,
 )
-from reldrop_bench.statistics.wilcoxon import all_pairs, many_to_one
+from reldrop_bench.statistics.wilcoxon import Wilcoxon, all_pairs, many_to_one
 
 if TYPE_CHECKING:
     from reldrop_bench.report.style import Style
@@ -61,7 +61,9 @@ class Significance(ReportSection):
     order: ClassVar[int] = 720
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
-        lined_up = [paired(results, outcome) for outcome in outcomes(results)]
+        lined_up = [paired(results, outcome) for outcome in ranked_outcomes(results)]
+        if not lined_up and outcomes(results):
+            return [Prose("Neither direction of this metric is better, so there are no ranks.")]
         wanted = [(item, scope) for item in lined_up for scope in scopes(results, item)]
         ranked = [made for item, scope in wanted if (made := rank(item, scope)) is not None]
         if not ranked:
@@ -115,7 +117,9 @@ def rank(item: Paired, scope: Scope) -> Ranked | None:
     pairs = _all_pairs(item, scope)
     over_tasks = all_pairs(means)  # not of kept tasks: a pair is its own two columns
     places = list(over_tasks)
-    by_wilcoxon = min(over_tasks[place].smallest_p for place in places) < LEVEL
+    # As the first of Holm's steps over all pairs: else the test could join labels only.
+    least = min(over_tasks[place].smallest_p for place in places) * len(places)
+    by_wilcoxon = least < LEVEL
     if by_wilcoxon:
         p = holm([np.nan if (q := over_tasks[place].p) is None else q for place in places])
     else:
@@ -214,11 +218,9 @@ def _ranks(results: Results, ranked: Sequence[Ranked]) -> Table:
             difference = each.means[:, number] - each.means[:, base]
             counts = [int(np.sum(np.sign(difference) == sign)) for sign in (1, 0, -1)]
             test = "–"
-            if number != base and tests[number].smallest_p >= LEVEL:
-                test = f"cannot be significant with n={tests[number].n}"
-                tones[test] = "muted"
-            elif number != base:
-                test = p_text(adjusted[number])
+            if number != base:
+                test = _over_tasks(tests[number], adjusted[number], len(others))
+                tones |= {test: "muted"} if test.startswith("cannot") else {}
             rows.append(
                 {
                     "outcome": each.item.outcome.short,
@@ -238,6 +240,19 @@ def _ranks(results: Results, ranked: Sequence[Ranked]) -> Table:
     )
     formats = {"average rank": "{:.2f}", "failure = worst": "{:.2f}"}
     return Table("ranks", caption, pd.DataFrame(rows), formats, tones=tones)
+
+
+def _better(ranked: Sequence[Ranked]) -> str:
+    lower = {each.item.outcome.short for each in ranked if each.item.outcome.direction == "lower"}
+    return f"Lower is better for {', '.join(sorted(lower))}." if lower else "Higher is better."
+
+
+def _over_tasks(test: Wilcoxon, adjusted: float, family: int) -> str:
+    """Write an adjusted p, or that no outcome could have been significant."""
+    if test.smallest_p * family < LEVEL:
+        return p_text(adjusted)
+    beside = f" and {family} labels" if test.smallest_p < LEVEL else ""
+    return f"cannot be significant with n={test.n}{beside}"
 
 
 def _pairs(ranked: Sequence[Ranked]) -> Table:
@@ -265,6 +280,7 @@ def _pairs(ranked: Sequence[Ranked]) -> Table:
     )
     caption = (
         "Every pair of labels: seed-paired difference (label − other), mean over tasks, with its "
-        "95 % t interval and p; Holm’s adjustment over all pairs of the group and outcome."
+        "95 % t interval and p; Holm’s adjustment over all pairs of the group and outcome. "
+        f"{_better(ranked)}"
     )
     return Table("pairs", caption, frame, data=data, folded=True)

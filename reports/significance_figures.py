@@ -36,7 +36,7 @@ def rank_diagram(style: Style, ranked: Sequence[Ranked]) -> Figure:
     ways = {each.by_wilcoxon for each in ranked}
     tests = {
         True: "Wilcoxon’s signed-rank test over tasks",
-        False: "seed-paired t tests on these tasks (too few tasks for Wilcoxon’s test)",
+        False: "seed-paired t tests on these tasks (too few tasks for Wilcoxon’s test of so many pairs)",
     }
     how = " or, by panel, ".join(tests[way] for way in sorted(ways, reverse=True))
     return Figure(
@@ -115,8 +115,8 @@ def matrix(results: Results, style: Style, each: Ranked) -> Figure:
     return Figure(
         f"pairs-{outcome.key}-{each.scope.name.replace(' ', '-')}",
         f"{outcome.text}, {each.scope.name}: mean seed-paired difference of the label in the row "
-        f"to that in the column. * p < {LEVEL} after Holm’s adjustment over all pairs. All numbers "
-        "are in the table below.",
+        f"to that in the column; {outcome.direction} is better. * p < {LEVEL} after Holm’s adjustment "
+        "over all pairs. All numbers are in the table below.",
         f"Matrix of differences in {outcome.short} between all pairs of {len(labels)} labels.",
         figure,
     )

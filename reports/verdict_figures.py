@@ -10,7 +10,7 @@ import pandas as pd
 
 from reldrop_bench.plugins.reports.judgement import Paired
 from reldrop_bench.plugins.reports.verdict_tables import unjudged
-from reldrop_bench.report.measures import labels
+from reldrop_bench.report.measures import POINTS, labels
 from reldrop_bench.results import Results
 from reldrop_bench.section import Figure
 
@@ -44,7 +44,8 @@ def forest(
     return Figure(
         "verdict-forest",
         "Seed-paired differences over all tasks: the large marker is the mean, the line its 95 % "
-        "interval (not adjusted), each small ring the mean on one task. Right of the zero line is "
+        "interval (not adjusted); below it a small dot is one pair of seeds (where there are few "
+        "enough), a ring the mean on one of several tasks. Right of the zero line is "
         "higher than the baseline. Scales differ between panels. A hollow large marker lacks "
         f"pairs or tasks that were planned.{band if any(i.outcome.bounded for i in lined_up) else ''}",
         "Forest plot of the differences in the table of verdicts, a panel an outcome.",
@@ -74,8 +75,13 @@ def _panel(
         groups = item.groups(label, results.baseline)
         means = [np.nanmean(group) for group in groups if np.isfinite(group).any()]
         look = style.series(label) | {"marker": style.marker(label), "linestyle": "none"}
-        rings = look | {"marker": "o", "markerfacecolor": "none", "markersize": 3.5}
-        axis.plot(means, [place + 0.24] * len(means), **rings, markeredgewidth=0.8)
+        pairs = np.concatenate([group[np.isfinite(group)] for group in groups])
+        if len(compared) * len(pairs) <= POINTS:
+            dots = look | {"marker": "o", "markersize": 1.8, "markeredgewidth": 0}
+            axis.plot(pairs, [place + 0.3] * len(pairs), **dots, alpha=0.75)
+        if len(means) > 1:
+            rings = look | {"marker": "o", "markerfacecolor": "none", "markersize": 3.5}
+            axis.plot(means, [place + 0.3] * len(means), **rings, markeredgewidth=0.8)
         whole = row["n"] == row["n_expected"] and row["settings"] == row["settings_expected"]
         if not pd.isna(row["low"]):
             axis.plot(

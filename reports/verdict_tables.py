@@ -7,16 +7,18 @@ from typing import Any
 
 import pandas as pd
 
-from reldrop_bench.plugins.reports.judgement import LEVEL, Paired
-from reldrop_bench.plugins.reports.outcomes import SATURATED
+from reldrop_bench.plugins.reports.judgement import DECIDED, LEVEL, Paired
+from reldrop_bench.plugins.reports.outcomes import SATURATED, margin_of
 from reldrop_bench.report.measures import labels, settings
-from reldrop_bench.report.tables import interval_text
+from reldrop_bench.report.tables import interval_text, p_text
 from reldrop_bench.results import Results
 from reldrop_bench.section import Table
 
 TONES = {
     "better": "good",
     "worse": "bad",
+    "higher": "",
+    "lower": "",
     "equivalent": "",
     "unclear": "muted",
     "no measure": "warn",
@@ -25,7 +27,7 @@ TONES = {
 
 def written(row: Mapping[Any, Any]) -> str:
     """Write a verdict with its difference, and the interval on a line of its own."""
-    star = "" if row["holds"] or row["verdict"] in ("unclear", "no measure") else "*"
+    star = "" if row["holds"] or row["verdict"] not in DECIDED else "*"
     difference, _, interval = interval_text(dict(row)).partition(" [")
     return f"{row['verdict']}{star} {difference}" + (f"\n[{interval}" if interval else "")
 
@@ -53,8 +55,9 @@ def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFr
         rows.append(texts)
     caption = (
         f"Every label against “{results.baseline}”: verdict and mean seed-paired difference over "
-        "tasks with its 95 % interval (not adjusted). * does not hold after adjustment for the "
-        "whole page; (n=5/6): pairs that are there, of those planned."
+        "tasks with its 95 % interval. The interval is not adjusted and the verdict is: one that "
+        "leaves out 0 may still be unclear. * does not hold after adjustment for the whole page; "
+        "(n=5/6): pairs that are there, of those planned."
     )
     columns = [
         "label",
@@ -71,17 +74,13 @@ def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFr
     return Table("verdict", caption, pd.DataFrame(rows), data=compared[columns], tones=tones)
 
 
-def p_text(value: float) -> str:
-    """Write a p-value to three digits; a dash where there is none."""
-    if pd.isna(value):
-        return "–"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def sign_flip_text(row: Mapping[Any, Any]) -> str:
     """Write the p of a sign-flip test, or that it could not be significant."""
     if row["smallest_p_sign_flip"] >= LEVEL:
-        return f"cannot be significant with n={row['n']}"
+        few = f"{row['differing']} of {row['n']} pairs differ"
+        if row["differing"] == row["n"]:
+            return f"cannot be significant with n={row['n']}"
+        return f"cannot be significant: {few}"
     return p_text(row["p_sign_flip"])
 
 
@@ -92,8 +91,8 @@ def details(results: Results, item: Paired, compared: pd.DataFrame) -> Table:
         [
             {
                 "label": row["label"],
-                "verdict": row["verdict"] + ("" if row["holds"] else "*") * _decided(row),
-                "difference [95 % interval]": interval_text(row).partition(" (n=")[0],
+                "verdict": written(row).partition(" ")[0],
+                "difference [95 % interval]": interval_text(row, counted=False),
                 "tasks": f"{row['settings']}/{row['settings_expected']}",
                 "pairs": f"{row['n']}/{row['n_expected']}",
                 "p": p_text(row["p"]),
@@ -112,8 +111,8 @@ def details(results: Results, item: Paired, compared: pd.DataFrame) -> Table:
     return Table(
         f"verdict-{item.outcome.key}",
         f"{item.outcome.text}: the numbers behind the verdicts. p: t test of the mean over tasks; "
-        "own outcomes, page: adjusted by Holm’s method; sign flips: permutation test, not "
-        f"adjusted; equivalence: two one-sided tests within ±{results.margin:g}.",
+        f"own outcomes, page: adjusted by Holm’s method; sign flips: permutation test, not adjusted; "
+        f"equivalence: {_equivalence(results, item)}.",
         frame,
         data=rows.drop(columns="outcome"),
         tones={word: tone for word, tone in tones.items() if tone},
@@ -121,8 +120,11 @@ def details(results: Results, item: Paired, compared: pd.DataFrame) -> Table:
     )
 
 
-def _decided(row: Mapping[Any, Any]) -> bool:
-    return row["verdict"] in ("better", "worse", "equivalent")
+def _equivalence(results: Results, item: Paired) -> str:
+    margin = margin_of(results, item.outcome)
+    if margin is None:
+        return "not tested, as no margin is known for this metric (--margin gives one)"
+    return f"two one-sided tests within ±{margin:g}"
 
 
 def by_task(results: Results, item: Paired, tasks: pd.DataFrame, folded: bool) -> Table:
@@ -143,7 +145,7 @@ def by_task(results: Results, item: Paired, tasks: pd.DataFrame, folded: bool) -
                 "task": names[row["task"], row["model"]],
                 "label": row["label"],
                 "verdict": row["verdict"],
-                "difference [95 % interval]": interval_text(row).partition(" (n=")[0],
+                "difference [95 % interval]": interval_text(row, counted=False),
                 "baseline": base.get((row["task"], row["model"])),
                 "pairs": f"{row['n']}/{row['n_expected']}",
                 "d_z": row["d_z"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from reldrop_bench.cli.options import (
     Sections,
     make_console,
     names_of,
+    write_report,
 )
 from reldrop_bench.errors import UserError
 
@@ -45,16 +46,15 @@ def compare(
 ) -> None:
     """Show several result sets in one report; what only has the same name is told apart."""
     from reldrop_bench.collection import comparison
-    from reldrop_bench.report import Report
     from reldrop_bench.store import BENCHMARK_FILE
 
     if (output / BENCHMARK_FILE).exists():
         raise UserError(f"{output} holds results; choose another --output for the report")
     results = comparison.compare(folders, baseline, metric, margin, strict, plugins or [])
     _print_notes(results.remarks)
-    for format in formats or ["html"]:
-        path = Report(results, names_of(sections)).write(output, cast(Any, format))
-        typer.echo(f"report: {path}")
+    write_report(
+        results, output, formats or ["html"], names_of(sections), usual=False, output=output
+    )
     raise typer.Exit(results.exit_code)
 
 

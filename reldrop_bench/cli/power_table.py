@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from reldrop_bench.planned_power import LEVEL, POWER, PlannedPower, Reach
-from reldrop_bench.statistics.power import smallest_wilcoxon_p
+from reldrop_bench.statistics.power import smallest_exact_p
 
 
 def print_power(power: PlannedPower, console: Console) -> None:
@@ -23,44 +21,66 @@ def print_power(power: PlannedPower, console: Console) -> None:
         markup=False,
     )
     console.print("\nin each task, one label:", markup=False)
-    _print_table(power, power.settings, console)
+    _print_tasks(power, console)
     console.print("\nmean over tasks:", markup=False)
-    _print_table(power, power.overall, console, overall=True)
+    _print_overall(power, console)
     console.print()
     for line in _remarks(power):
         console.print(line, markup=False)
 
 
-def _print_table(
-    power: PlannedPower, reaches: Sequence[Reach], console: Console, overall: bool = False
-) -> None:
-    columns = ["tasks" if overall else "task", "pairs", "effect", "(Holm)", "least p"]
-    if power.spread is not None:
-        columns += ["difference", "(Holm)", "seeds"]
+def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=True)
-    if overall:
-        table.add_column("labels")
-    for reach in reaches:
-        row = [str(len(reach.settings)) if overall else reach.settings[0], str(reach.pairs)]
-        row += [_number(reach.effect, 2), _number(reach.effect_holm, 2)]
-        row.append(f"{reach.smallest_sign_flip_p:.2g}")
-        if power.spread is not None:
-            row += [_number(reach.difference, 4), _number(reach.difference_holm, 4)]
-            row.append("–" if reach.seeds_needed is None else str(reach.seeds_needed))
-        if overall:
-            row.append(_labels(reach, power))
+    return table
+
+
+def _print_tasks(power: PlannedPower, console: Console) -> None:
+    seen = power.spread is not None
+    columns = ["task", "pairs", "least p", "effect", "(Holm)"]
+    table = _table(*columns, *(["difference", "(Holm)", "seeds"] if seen else []))
+    for reach in power.settings:
+        row = [reach.settings[0], str(reach.pairs), f"{reach.smallest_sign_flip_p:.2g}"]
+        row += [_number(reach.effect, 2), _number(reach.effect_own, 2)]
+        if seen:
+            row += [_number(reach.difference, 4), _number(reach.difference_own, 4), _seeds(reach)]
         table.add_row(*map(escape, row))
     console.print(table)
 
 
-def _labels(reach: Reach, power: PlannedPower) -> str:
+def _print_overall(power: PlannedPower, console: Console) -> None:
+    """Print a line for each family, which stand below one another to fit a narrow terminal."""
+    seen = power.spread is not None
+    columns = ["tasks", "pairs", "least p", "adjusted over", "effect"]
+    table = _table(*columns, *(["difference", "seeds"] if seen else []), "labels")
+    for reach in power.overall:
+        families = [
+            ("nothing", reach.effect, reach.difference, _seeds(reach)),
+            (f"own outcomes ({reach.own})", reach.effect_own, reach.difference_own, ""),
+            (f"page ({reach.page})", reach.effect_page, reach.difference_page, ""),
+        ]
+        head = [str(len(reach.settings)), str(reach.pairs), f"{reach.smallest_sign_flip_p:.2g}"]
+        for (family, effect, difference, seeds), label in zip(
+            families, _labels(reach, power), strict=True
+        ):
+            row = [*head, family, _number(effect, 2)]
+            row += [_number(difference, 4), seeds] if seen else []
+            table.add_row(*map(escape, [*row, label]))
+            head = [""] * len(head)
+    console.print(table)
+
+
+def _seeds(reach: Reach) -> str:
+    return "–" if reach.seeds_needed is None else str(reach.seeds_needed)
+
+
+def _labels(reach: Reach, power: PlannedPower) -> tuple[str, str, str]:
+    """Return what stands in the three lines."""
     if len(power.overall) == 1:
-        return f"each of {len(reach.labels)}"
-    shown = ", ".join(reach.labels[:3])
-    rest = len(reach.labels) - 3
-    return f"{shown} and {rest} more" if rest > 0 else shown
+        return f"each of {len(reach.labels)}", "", ""
+    first, second, third, *more = [*reach.labels, "", ""]
+    return (first, second, f"and {len(reach.labels) - 2} more" if any(more) else third)
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -70,8 +90,10 @@ def _number(value: float | None, digits: int) -> str:
 def _remarks(power: PlannedPower) -> list[str]:
     lines = [
         "effect: the smallest mean difference that the t test finds, in standard deviations over the "
-        "seeds of a task. (Holm): as the first of a family, of the labels compared in the task, or of "
-        "all labels. least p: the smallest that an exact sign-flip or Wilcoxon test on these pairs can give."
+        "seeds of a task, as the strictest of its Holm family. The verdict on a label is adjusted over "
+        f"its own outcomes, here {power.outcomes} at most; what holds for the page, over those of all "
+        "labels; a single task (Holm), over all tasks and outcomes of the label. least p: the smallest "
+        "that an exact sign-flip or Wilcoxon test on these pairs can give."
     ]
     for count in sorted({reach.pairs for reach in power.settings}):
         here = [reach for reach in power.settings if reach.pairs == count]
@@ -84,9 +106,9 @@ def _remarks(power: PlannedPower) -> list[str]:
             )
     lines += [
         f"that a label is better on other tasks, too, cannot be significant with {count} tasks: "
-        f"the smallest p of a Wilcoxon test over them is {smallest_wilcoxon_p(count):.3g}"
+        f"the smallest p of a Wilcoxon test over them is {smallest_exact_p(count):.3g}"
         for count in sorted({len(reach.settings) for reach in power.overall})
-        if count > 1 and smallest_wilcoxon_p(count) >= LEVEL
+        if count > 1 and smallest_exact_p(count) >= LEVEL
     ]
     if power.spread is None:
         lines.append(

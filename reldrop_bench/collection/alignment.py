@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from reldrop_bench.collection.groups import Group, fitting, reason
 from reldrop_bench.collection.sets import ResultSet, Setting, evaluation_class, free_name
 from reldrop_bench.errors import one_line
 from reldrop_bench.plan import differences
@@ -39,7 +39,7 @@ def align(sets: Sequence[ResultSet]) -> Alignment:
     incomparable: list[str] = []
     remarks: list[str] = []
     settings, protocols = _align_settings(sets, incomparable, remarks)
-    labels = _align_labels(sets, incomparable, remarks)
+    labels = _align_labels(sets, settings, incomparable, remarks)
     left_out = _align_evaluations(sets, settings, labels, incomparable, remarks)
     baselines = [
         labels[i].get(each.spec.baseline, each.spec.baseline) for i, each in enumerate(sets)
@@ -51,47 +51,44 @@ def align(sets: Sequence[ResultSet]) -> Alignment:
     return Alignment(settings, labels, left_out, protocols, tuple(incomparable), tuple(remarks))
 
 
-@dataclass(frozen=True)
-class _Group:
-    """A setting of the set at `owner`, or a label of it, that later sets may have as well."""
-
-    owner: int
-    own: Any
-    common: Any
-    number: int = 1
-
-
 def _align_settings(
     sets: Sequence[ResultSet], told: list[str], remarks: list[str]
 ) -> tuple[tuple[dict[Setting, Setting], ...], tuple[dict[Setting, int], ...]]:
     taken = {task for each in sets for task, _ in each.settings}
-    groups: list[_Group] = []
+    groups: list[Group[Setting]] = []
     settings: list[dict[Setting, Setting]] = [{} for _ in sets]
     protocols: list[dict[Setting, int]] = [{} for _ in sets]
+
+    def differs(at: int, ours: Setting, place: int, theirs: Setting) -> str:
+        return "; ".join(_between(sets[at], ours, sets[place], theirs))
+
+    def known(place: int, setting: Setting) -> bool:
+        return "facts" in sets[place].setting_facts(setting)
+
     for place, each in enumerate(sets):
         renamed: dict[str, str] = {}
         reasons: dict[tuple[int, str], list[tuple[str, str]]] = {}
+        found = fitting(groups, place, each.settings, differs, known)
         for setting in each.settings:
-            same_name = [group for group in groups if group.own == setting]
-            found = [_between(sets[group.owner], setting, each, setting) for group in same_name]
-            group = next((g for g, texts in zip(same_name, found, strict=True) if not texts), None)
-            group = group or _of_other_name(sets, groups, each, setting)
+            group = found.get(setting)
             if group is None:
+                same_name = [group for group in groups if group.own == setting]
                 task, model = setting
                 if same_name:
                     if task not in renamed:
                         renamed[task] = free_name(f"{task} ({each.name})", taken)
                     task = renamed[task]
-                    first, text = same_name[0].owner, "; ".join(found[0])
+                    first, text = reason(same_name, place, setting, differs)
                     old_and_new = (" · ".join(setting), f"{task} · {model}")
                     reasons.setdefault((first, text), []).append(old_and_new)
-                group = _Group(place, setting, (task, model), len(same_name) + 1)
+                group = Group(place, setting, (task, model), len(same_name) + 1)
                 groups.append(group)
             elif group.own != setting:
                 remarks.append(
                     f"{' · '.join(setting)} of {each.name} is what {sets[group.owner].name} calls "
                     f"{' · '.join(group.own)}."
                 )
+            group.members[place] = setting
             settings[place][setting] = group.common
             protocols[place][setting] = group.number
         for (first, text), names in reasons.items():
@@ -120,56 +117,66 @@ def _between(first: ResultSet, ours: Setting, other: ResultSet, theirs: Setting)
     return found
 
 
-def _of_other_name(
-    sets: Sequence[ResultSet], groups: Sequence[_Group], each: ResultSet, setting: Setting
-) -> _Group | None:
-    """Return the setting of an earlier set that is the same under another name."""
-    if "facts" not in each.setting_facts(setting):
-        return None
-    for group in groups:
-        first = sets[group.owner]
-        known = "facts" in first.setting_facts(group.own)
-        if known and not _between(first, group.own, each, setting):
-            return group
-    return None
-
-
 def _align_labels(
-    sets: Sequence[ResultSet], told: list[str], remarks: list[str]
+    sets: Sequence[ResultSet],
+    settings: Sequence[dict[Setting, Setting]],
+    told: list[str],
+    remarks: list[str],
 ) -> tuple[dict[str, str], ...]:
     taken = {label for each in sets for label in each.labels}
-    groups: list[_Group] = []
+    groups: list[Group[str]] = []
     names: list[dict[str, str]] = [{} for _ in sets]
+
+    def differs(at: int, ours: str, place: int, theirs: str) -> str:
+        first, other = sets[at], sets[place]
+        before, after = first.label_identity(ours), other.label_identity(theirs)
+        if before and after and before != after:
+            return one_line("; ".join(differences(before, after)), 300)
+        return _other_cell(
+            first.label_keys[ours], settings[at], other.label_keys[theirs], settings[place]
+        )
+
+    def known(place: int, label: str) -> bool:
+        # Whatever a checkpoint was trained with, all that is known of it is its name.
+        return not sets[place].is_checkpoints and bool(sets[place].label_identity(label))
+
     for place, each in enumerate(sets):
+        found = fitting(groups, place, each.labels, differs, known)
         for label in each.labels:
-            identity = each.label_identity(label)
-            same_name = [group for group in groups if group.own == label]
-            known = [sets[group.owner].label_identity(label) for group in same_name]
-            # Where no cell has run nothing is measured that could be mixed up.
-            fitting = [not old or not identity or old == identity for old in known]
-            equal = [
-                group
-                for group in groups
-                if identity and sets[group.owner].label_identity(group.own) == identity
-            ]
-            group = next((g for g, fits in zip(same_name, fitting, strict=True) if fits), None)
-            group = group or next(iter(equal), None)
+            group = found.get(label)
             if group is None:
+                same_name = [group for group in groups if group.own == label]
                 new = free_name(f"{label} ({each.name})", taken) if same_name else label
                 if same_name:
-                    text = one_line("; ".join(differences(known[0], identity)), 300)
+                    first, text = reason(same_name, place, label, differs)
                     told.append(
-                        f"“{label}” of {each.name} is not what it is in "
-                        f"{sets[same_name[0].owner].name} ({text}): it is shown as “{new}”."
+                        f"“{label}” of {each.name} is not what it is in {sets[first].name} ({text}): "
+                        f"it is shown as “{new}”."
                     )
-                group = _Group(place, label, new)
+                group = Group(place, label, new)
                 groups.append(group)
             elif group.own != label:
                 remarks.append(
                     f"“{label}” of {each.name} is what {sets[group.owner].name} calls “{group.own}”."
                 )
+            group.members[place] = label
             names[place][label] = group.common
     return tuple(names)
+
+
+def _other_cell(
+    ours: dict[tuple[Setting, int], str],
+    our_settings: dict[Setting, Setting],
+    theirs: dict[tuple[Setting, int], str],
+    their_settings: dict[Setting, Setting],
+) -> str:
+    """Say where two labels hold different cells of one setting and seed; only one could be shown."""
+    keys = {(our_settings[setting], seed): key for (setting, seed), key in ours.items()}
+    for (setting, seed), key in theirs.items():
+        task, model = their_settings[setting]
+        if keys.get(((task, model), seed), key) != key:
+            return f"{task} · {model}, seed {seed} is another model"
+    return ""
 
 
 def evaluation_difference(first: ResultSet, other: ResultSet, name: str) -> tuple[str, bool]:

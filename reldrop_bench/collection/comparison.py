@@ -54,13 +54,16 @@ def compare(
         more = len(alignment.incomparable) - 1
         also = f" (and {more} more)" if more else ""
         raise UserError(f"{alignment.incomparable[0].rstrip('.')}{also}; compare without --strict")
-    return asked(combined(sets, alignment), baseline, metric, margin)
+    return asked(combined(sets, alignment, baseline), baseline, metric, margin)
 
 
-def combined(sets: Sequence[ResultSet], alignment: Alignment) -> Results:
-    """Put the sets together as `alignment` says."""
-    first = sets[0]
-    cells, remarks = _kept_cells(sets, alignment)
+def combined(
+    sets: Sequence[ResultSet], alignment: Alignment, baseline: str | None = None
+) -> Results:
+    """Put the sets together as `alignment` says; baseline: the first set's by default."""
+    if baseline is None:
+        baseline = alignment.labels[0].get(sets[0].spec.baseline, sets[0].spec.baseline)
+    cells, remarks = _kept_cells(sets, alignment, baseline)
     owners = dict(zip(places(cells), cells["_set"], strict=True))
     frames = {name: _measured(sets, alignment, name) for name in MEASURED}
     providers = _providers(sets, alignment, owners)
@@ -90,7 +93,7 @@ def combined(sets: Sequence[ResultSet], alignment: Alignment) -> Results:
     labels = (alignment.labels[i][label] for i, each in enumerate(sets) for label in each.labels)
     return Results(
         name=" and ".join(each.name for each in sets),
-        baseline=alignment.labels[0].get(first.spec.baseline, first.spec.baseline),
+        baseline=baseline,
         labels=tuple(dict.fromkeys(labels)),
         cells=cells.drop(columns="_set"),
         epochs=_of_owners(_named(sets, alignment, "epochs"), owners),
@@ -166,20 +169,21 @@ def _named(sets: Sequence[ResultSet], alignment: Alignment, name: str) -> pd.Dat
     return pd.concat(parts, ignore_index=True)
 
 
-def _kept_cells(sets: Sequence[ResultSet], alignment: Alignment) -> tuple[pd.DataFrame, list[str]]:
+def _kept_cells(
+    sets: Sequence[ResultSet], alignment: Alignment, baseline: str
+) -> tuple[pd.DataFrame, list[str]]:
     """Return a row a cell: of those that several sets hold the first one that is done."""
     cells = _named(sets, alignment, "cells")
     place = pd.Series(pd.factorize(places(cells))[0], cells.index)
     order = pd.DataFrame({"place": place, "undone": cells["status"] != "done"})
     kept = order.sort_values(["place", "undone"], kind="stable").drop_duplicates("place").index
-    return _without_foreign_times(sets, cells.loc[kept].reset_index(drop=True), alignment)
+    return _without_foreign_times(sets, cells.loc[kept].reset_index(drop=True), baseline)
 
 
 def _without_foreign_times(
-    sets: Sequence[ResultSet], cells: pd.DataFrame, alignment: Alignment
+    sets: Sequence[ResultSet], cells: pd.DataFrame, baseline: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """Take out step times whose baseline was timed on another machine: their ratio means nothing."""
-    baseline = alignment.labels[0].get(sets[0].spec.baseline, sets[0].spec.baseline)
     machines = [
         _machine(sets[place], key) for place, key in zip(cells["_set"], cells["key"], strict=True)
     ]

@@ -79,7 +79,7 @@ def merge(
 
 
 def _free_target(target: Path, folders: Sequence[str | Path]) -> Path:
-    """Return the folder to be made, after a look at whether it may be."""
+    """Return the folder to be filled, after a look at whether it may be; links are followed."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is not empty; choose another --output")
     for folder in folders:
@@ -88,20 +88,29 @@ def _free_target(target: Path, folders: Sequence[str | Path]) -> Path:
             raise UserError(
                 f"{target} lies in {folder}, which is to be read; choose another --output"
             )
-    return target
+    return target.resolve()
 
 
 @contextmanager
 def _built(target: Path) -> Iterator[Path]:
-    """Give a folder beside `target` that takes its place at the end, and is removed on any error."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    """Give a folder that becomes `target` at the end, and is removed on any error.
+
+    An empty folder that is there stays the same folder (it may be where the user is, or a mounted
+    disk) and gets the content, benchmark.json last: without it a folder holds no results.
+    """
+    there = target.is_dir()
+    place = target if there else target.parent
+    place.mkdir(parents=True, exist_ok=True)
+    temporary = place / f".{target.name}.{os.getpid()}.tmp"
     temporary.mkdir()
     try:
         yield temporary
-        if target.is_dir():
-            target.rmdir()  # empty: some systems rename onto nothing else
-        os.rename(temporary, target)
+        if there:
+            for path in sorted(temporary.iterdir(), key=lambda path: path.name == BENCHMARK_FILE):
+                os.rename(path, target / path.name)
+            temporary.rmdir()
+        else:
+            os.rename(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -112,7 +121,7 @@ def _sources(sets: Sequence[ResultSet], matrix: Sequence[CellRecord]) -> dict[st
     found = {entry["key"]: _Source(entry) for entry in matrix}
     for each in sets:
         for key in dict.fromkeys(entry["key"] for entry in each.benchmark["matrix"]):
-            if each.store.cell_folder(key).exists():
+            if key in each.records or key in each.damaged:
                 found[key].given.append(each)
     for key, source in found.items():
         source.given.sort(key=lambda each: _status(each, key) != "done")
@@ -154,8 +163,8 @@ def _copy_cell(source: _Source, store: Store, skip_damaged: bool, tell: Tell) ->
 
 def _damage(each: ResultSet, key: str) -> str:
     """Say what is wrong with the files of a cell; "" where all are as they were written."""
-    if key not in each.records:
-        return "cell.json is damaged"
+    if key in each.damaged:
+        return each.damaged[key]
     damaged = each.store.damaged_files(each.records[key])
     return f"{', '.join(damaged)} damaged or missing" if damaged else ""
 
@@ -186,8 +195,9 @@ def _add_evaluations(record: CellRecord, entry: CellRecord, other: ResultSet, st
     for name, key in entry["evaluations"].items():
         own, found = record["evaluations"].get(name), theirs["evaluations"].get(name)
         lacking = own is None or own["status"] != "done" or own["key"] != key
-        if lacking and found is not None and found["status"] == "done" and found["key"] == key:
-            file = evaluation_file(name)
+        file = evaluation_file(name)
+        done = found is not None and found["status"] == "done" and file in theirs["files"]
+        if lacking and done and found["key"] == key:
             _copy_file(other, theirs, file, store)
             record["evaluations"][name] = found
             record["files"][file] = theirs["files"][file]

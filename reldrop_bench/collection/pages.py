@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 import os
@@ -12,18 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 
 from reldrop_bench.collection.alignment import Alignment, align
 from reldrop_bench.collection.reproduction import reproduction, reproduction_remarks
 from reldrop_bench.collection.sets import ResultSet, open_sets
 from reldrop_bench.collection.standings import Standings, standings
 from reldrop_bench.errors import UserError
-from reldrop_bench.plugins import builtin_folder
+from reldrop_bench.report.page import rendered
 from reldrop_bench.report.style import printable
-from reldrop_bench.report.tables import interval_text
+from reldrop_bench.report.tables import digits_of, interval_text
 from reldrop_bench.statistics.spread import shown
 from reldrop_bench.store import BENCHMARK_FILE, write_atomically
 
@@ -95,22 +91,7 @@ def _files(
     sets: Sequence[ResultSet], alignment: Alignment, found: Standings, remarks: Sequence[str]
 ) -> dict[str, str]:
     """Return the content of every file by its name."""
-    folder = builtin_folder() / "reports" / "templates"
-    script = (folder / "leaderboard.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    common = {
-        "style": Markup((folder / "report.css").read_text(encoding="utf-8")),
-        "metric": found.metric,
-        "direction": found.direction,
-    }
+    common = {"metric": found.metric, "direction": found.direction}
     records = found.rows.to_dict("records")
     numbers = found.rows.to_json(orient="records", double_precision=15)
     listed = [
@@ -130,12 +111,13 @@ def _files(
         "remarks": list(remarks),
         "rows": json.loads(numbers),
     }
-    digits = _digits(found.rows["value"])
+    values = pd.DataFrame({"mean": found.rows["value"], "column": found.metric})
+    digits = next(iter(digits_of(values, None)), 3)
     files = {
-        INDEX: environment.get_template("leaderboard.html.j2").render(
+        INDEX: rendered(
+            "leaderboard.html.j2",
+            "leaderboard.js",
             **common,
-            script=Markup(script),
-            script_hash=digest,
             sets=listed,
             remarks=remarks,
             comparisons=found.comparisons,
@@ -150,26 +132,15 @@ def _files(
         "leaderboard.csv": found.rows.to_csv(index=False, lineterminator="\n"),
         DATA: json.dumps(data, indent=1, allow_nan=False) + "\n",
     }
-    template = environment.get_template("leaderboard-cells.html.j2")
     known = {each.name: _by_row(each, alignment, place) for place, each in enumerate(sets)}
     owners = {each.name: each for each in sets}
     for row in records:
         parts = known[row["set"]][row["task"], row["model"], row["label"]]
-        files[row["page"]] = template.render(
-            **common, row=_shown(row, digits), **_cells_of(owners[row["set"]], *parts)
+        shown_cells = _cells_of(owners[row["set"]], *parts)
+        files[row["page"]] = rendered(
+            "leaderboard-cells.html.j2", **common, row=_shown(row, digits), **shown_cells
         )
     return files
-
-
-def _digits(values: pd.Series) -> int:
-    """Return the digits after the point that show three figures of a usual value."""
-    size = values.abs()
-    usual = size[size > 0].median()
-    if math.isnan(usual) or usual <= 1.5:  # shares, accuracies
-        return (
-            3 if math.isnan(usual) or usual >= 0.05 else min(8, 3 - math.floor(math.log10(usual)))
-        )
-    return max(0, 2 - math.floor(math.log10(usual)))
 
 
 def _shown(row: Mapping[Any, Any], digits: int) -> dict[str, Any]:

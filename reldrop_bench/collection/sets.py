@@ -36,11 +36,18 @@ class ResultSet:
     """The content of benchmark.json."""
     records: Mapping[str, CellRecord]
     """By key: the readable records of the matrix."""
+    damaged: Mapping[str, str]
+    """By key: what is wrong with the other records; a cell without one is in neither."""
     results: Results
 
     @cached_property
     def spec(self) -> BenchmarkSpec:
         return BenchmarkSpec.model_validate(self.benchmark["spec"])
+
+    @property
+    def is_checkpoints(self) -> bool:
+        """Whether these models were trained elsewhere: all that is known of them are their weights."""
+        return bool(self.benchmark.get("checkpoints"))
 
     @cached_property
     def settings(self) -> list[Setting]:
@@ -69,6 +76,8 @@ class ResultSet:
             own = found.setdefault((entry["task"], entry["model"]), {})
             for part in ("schema", "task", "model", "recipe", "threads"):
                 own.setdefault(part, parts.get(part))
+            if self.is_checkpoints and own["model"]:  # its weights are what is compared within it
+                own["model"] = {**own["model"], "parameters": {}}
             if record["facts"]:
                 own.setdefault("facts", record["facts"])
             training = record["training"]
@@ -121,6 +130,16 @@ class ResultSet:
     def split_sizes(self, setting: Setting) -> dict[tuple[str, str], int]:
         """Return by (evaluation, split) how many items were measured, the same for every cell."""
         return self._split_sizes.get(setting, {})
+
+    @cached_property
+    def label_keys(self) -> dict[str, dict[tuple[Setting, int], str]]:
+        """By label, the key of its record for each setting and seed that has one."""
+        found: dict[str, dict[tuple[Setting, int], str]] = {label: {} for label in self.labels}
+        for entry in self.benchmark["matrix"]:
+            if entry["key"] in self.records:
+                place = ((entry["task"], entry["model"]), entry["seed"])
+                found[entry["label"]][place] = entry["key"]
+        return found
 
     @cached_property
     def _label_identities(self) -> dict[str, dict[str, Any]]:
@@ -188,7 +207,8 @@ def open_sets(
     paths = [Path(os.path.expanduser(folder)) for folder in folders]
     if len(paths) < least:
         count = {0: "no folder was", 1: "one folder alone was"}[len(paths)]
-        raise UserError(f"{count} given; give the folders of {least} runs or more")
+        wanted = "the folder of one run" if least == 1 else f"the folders of {least} runs"
+        raise UserError(f"{count} given; give {wanted} or more")
     resolved = [path.resolve() for path in paths]
     for place, path in enumerate(resolved):
         if path in resolved[:place]:
@@ -206,15 +226,16 @@ def _open(path: Path, name: str) -> ResultSet:
     store = Store(path)
     benchmark = store.read_benchmark()
     assert benchmark is not None, "load_results has read it"
-    records = {}
+    records, damaged = {}, {}
     for key in dict.fromkeys(entry["key"] for entry in benchmark["matrix"]):
         try:
             record = store.read_cell(key)
-        except ValueError:  # damaged: its row in the results says so
+        except ValueError as error:
+            damaged[key] = str(error)
             continue
         if record is not None:
             records[key] = record
-    return ResultSet(name, store, benchmark, records, results)
+    return ResultSet(name, store, benchmark, records, damaged, results)
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:

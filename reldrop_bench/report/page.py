@@ -6,6 +6,8 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -143,17 +145,9 @@ def page(
     Its policy lets a browser load nothing and run no script but the page's own, whose hash it
     names: markup that slipped in could do no harm.
     """
-    folder = builtin_folder() / "reports" / "templates"
-    script = (folder / "report.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return rendered(
+        "report.html.j2",
+        "report.js",
         title=printable(title),
         lead=printable(lead),
         complete=complete,
@@ -165,11 +159,37 @@ def page(
         left_out=left_out,
         headed=headed,
         inlined=_inlined,
-        style=Markup((folder / "report.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=digest,
         characters=latex.CHARACTERS,
     )
+
+
+def rendered(template: str, script: str = "", /, **values: Any) -> str:
+    """Return a page of a template; everything that is put into it is escaped.
+
+    It may use `style`, `script` (the content of the file of that name) and `script_hash` for its
+    policy, and the filter `printable`. What it uses and is not given is an error.
+    """
+    folder = builtin_folder() / "reports" / "templates"
+    own = {"style": Markup((folder / "report.css").read_text(encoding="utf-8"))}
+    if script:
+        code = (folder / script).read_text(encoding="utf-8")
+        digest = hashlib.sha256(code.encode("utf-8")).digest()
+        own["script"] = Markup(code)
+        own["script_hash"] = Markup(base64.b64encode(digest).decode("ascii"))
+    return _environment(folder).get_template(template).render(**own, **values)
+
+
+@cache
+def _environment(folder: Path) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["printable"] = printable
+    return environment
 
 
 def _inlined(section: BuiltSection, block: Figure) -> Markup:

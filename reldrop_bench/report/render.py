@@ -120,7 +120,7 @@ def _build(
                 block = replace(block, figure=None)  # type: ignore[arg-type]
             blocks.append(block)
         return BuiltSection(name, title, tuple(blocks), figures)
-    except Exception as error:  # noqa: BLE001 - a section may be anyone's; the others must appear
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it may be anyone's; the others must appear
         message = one_line(f"{type(error).__name__}: {error}")
         return BuiltSection(name, title, error=message, traceback=traceback.format_exc())
 

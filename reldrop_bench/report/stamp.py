@@ -5,12 +5,28 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from reldrop_bench import registry
 
 STAMP = ".stamp"
-DRAWN_WITH = ("jinja2", "matplotlib", "pandas", "scipy", "seaborn")
+MADE_WITH = (
+    "reldrop-bench", "numpy", "pandas", "scipy", "statsmodels", "baycomp", "matplotlib", "seaborn",
+    "jinja2",
+)  # fmt: skip
+"""What the numbers, figures and pages of a report are made with."""
+
+
+def versions() -> dict[str, str]:
+    """Return what a report is made with and its versions, as the page prints them."""
+    found = {}
+    for name in MADE_WITH:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # baycomp is optional
+            found[name] = "not installed"
+    return found
 
 
 def _ingredients(results: Path) -> Iterator[bytes]:
@@ -26,8 +42,8 @@ def _ingredients(results: Path) -> Iterator[bytes]:
         for path in sorted(folder.rglob("*")):
             if path.suffix in {".py", ".j2", ".css", ".js"}:
                 yield path.read_bytes()
-    for name in DRAWN_WITH:
-        yield f"{name} {importlib.metadata.version(name)}".encode()
+    for name, version in versions().items():
+        yield f"{name} {version}".encode()
 
 
 def fingerprint(results: Path) -> str:
@@ -51,4 +67,5 @@ def put(results: Path, report: Path) -> None:
 
 def remove(report: Path) -> None:
     """Note that the report in a folder is not the one that would be written of its results."""
-    (report / STAMP).unlink(missing_ok=True)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        (report / STAMP).unlink()

@@ -22,13 +22,19 @@ def texts(frame: pd.DataFrame, digits: int | None = 3) -> list[str]:
 
     digits: after the point; None: what suits the numbers of each `column`.
     """
-    columns = (frame["mean"], frame["sd"], frame["n"], frame["n_expected"], _digits(frame, digits))
+    columns = (
+        frame["mean"],
+        frame["sd"],
+        frame["n"],
+        frame["n_expected"],
+        digits_of(frame, digits),
+    )
     written = (shown(*row[:-1], digits=row[-1]) for row in zip(*columns, strict=True))
     # No sign where all that is left of a number is zero.
     return [re.sub(r"^-(0(\.0+)?)(?![.\d])", r"\1", text).replace("-", "−") for text in written]
 
 
-def _digits(frame: pd.DataFrame, digits: int | None) -> list[int]:
+def digits_of(frame: pd.DataFrame, digits: int | None) -> list[int]:
     """Return for each row the digits after the point; None: three that count, by `column`."""
     if digits is not None:
         return [digits] * len(frame)
@@ -127,7 +133,7 @@ def differences(
     for pair, setting in settings(results).items():
         part = within(compared, pair)
         if part["n"].sum():
-            rows = zip(part.to_dict("records"), _digits(part, digits), strict=True)
+            rows = zip(part.to_dict("records"), digits_of(part, digits), strict=True)
             text = [interval_text(row, places) for row, places in rows]
             wide = _spread_out(results, part.assign(text=text), "column")
             table = Table(f"{name}-{setting}", f"{setting}: {caption}", wide, data=part)
@@ -135,9 +141,17 @@ def differences(
     return tables
 
 
-def interval_text(row: Mapping[Any, Any], digits: int = 3) -> str:
-    """Write a row of `compare` as "+0.031 [−0.010, +0.072]"; say what is missing."""
-    count = "" if row["n"] == row["n_expected"] else f" (n={row['n']}/{row['n_expected']})"
+def p_text(value: float) -> str:
+    """Write a p-value to three digits; a dash where there is none."""
+    if pd.isna(value):
+        return "–"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def interval_text(row: Mapping[Any, Any], digits: int = 3, counted: bool = True) -> str:
+    """Write a row of `compare` as "+0.031 [−0.010, +0.072]"; say what is missing if `counted`."""
+    whole = row["n"] == row["n_expected"] or not counted
+    count = "" if whole else f" (n={row['n']}/{row['n_expected']})"
     if not row["n"]:
         return f"–{count}"
     mean, low, high = (signed(row[name], digits) for name in ("mean", "low", "high"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 
 def holm(p: ArrayLike) -> np.ndarray:
@@ -15,10 +16,13 @@ def holm(p: ArrayLike) -> np.ndarray:
     verdict easier; it stays NaN.
     Source: Holm, Scandinavian Journal of Statistics 6 (1979).
     """
-    values, filled, order = _in_order(p)
+    values, filled = _filled(p)
     members = filled.shape[-1]
+    order = np.argsort(filled, axis=-1, kind="stable")
     steps = np.take_along_axis(filled, order, axis=-1) * np.arange(members, 0, -1)
-    return _put_back(values, np.maximum.accumulate(steps, axis=-1), order)
+    adjusted = np.empty_like(values)
+    np.put_along_axis(adjusted, order, np.maximum.accumulate(steps, axis=-1), axis=-1)
+    return np.where(np.isnan(values), np.nan, np.minimum(adjusted, 1.0))
 
 
 def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
@@ -28,21 +32,13 @@ def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
     they are independent or positively dependent). NaN as in `holm`.
     Source: Benjamini & Hochberg, Journal of the Royal Statistical Society B 57 (1995).
     """
-    values, filled, order = _in_order(p)
-    members = filled.shape[-1]
-    steps = np.take_along_axis(filled, order, axis=-1) * members / np.arange(1, members + 1)
-    least = np.minimum.accumulate(steps[..., ::-1], axis=-1)[..., ::-1]
-    return _put_back(values, least, order)
+    values, filled = _filled(p)
+    if not filled.size:  # scipy knows no empty family
+        return filled
+    return np.where(np.isnan(values), np.nan, stats.false_discovery_control(filled, axis=-1))
 
 
-def _in_order(p: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the values, the same with 1 for NaN, and the order of these along the last axis."""
+def _filled(p: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values, and the same with 1 for NaN."""
     values = np.asarray(p, dtype=np.float64)
-    filled = np.where(np.isnan(values), 1.0, values)
-    return values, filled, np.argsort(filled, axis=-1, kind="stable")
-
-
-def _put_back(values: np.ndarray, steps: np.ndarray, order: np.ndarray) -> np.ndarray:
-    adjusted = np.empty_like(values)
-    np.put_along_axis(adjusted, order, np.minimum(steps, 1.0), axis=-1)
-    return np.where(np.isnan(values), np.nan, adjusted)
+    return values, np.where(np.isnan(values), 1.0, values)

@@ -13,13 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reldrop_bench.statistics.bootstrap import (
-    Interval,
-    Method,
-    bootstrap_interval,
-    checked,
-    resample,
-)
+from reldrop_bench.statistics.bootstrap import Interval, Method, bootstrap_interval
 
 Runs = Sequence[np.ndarray]
 
@@ -76,10 +70,10 @@ def improvement_interval(
 ) -> Interval:
     """Return the bootstrap interval of `probability_of_improvement`, runs (n_t,) and (m_t,).
 
-    The runs of both are resampled independently, as they are compared. "expanded" covers best of the
-    methods that are quick: the jackknife that "studentised" needs is 0 in many resamples. Where every run of one is
-    above every run of the other, all resamples agree and the interval collapses to 0 or 1, which
-    says little where runs are few: see `coverage.bootstrap_coverage`.
+    The runs of both are resampled independently, as they are compared. "expanded" covers best of
+    the methods that are quick: the jackknife that "studentised" needs is 0 in many resamples. Where
+    every run of one is above every run of the other, all resamples agree and the interval collapses
+    to 0 or 1, which says little where runs are few: see `coverage.bootstrap_coverage`.
     """
     count = len(first)
     if count != len(second):
@@ -90,21 +84,6 @@ def improvement_interval(
 
     found = bootstrap_interval([*first, *second], statistic, method, confidence, resamples, seed)
     return Interval(max(found.low, 0.0), min(found.high, 1.0), found.method)
-
-
-def profile_band(
-    runs: Runs,
-    thresholds: ArrayLike,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper end, (K,) each, of the pointwise percentile band of a profile."""
-    drawn = resample([run[None] for run in checked(runs)], resamples, np.random.default_rng(seed))
-    profiles = performance_profile(drawn, thresholds)[0]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(profiles, [tail, 1 - tail], axis=0)
-    return low, high
 
 
 def _pooled(runs: Runs) -> np.ndarray:

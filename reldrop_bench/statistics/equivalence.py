@@ -6,8 +6,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from reldrop_bench.statistics.overall import overall_difference
-
 
 def equivalence_p(
     mean: ArrayLike | None, error: ArrayLike | None, df: ArrayLike | None, margin: ArrayLike
@@ -36,9 +34,3 @@ def equivalence_p(
         p = special.stdtr(freedom, (np.abs(middle) - width) / spread)
         p = np.where(spread > 0, p, np.nan)
     return float(p) if p.ndim == 0 else p
-
-
-def paired_equivalence_p(differences: ArrayLike, margin: float) -> float:
-    """Return the p of the paired equivalence test for differences (n,); NaN: an incomplete pair."""
-    found = overall_difference([differences])
-    return float(equivalence_p(found.mean, found.error, found.df, margin))

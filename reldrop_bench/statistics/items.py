@@ -28,15 +28,12 @@ class McNemar:
     only_second: int
     p: float
     """Exact: two-sided binomial test on the items where they differ. 1 where they never do."""
-    p_mid: float
-    """The mid-p version, which keeps its level in practice and finds more."""
 
 
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     """Compare two models by what they have right: (N,) of booleans (or 0 and 1) each, same items.
 
-    Source: McNemar, Psychometrika 12 (1947); mid-p: Fagerland, Lydersen and Laake, BMC Medical
-    Research Methodology 13 (2013).
+    Source: McNemar, Psychometrika 12 (1947).
 
     Raises
     ------
@@ -47,18 +44,8 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     only_first = int((right[:, 0] & ~right[:, 1]).sum())
     only_second = int((right[:, 1] & ~right[:, 0]).sum())
     count, fewer = only_first + only_second, min(only_first, only_second)
-    if count == 0:
-        return McNemar(len(right), 0, 0, 1.0, 1.0)
-    p = min(1.0, 2 * float(special.bdtr(fewer, count, 0.5)))
-    log_choose = special.gammaln([count + 1, fewer + 1, count - fewer + 1]) @ [1, -1, -1]
-    point = float(np.exp(log_choose - count * np.log(2)))
-    # With equal counts both tails hold the observed point, of which half is taken away.
-    p_mid = (
-        1 - point
-        if only_first == only_second
-        else 2 * float(special.bdtr(fewer, count, 0.5)) - point
-    )
-    return McNemar(len(right), only_first, only_second, p, float(np.clip(p_mid, 0.0, 1.0)))
+    p = min(1.0, 2 * float(special.bdtr(fewer, count, 0.5))) if count else 1.0
+    return McNemar(len(right), only_first, only_second, p)
 
 
 @dataclass(frozen=True)

@@ -179,18 +179,13 @@ def pairs_needed_a_setting(
     return _fewest(reached, power)
 
 
-def smallest_wilcoxon_p(n: int) -> float:
-    """Return the smallest two-sided p of an exact Wilcoxon signed-rank test on n untied pairs."""
-    return min(1.0, 2.0 ** (1 - n)) if n > 0 else 1.0
+def smallest_exact_p(n: int) -> float:
+    """Return the smallest two-sided p of an exact test of signs on n pairs, none of them 0.
 
-
-def smallest_sign_flip_p(n: int) -> float:
-    """Return the smallest two-sided p of an exact sign-flip test on n pairs, all settings together.
-
-    Of the 2ⁿ equally likely sign patterns, the observed one and its mirror image are always as
-    extreme as themselves.
+    Such are the sign-flip test (pairs of all settings together) and Wilcoxon's: of the 2ⁿ equally
+    likely sign patterns, the observed one and its mirror image are always as extreme as themselves.
     """
-    return smallest_wilcoxon_p(n)
+    return min(1.0, 2.0 ** (1 - n)) if n > 0 else 1.0
 
 
 def limits_of(n: int, comparisons: int = 1, level: float = 0.05) -> str:
@@ -209,7 +204,7 @@ def limits_of(n: int, comparisons: int = 1, level: float = 0.05) -> str:
         strict = smallest_detectable_effect(n, level=level / comparisons)
         text += f", and d_z ≥ {strict:.2f} as the first of {comparisons} Holm-adjusted comparisons"
     text += "."
-    smallest = smallest_wilcoxon_p(n)
+    smallest = smallest_exact_p(n)
     if smallest >= level:
         text += (
             " A test that does not assume normal differences (Wilcoxon signed-rank) cannot be "

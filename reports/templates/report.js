@@ -134,7 +134,7 @@
     #arrange(column, direction) {
       let sorted = this.rows;
       if (direction !== "none") {
-        const keys = order(this.rows.map(({ row }) => plain(row.cells[column].textContent)));
+        const keys = order(this.rows.map(({ row }) => plain(row.cells[column].dataset.sort ?? row.cells[column].textContent)));
         const sign = direction === "ascending" ? 1 : -1;
         const places = this.rows.map((_, place) => place);
         places.sort((one, other) => compared(keys[one], keys[other], sign) || one - other);

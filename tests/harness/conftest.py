@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
+from torch import nn
 
+from reldrop_bench.checkpoints import Checkpoint, evaluate_checkpoint
 from reldrop_bench.runner import run
 from reldrop_bench.store import Store
 
@@ -56,6 +60,36 @@ def make_set(
         folder = tmp_path / folder_name
         shutil.copytree(_ran(tiny_spec | changes), folder)
         return folder
+
+    return make
+
+
+NETWORK = """
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+"""
+
+
+@pytest.fixture
+def make_checkpoints(harness_plugins: Path, tmp_path: Path) -> MakeSet:
+    """Return a function that gives a folder of evaluated checkpoints.
+
+    models: by label and seed, the number that its weights are drawn from.
+    """
+
+    def make(folder_name: str, models: dict[tuple[str, int], int]) -> Path:
+        (tmp_path / "net.py").write_text(NETWORK, encoding="utf-8")
+        for (label, seed), number in models.items():
+            torch.manual_seed(number)
+            network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+            weights = tmp_path / f"weights-{number}.safetensors"
+            safetensors.torch.save_model(network, str(weights))
+            model = f"{tmp_path / 'net.py'}:build"
+            each = Checkpoint(model, weights, "tiny-blobs", label=label, seed=seed)
+            evaluate_checkpoint(each, tmp_path / folder_name, ["accuracy"])
+        return tmp_path / folder_name
 
     return make
 

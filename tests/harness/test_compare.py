@@ -10,10 +10,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reldrop_bench import UserError, compare, load_results
 from reldrop_bench.cli import main
+from reldrop_bench.collection.groups import Group, fitting
 from reldrop_bench.collection.sets import unique_names
+from reldrop_bench.report import stamp
 from reldrop_bench.statistics.paired import pair
 
 MakeSet = Callable[..., Path]
@@ -183,6 +187,91 @@ def test_one_method_under_two_labels_is_one(make_set: MakeSet) -> None:
     assert "“hole” of second is what first calls “cutout”." in results.remarks
 
 
+def test_what_has_not_run_yet_does_not_make_two_methods_one(make_set: MakeSet) -> None:
+    folders = [
+        make_set(name, regularizers=["none", {"cutout": {"size": size}}], seeds=[seed])
+        for name, size, seed in (("first", 0.5, 0), ("second", 0.5, 1), ("third", 0.25, 2))
+    ]
+    shutil.rmtree(folders[0] / "cells")
+    results = compare(folders)
+    assert results.labels == ("none", "cutout", "cutout (third)")
+    assert results.cells.groupby("label").seed.agg(set)["cutout"] == {0, 1}
+    assert any("of third is not what it is in second" in text for text in results.remarks)
+
+
+def test_checkpoints_of_one_folder_are_not_put_together(make_checkpoints: MakeSet) -> None:
+    first = make_checkpoints("first", {("A", 0): 0, ("A", 1): 1, ("B", 0): 2, ("B", 1): 3})
+    second = make_checkpoints("second", {("A", 2): 4, ("C", 0): 5, ("B", 2): 6})
+    results = compare([first, second])
+    assert results.labels == ("A", "B", "C")
+    assert results.trained_elsewhere
+    parts = [load_results(folder) for folder in (first, second)]
+    whole = pd.concat([accuracy(part) for part in parts]).sort_values(ORDER, ignore_index=True)
+    pd.testing.assert_frame_equal(accuracy(results), whole)
+    paired = pair(accuracy(results), "A").set_index(["label", "seed"]).difference
+    assert paired.notna().groupby("label").agg(list).to_dict() == {
+        "B": [True, True, True],
+        "C": [True, False, False],
+    }
+    again = compare([second, first])
+    assert set(again.cells.key) == set(results.cells.key)
+
+
+def test_other_weights_of_the_same_label_and_seed_are_shown_apart(
+    make_checkpoints: MakeSet,
+) -> None:
+    first = make_checkpoints("first", {("A", 0): 0, ("B", 0): 1})
+    second = make_checkpoints("second", {("A", 0): 1, ("B", 0): 0, ("same", 0): 2})
+    results = compare([first, second])
+    assert results.labels == ("A", "B", "A (second)", "B (second)", "same")
+    assert len(results.cells) == 5
+    assert "“A” of second is not what it is in first" in results.remarks[0]
+    assert "seed 0 is another model" in results.remarks[0]
+    with pytest.raises(UserError, match="another model"):
+        compare([first, second], strict=True)
+    third = make_checkpoints("third", {("A", 0): 0, ("B", 0): 1})
+    same = compare([first, third])
+    assert len(same.cells) == 2
+    assert "equal to the last bit" in same.remarks[0]
+
+
+def test_checkpoints_stand_beside_a_benchmark(make_set: MakeSet, make_checkpoints: MakeSet) -> None:
+    results = compare([make_set("first"), make_checkpoints("second", {("none", 0): 0})])
+    assert results.labels == ("none", "cutout", "none (second)")
+    assert len(results.cells) == 5
+    assert not results.trained_elsewhere
+
+
+Parts = st.dictionaries(st.sampled_from("abcd"), st.sampled_from([None, 1, 2]), max_size=4)
+
+
+@given(st.lists(Parts, min_size=1, max_size=4))
+def test_no_two_parts_of_a_set_are_one_and_none_joins_what_differs(
+    sets: list[dict[str, int | None]],
+) -> None:
+    def differs(at: int, ours: str, place: int, theirs: str) -> str:
+        before, after = sets[at][ours], sets[place][theirs]
+        return "" if None in (before, after) or before == after else f"{before} → {after}"
+
+    def known(place: int, part: str) -> bool:
+        return sets[place][part] is not None
+
+    groups: list[Group[str]] = []
+    for place, parts in enumerate(sets):
+        found = fitting(groups, place, list(parts), differs, known)
+        assert len({id(group) for group in found.values()}) == len(found)
+        assert found == fitting(groups, place, list(parts), differs, known)
+        for part in parts:
+            group = found.get(part) or Group(place, part, part)
+            if part not in found:
+                groups.append(group)
+            assert place not in group.members
+            group.members[place] = part
+    for group in groups:
+        content = {sets[place][part] for place, part in group.members.items()} - {None}
+        assert len(content) <= 1
+
+
 def test_values_of_a_changed_evaluation_are_holes(make_set: MakeSet) -> None:
     first = make_set("first", evaluations=["accuracy", "calibration"])
     changed = ["accuracy", {"calibration": {"bins": 7}}]
@@ -228,6 +317,11 @@ def test_step_times_are_not_compared_across_machines(make_set: MakeSet, rewrite:
     assert not times["random-erasing"].any(), "its baseline was timed on the first machine"
     assert any("timed on another machine" in text for text in results.remarks)
     assert len(results.environments) == 2
+    results = compare([first, second], baseline="random-erasing")
+    times = results.cells.set_index("label").step_seconds.notna()
+    assert times["random-erasing"].all(), "the baseline that is asked for decides"
+    assert not times[["none", "cutout"]].any()
+    assert results.baseline == "random-erasing"
 
 
 def test_the_order_of_sets_decides_names_alone(make_set: MakeSet) -> None:
@@ -287,6 +381,25 @@ def test_wrong_use_is_one_line(
     results = compare([first, second], baseline="cutout", metric="accuracy", margin=0.02)
     assert (results.baseline, results.margin) == ("cutout", 0.02)
     assert results.metric == "accuracy/test/accuracy"
+
+
+def test_a_comparison_does_not_pass_for_the_report_of_a_folder(
+    capsys: pytest.CaptureFixture[str], make_set: MakeSet, tmp_path: Path
+) -> None:
+    first, second = make_set("first"), make_set("second", seeds=[2])
+    assert call(capsys, "report", str(first), "--sections", "provenance")[0] == 0
+    stamp.put(first, first / "report")  # as after a run
+    assert stamp.is_current(first, first / "report")
+    arguments = ["compare", str(first), str(second), "--sections", "provenance", "-o"]
+    code, stdout, _ = call(capsys, *arguments, str(first / "report"))
+    assert code == 0
+    assert f"report: {first / 'report' / 'report.html'}" in stdout
+    assert not stamp.is_current(first, first / "report"), "the next run writes its own again"
+    (tmp_path / "file").write_text("kept", encoding="utf-8")
+    code, _, stderr = call(capsys, *arguments, str(tmp_path / "file"))
+    assert code == 2
+    assert len(stderr.strip().splitlines()) == 1
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "kept"
 
 
 def test_strict_refuses_on_the_command_line(

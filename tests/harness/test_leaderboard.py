@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -65,12 +66,29 @@ def frame_of(index: Path) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(text), keep_default_na=True, na_values=[""])
 
 
+@pytest.fixture(scope="module")
+def board_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("leaderboard")
+
+
 @pytest.fixture
-def board(make_set: MakeSet, put_value: Change, tmp_path: Path) -> Path:
-    first = make_set("first", seeds=4)
-    spread_out(first, put_value, 0.1)
-    second = make_set("second", recipe={"epochs": 3})
-    return leaderboard([first, second], tmp_path / "board")
+def board(make_set: MakeSet, put_value: Change, board_folder: Path) -> Path:
+    """Return a leaderboard of two sets, beside their folders; nothing may be changed in it."""
+    index = board_folder / "board" / "index.html"
+    if not index.exists():
+        first = make_set("first", seeds=4)
+        spread_out(first, put_value, 0.1)
+        second = make_set("second", recipe={"epochs": 3})
+        folders = [shutil.copytree(each, board_folder / each.name) for each in (first, second)]
+        leaderboard(folders, index.parent)
+    return index
+
+
+def lacking(message: str) -> None:
+    """Skip a test, or fail where nothing may be skipped."""
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def test_rows_hold_what_scipy_computes(board: Path) -> None:
@@ -210,14 +228,45 @@ def test_another_metric_and_an_evaluation_that_differs(make_set: MakeSet, tmp_pa
     assert rows.value.dropna().is_monotonic_increasing, "lower is better"
 
 
+def test_checkpoints_of_a_folder_have_a_row_each(
+    make_checkpoints: MakeSet, put_value: Change, tmp_path: Path
+) -> None:
+    models = [
+        {(label, seed): 4 * "AB".index(label) + seed for label in "AB" for seed in range(4)},
+        {("A", 0): 8, ("C", 1): 9},
+    ]
+    folders = [
+        make_checkpoints(name, each) for name, each in zip(("one", "two"), models, strict=True)
+    ]
+    for label, gain in (("A", 0.0), ("B", 0.25)):
+        cells = load_results(folders[0]).cells
+        cells = cells[cells.label == label]
+        for key, seed in zip(cells.key, cells.seed, strict=True):
+            put_value(folders[0], key, "accuracy", "accuracy", 0.5 + gain + 0.01 * seed**2 * gain)
+    index = leaderboard(folders, tmp_path / "board")
+    rows = frame_of(index).set_index(["set", "label"])
+    assert set(rows.index) == {("one", "A"), ("one", "B"), ("two", "A (two)"), ("two", "C")}
+    assert set(rows.task) == {"tiny-blobs"}
+    assert rows.loc["one", ["done", "planned"]].to_numpy().tolist() == [[4, 4]] * 2
+    gains = 0.25 + 0.0025 * np.arange(4) ** 2
+    assert rows.loc[("one", "B"), "difference"] == pytest.approx(gains.mean())
+    assert rows.loc[("one", "B"), "established"].startswith("better than “A”")
+    assert rows.page.is_unique
+    for page, label in zip(rows.page, rows.index.get_level_values("label"), strict=True):
+        assert label in (index.parent / page).read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def open_board(board: Path) -> Iterator[Callable[..., Any]]:
     """Return what opens the leaderboard in a browser; whatever it asks for or says is checked."""
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
-        pytest.skip("no browser found; on Debian: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+        lacking("no browser found; on Debian: apt-get install chromium")
+    try:
+        from playwright import sync_api as playwright
+    except ImportError:
+        lacking("playwright is not installed: pip install 'reldrop-bench[test]'")
     told: list[str] = []
     with playwright.sync_playwright() as started:
         arguments = ["--no-sandbox", "--disable-gpu"]
@@ -303,3 +352,5 @@ def test_the_command(capsys: pytest.CaptureFixture[str], make_set: MakeSet, tmp_
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError):
         leaderboard([folder], folder)
+    with pytest.raises(UserError, match="no folder was given; give the folder of one run or more"):
+        leaderboard([], tmp_path / "new")

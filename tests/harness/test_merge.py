@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from reldrop_bench import UserError, load_results, merge
 from reldrop_bench.cli import main
 from reldrop_bench.runner import prepare, run
+from reldrop_bench.store import Store
 
 MakeSet = Callable[..., Path]
 Change = Callable[..., None]
@@ -153,6 +155,127 @@ def test_a_damaged_record_is_told_too(make_set: MakeSet, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    "up", [".", "..", "../../../stolen", "/stolen", "a/b", "..\\stolen", "", "a\0"]
+)
+def test_a_record_names_no_file_outside_its_folder(
+    make_set: MakeSet, tmp_path: Path, up: str
+) -> None:
+    first, second = make_set("first"), make_set("second", seeds=[2])
+    (tmp_path / "stolen").write_bytes(b"a stranger's")
+    if up == "/stolen":
+        up = str(tmp_path / "stolen")
+    key = load_results(first).cells.key[0]
+    path = first / "cells" / key / "cell.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["files"][up] = hashlib.sha256(b"a stranger's").hexdigest()
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"cell\.json names a file"):
+        Store(first).read_cell(key)
+    (tmp_path / "new").mkdir()
+    with pytest.raises(UserError, match=r"cell\.json names a file"):
+        merge([first, second], tmp_path / "new" / "both")
+    assert not list((tmp_path / "new").iterdir())
+    results = merge([first, second], tmp_path / "new" / "both", skip_damaged=True)
+    assert (results.cells.status == "done").sum() == 5
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["both"]
+    assert (tmp_path / "stolen").read_bytes() == b"a stranger's"
+
+
+def test_a_run_on_a_strangers_folder_moves_no_file_outside(
+    make_set: MakeSet, tmp_path: Path
+) -> None:
+    first = make_set("first")
+    (tmp_path / "mine").write_text("kept", encoding="utf-8")
+    path = first / "cells" / load_results(first).cells.key[0] / "cell.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["files"]["../../../mine"] = "0" * 64
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert run(spec_of(first), output=first, workers=0).exit_code == 0
+    assert (tmp_path / "mine").read_text(encoding="utf-8") == "kept"
+    assert not list(tmp_path.glob("mine.*"))
+
+
+@pytest.mark.parametrize("field", ["key", "evaluation"])
+def test_a_matrix_names_no_folder_outside(make_set: MakeSet, tmp_path: Path, field: str) -> None:
+    first, second = make_set("first"), make_set("second", seeds=[2])
+    path = first / "benchmark.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    entry = content["matrix"][0]
+    if field == "key":
+        shutil.copytree(first / "cells" / entry["key"], tmp_path / "outside")
+        entry["key"] = "../../outside"
+        record = json.loads((tmp_path / "outside" / "cell.json").read_text(encoding="utf-8"))
+        text = json.dumps(record | {"key": entry["key"]})
+        (tmp_path / "outside" / "cell.json").write_text(text, encoding="utf-8")
+    else:
+        entry["evaluations"]["../../outside"] = "0" * 20
+    path.write_text(json.dumps(content), encoding="utf-8")
+    for read in (load_results, lambda folder: merge([folder, second], tmp_path / "new" / "both")):
+        with pytest.raises(UserError, match="outside' is no "):
+            read(first)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_cell_of_a_killed_run_is_not_given(make_set: MakeSet, tmp_path: Path) -> None:
+    first, second, third = make_set("first"), make_set("second"), make_set("third", seeds=[2])
+    key = load_results(first).cells.key[0]
+    (first / "cells" / key / "cell.json").unlink()  # its first tables were there before it
+    results = merge([first, third], tmp_path / "without")
+    assert results.cells.set_index("key").status[key] == "missing"
+    told: list[str] = []
+    results = merge([first, second], tmp_path / "both", tell=told.append)
+    assert set(results.cells.status) == {"done"}
+    assert not any(key in text for text in told)
+
+
+@pytest.mark.parametrize("how", ["here", "there", "link", "link to nothing"])
+def test_an_empty_folder_stays_the_same_folder(
+    make_set: MakeSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    first, second = make_set("first", seeds=[0]), make_set("second", seeds=[2])
+    place = tmp_path / "place"
+    if how != "link to nothing":
+        place.mkdir()
+    before = place.stat().st_ino if place.exists() else None
+    target = place
+    if how == "here":
+        monkeypatch.chdir(place)
+        target = Path()
+    if how.startswith("link"):
+        target = tmp_path / "link"
+        target.symlink_to(place)
+    results = merge([first, second], target)
+    assert set(results.cells.status) == {"done"}
+    assert before in (None, place.stat().st_ino)
+    assert sorted(os.listdir(place)) == ["benchmark.json", "cells"]
+    assert target.is_symlink() == how.startswith("link")
+    assert not list(tmp_path.glob(".*"))
+    (first / "cells" / results.cells.key[0] / "train.parquet").write_bytes(b"junk")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UserError, match="damaged"):
+        merge([first, second], tmp_path / "other")
+    assert not list((tmp_path / "other").iterdir()), "empty again"
+
+
+def test_checkpoints_are_merged_by_label_and_seed(
+    make_checkpoints: MakeSet, tmp_path: Path
+) -> None:
+    first = make_checkpoints("first", {("A", 0): 0, ("B", 0): 1})
+    second = make_checkpoints("second", {("A", 1): 2, ("C", 0): 3})
+    both = tmp_path / "both"
+    results = merge([first, second], both)
+    assert results.trained_elsewhere
+    assert results.labels == ("A", "B", "C")
+    assert set(results.cells.status) == {"done"}
+    pd.testing.assert_frame_equal(metrics(both), metrics(first, second))
+    make_checkpoints("both", {("D", 0): 4})
+    assert load_results(both).labels == ("A", "B", "C", "D"), "more can be added"
+    other = make_checkpoints("other", {("A", 0): 5})
+    with pytest.raises(UserError, match="seed 0 is another model"):
+        merge([first, other], tmp_path / "refused")
+
+
+@pytest.mark.parametrize(
     ("changes", "part"),
     [
         ({"recipe": {"epochs": 3}}, "recipe.epochs"),
@@ -166,8 +289,8 @@ def test_a_damaged_record_is_told_too(make_set: MakeSet, tmp_path: Path) -> None
 def test_what_differs_is_refused(
     make_set: MakeSet, tmp_path: Path, changes: dict[str, Any], part: str
 ) -> None:
-    first = make_set("first", evaluations=["accuracy", "calibration"])
-    second = make_set("second", **{"evaluations": ["accuracy", "calibration"]} | changes)
+    alike: dict[str, Any] = {"evaluations": ["accuracy", "calibration"], "seeds": [0]}
+    first, second = make_set("first", **alike), make_set("second", **alike | changes)
     with pytest.raises(UserError, match=part):
         merge([first, second], tmp_path / "both")
     assert not (tmp_path / "both").exists()

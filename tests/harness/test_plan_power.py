@@ -13,7 +13,8 @@ import yaml
 
 from reldrop_bench import run
 from reldrop_bench.cli import main
-from reldrop_bench.planned_power import plan_power
+from reldrop_bench.planned_power import OUTCOMES, plan_power
+from reldrop_bench.plugins.reports.outcomes import OUTCOMES as REPORTED
 from reldrop_bench.results import Results
 from reldrop_bench.runner import prepare
 from reldrop_bench.statistics.power import (
@@ -70,15 +71,21 @@ def test_before_a_run_it_says_what_can_be_found(
     assert power["observed"] is None
     assert len(power["settings"]) == 2
     for row in power["settings"]:
-        assert (row["pairs"], row["comparisons"]) == (3, 2)
+        assert (row["pairs"], row["own"], row["page"]) == (3, 2, None), "one outcome, two settings"
         assert row["effect"] == pytest.approx(smallest_detectable_effect(3))
-        assert row["effect_holm"] == pytest.approx(smallest_detectable_effect(3, level=0.025))
+        assert row["effect_own"] == pytest.approx(smallest_detectable_effect(3, level=0.025))
+        assert row["effect_page"] is None
         assert row["smallest_sign_flip_p"] == row["smallest_wilcoxon_p"] == 0.25
         assert row["difference"] is row["seeds_needed"] is None
     (overall,) = power["overall"]
     assert overall["labels"] == ["cutout", "mixup"]
     assert (len(overall["settings"]), overall["pairs"]) == (2, 6)
-    assert overall["effect"] == pytest.approx(smallest_detectable_difference([1, 1], [3, 3]))
+    assert (overall["own"], overall["page"]) == (1, 2), "one outcome of each of two labels"
+    alone, page = (
+        smallest_detectable_difference([1, 1], [3, 3], level=level) for level in (0.05, 0.025)
+    )
+    assert (overall["effect"], overall["effect_own"]) == pytest.approx((alone, alone))
+    assert overall["effect_page"] == pytest.approx(page)
     assert overall["smallest_sign_flip_p"] == 2**-5
     assert overall["smallest_wilcoxon_p"] == 0.5
     assert not out.exists(), "nothing is written"
@@ -88,6 +95,8 @@ def test_before_a_run_it_says_what_can_be_found(
     assert "cannot be significant with n=3" in stdout
     assert "cannot be significant with 2 tasks" in stdout
     assert "--from DIR" in stdout
+    assert "own outcomes (1)" in stdout
+    assert "page (2)" in stdout
     code, stdout, _ = call(
         "plan",
         str(spec_file),
@@ -113,8 +122,45 @@ def test_labels_that_are_compared_on_other_tasks_stand_apart(spec: dict[str, Any
     by_labels = {reach.labels: reach for reach in power.overall}
     assert by_labels[("mixup",)].settings == (first,)
     assert by_labels[("cutout",)].settings == (first, second)
-    assert {reach.comparisons for reach in power.overall} == {2}
-    assert [reach.comparisons for reach in power.settings] == [2, 1]
+    assert {(reach.own, reach.page) for reach in power.overall} == {(1, 2)}
+    # On the first task, the label that is on both has the larger family.
+    assert [reach.own for reach in power.settings] == [2, 2]
+
+
+def test_the_outcomes_are_those_of_the_report_as_far_as_the_evaluations_go(
+    spec: dict[str, Any],
+) -> None:
+    assert len(REPORTED) == OUTCOMES
+    names = ["accuracy", "shifts", "calibration", "occlusion", "cost"]
+    for evaluations, outcomes in ((names[:1], 1), (names[:2], 2), (names, OUTCOMES)):
+        power = plan_power(prepare(spec | {"evaluations": evaluations}))
+        (reach,) = power.overall
+        assert (power.outcomes, reach.own, reach.page) == (outcomes, outcomes, 2 * outcomes)
+        assert reach.effect_page == pytest.approx(
+            smallest_detectable_difference([1, 1], [3, 3], level=0.05 / (2 * outcomes))
+        )
+
+
+def test_results_without_accuracy_are_nothing_to_go_by(
+    call: Call, spec: dict[str, Any], spec_file: Path, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "out")
+    small = spec | {"regularizers": ["none", "mixup"], "evaluations": ["calibration"], "seeds": 2}
+    run(small, output=out, workers=0)
+    code, stdout, _ = call("plan", str(spec_file), "-o", out, "--power", "--json")
+    assert code == 0
+    assert json.loads(stdout)["observed"] is None
+    code, stdout, _ = call("plan", str(spec_file), "-o", out, "--power", "--metric", "ece")
+    assert code == 0
+    assert "calibration/test/ece" in stdout
+
+    # What is asked for has to be there.
+    other = ["plan", str(spec_file), "-o", str(tmp_path / "new"), "--power", "--from", out]
+    code, _, stderr = call(*other)
+    assert code == 2
+    assert "say with --metric" in stderr
+    assert call(*other, "--metric", "ece")[0] == 0
+    assert call("plan", str(spec_file), "-o", out, "--power", "--metric", "accuracy")[0] == 2
 
 
 def deviation_of(results: Results, model: str) -> float:

@@ -124,9 +124,9 @@ def test_the_front_is_never_empty_and_order_does_not_matter(
 @pytest.mark.parametrize(("axis", "names"), [("time", ["time"]), ("passes", ["passes"])])
 def test_the_axis_can_be_chosen(axis: str, names: list[str], complete: Results) -> None:
     figures = [b.name for b in blocks(complete, axis=axis) if isinstance(b, Figure)]
-    assert figures == [f"cost-benefit-{name}" for name in names]
+    assert figures == ["cost-benefit", *(f"cost-benefit-{name}" for name in names)]
     both = [b.name for b in blocks(complete) if isinstance(b, Figure)]
-    assert both == ["cost-benefit-time", "cost-benefit-passes"]
+    assert both == ["cost-benefit", "cost-benefit-time", "cost-benefit-passes"]
 
 
 def test_the_table_says_who_dominates_whom(complete: Results) -> None:
@@ -163,7 +163,10 @@ def test_passes_alone_are_a_cost(complete: Results) -> None:
     """Where the machine told no time, the front is one of passes."""
     nothing = complete.cells.assign(step_seconds=np.nan, train_seconds=np.nan)
     found = blocks(replace(complete, cells=nothing))
-    assert [b.name for b in found if isinstance(b, Figure)] == ["cost-benefit-passes"]
+    assert [b.name for b in found if isinstance(b, Figure)] == [
+        "cost-benefit",
+        "cost-benefit-passes",
+    ]
 
 
 def test_without_any_cost_there_is_one_sentence(empty: Results) -> None:
@@ -175,6 +178,7 @@ def test_without_any_cost_there_is_one_sentence(empty: Results) -> None:
 def test_many_tasks_come_on_pages(make_results: Make) -> None:
     tasks = tuple(f"digits {number}" for number in range(6))
     results = make_results(tasks=tasks, labels=("none", "cutout"), seeds=2)
-    figures = [b for b in blocks(results, axis="time") if isinstance(b, Figure)]
+    overview, *figures = [b for b in blocks(results, axis="time") if isinstance(b, Figure)]
+    assert overview.name == "cost-benefit"
     assert [figure.name for figure in figures] == ["cost-benefit-time-1", "cost-benefit-time-2"]
     assert sum(len(figure.figure.axes) for figure in figures) == 2 * 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from reldrop_bench import registry
 from reldrop_bench.plugins.reports.provenance import KEYS, MACHINES
+from reldrop_bench.report import stamp
 from reldrop_bench.report.style import Style
 from reldrop_bench.results import Results
 from reldrop_bench.section import Block, Prose, Table
@@ -129,3 +131,29 @@ def test_a_plugin_of_somebody_else_is_named(complete: Results, harness_plugins: 
 
 def test_no_spec_no_command(complete: Results) -> None:
     assert "no command can be given" in warnings(replace(complete, spec={}))
+
+
+def test_the_stamp_knows_every_version_that_the_page_prints(
+    complete: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = table(complete, "reported-with").frame
+    packages = shown["package"].tolist()
+    assert {"numpy", "scipy", "statsmodels", "baycomp", "jinja2"} <= set(packages)
+    (tmp_path / "benchmark.json").write_text("{}")
+    before = stamp.fingerprint(tmp_path)
+    assert stamp.fingerprint(tmp_path) == before
+
+    installed = importlib.metadata.version
+    for package in packages:
+
+        def version(name: str, gone: str = package) -> str:
+            if name == gone:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return installed(name)
+
+        monkeypatch.setattr(importlib.metadata, "version", version)
+        assert stamp.fingerprint(tmp_path) != before, package
+        rows = table(complete, "reported-with").frame.set_index("package")["version"]
+        assert rows[package] == "not installed"
+    monkeypatch.undo()
+    assert stamp.fingerprint(tmp_path) == before

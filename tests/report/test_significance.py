@@ -228,3 +228,36 @@ def test_sections_hold_with_holes_and_hostile_names(make_results: Make, name: st
     blocks = built(name, results)
     assert blocks
     assert all(isinstance(block, Prose | Table | Figure) for block in blocks)
+
+
+def test_six_tasks_are_too_few_for_all_pairs_of_many_labels() -> None:
+    """Six tasks give p = .031 at least: enough for one comparison, not for the first of three."""
+    two = tables("significance", scores(tasks=6, seeds=2, labels=2))["ranks"].frame
+    assert two["Wilcoxon p (Holm)"].str.contains("0.031").any()
+    four = tables("significance", scores(tasks=6, seeds=2, labels=4))["ranks"].frame
+    others = four[four["label"] != "none"]["Wilcoxon p (Holm)"]
+    assert set(others) == {"cannot be significant with n=6 and 3 labels"}
+
+
+def test_labels_that_all_lack_a_task_have_no_aggregate() -> None:
+    results = scores(tasks=3, seeds=2)
+    metrics = results.metrics
+    lost = metrics["task"].eq("task 0") & metrics["label"].isin(["none", "label 1"])
+    lost |= metrics["task"].eq("task 1") & metrics["label"].isin(["label 2", "label 3"])
+    assert "nothing to pool" in texts("aggregate-scores", replace(results, metrics=metrics[~lost]))
+
+
+def test_items_that_a_seed_lacks_are_lined_up_by_item() -> None:
+    results, right = with_items(scores(tasks=1, seeds=2, labels=2))
+    examples = results.examples
+    gone = (examples["seed"] == 0) & (examples["item"] == 0)
+    gone |= (examples["seed"] == 1) & (examples["item"] == 59)
+    data = tables("test-items", replace(results, examples=examples[~gone]))["mcnemar"].data
+    assert data is not None
+    both = slice(1, 59)
+    gaps = [
+        right["task 0", "label 1", seed][both].mean() - right["task 0", "none", seed][both].mean()
+        for seed in (0, 1)
+    ]
+    assert data["mean"].item() == pytest.approx(np.mean(gaps))
+    assert data["items"].item() == 58

@@ -252,3 +252,76 @@ def test_two_models_are_two_settings(make_results: Make) -> None:
     frame = tables(doubled)["verdict-accuracy-by-task"].frame
     assert set(frame["task"]) == {"digits · net", "digits · wide"}
     assert set(judge(doubled)["settings"]) == {2}
+
+
+def test_a_metric_without_a_better_direction_is_higher_or_lower() -> None:
+    base = np.array([[0.2, 0.21, 0.19, 0.2, 0.2, 0.22]])
+    noise = np.array([[0.001, -0.001, 0.002, 0.0, -0.002, 0.001]])
+    results = of_scores({"none": base, "up": base + 0.05 + noise, "down": base - 0.05 - noise})
+    neutral = replace(results, metric="accuracy/test/accuracy", directions={"accuracy": "neither"})
+    assert judge(neutral).set_index("label")["verdict"].to_dict() == {
+        "up": "higher",
+        "down": "lower",
+    }
+    (text,) = prose(neutral, "headline")
+    assert "neither direction is better" in text
+    assert "better than" not in text
+    style = Style(neutral.labels, neutral.baseline)
+    with style.theme():
+        (reason,) = registry.create("sections", "significance", {}).build(neutral, style)
+    assert "there are no ranks" in reason.text
+
+
+def test_a_margin_that_was_given_applies_to_any_metric(make_results: Make) -> None:
+    results = replace(make_results(tasks=("digits",), seeds=6), metric="calibration/test/ece")
+    assert judge(results)["p_equivalence"].isna().all()
+    assert any("no margin is known" in text for text in prose(results, "note"))
+    assert judge(replace(results, margin=0.5))["verdict"].eq("equivalent").any()
+
+
+def test_pairs_that_do_not_differ_cannot_flip() -> None:
+    base = np.full((1, 10), 0.8) + np.arange(10) / 1000
+    gain = np.zeros((1, 10))
+    gain[0, :3] = 0.02, 0.03, 0.01
+    results = of_scores({"none": base, "mostly same": base + gain})
+    (text,) = tables(results)["verdict-accuracy"].frame["p (sign flips)"]
+    assert text == "cannot be significant: 3 of 10 pairs differ"
+
+
+def test_a_missing_cell_keeps_a_task_from_being_called_saturated() -> None:
+    full = np.ones((1, 5))
+    holes = np.array([[1.0, np.nan, np.nan, 1.0, 1.0]])
+    results = of_scores({"none": full, "holes": holes, "same": full})
+    (row,) = judge(results).to_dict("records")
+    assert (row["label"], row["n"], row["n_expected"]) == ("holes", 3, 5)
+
+
+def test_what_only_another_label_was_measured_by_changes_no_pair(make_results: Make) -> None:
+    results = make_results(tasks=("digits",), seeds=4)
+    rows = results.metrics[results.metrics["label"] == "mixing"]
+    clean = rows[(rows["evaluation"] == "accuracy") & (rows["metric"] == "accuracy")]
+    further = [
+        clean.assign(evaluation="shifts", split="fog/1"),
+        clean.assign(evaluation="cues", split="removed-01"),
+    ]
+    more = replace(results, metrics=pd.concat([results.metrics, *further], ignore_index=True))
+    whole = judge(results).set_index(["label", "outcome"])[OWN].drop(index="mixing")
+    part = judge(more).set_index(["label", "outcome"])[OWN].drop(index="mixing")
+    pd.testing.assert_frame_equal(part, whole, check_exact=True)
+
+
+def test_shifts_weigh_by_kind_and_leave_removed_cues_to_their_own_outcome(
+    make_results: Make,
+) -> None:
+    results = make_results(tasks=("digits", "cue-points"))
+    shifts = next(outcome for outcome in outcomes(results) if outcome.key == "shifts")
+    rows = results.metrics[results.metrics["evaluation"] == "shifts"]
+    lost = rows.index[(rows["split"] == "noise/2") & (rows["task"] == "digits")]
+    found = values(replace(results, metrics=results.metrics.drop(index=lost)), shifts)
+    assert set(found["task"]) == {"digits"}
+    own = rows.drop(index=lost)
+    own = own[(own["task"] == "digits") & (own["label"] == "none") & (own["seed"] == 0)]
+    kinds = own.groupby(own["split"].str.partition("/")[0])["value"].mean()
+    assert len(kinds) == 4
+    value = found[(found["label"] == "none") & (found["seed"] == 0)]["value"].item()
+    assert value == pytest.approx(kinds.mean())

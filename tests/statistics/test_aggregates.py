@@ -91,17 +91,6 @@ def test_improvement_interval_stays_within_probabilities() -> None:
     assert (above.low, above.high) == (1.0, 1.0)
 
 
-def test_profile_band_holds_the_profile() -> None:
-    random = np.random.default_rng(1)
-    runs = [random.uniform(size=5) for _ in range(4)]
-    limits = np.linspace(0, 1, 11)
-    low, high = aggregates.profile_band(runs, limits)
-    profile = aggregates.performance_profile(runs, limits)
-    assert (low <= profile).all()
-    assert (profile <= high).all()
-    assert (np.diff(profile) <= 0).all()
-
-
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(ValueError, match="1 settings of the first, 2 of"):
         aggregates.probability_of_improvement([np.ones(2)], [np.ones(2)] * 2)

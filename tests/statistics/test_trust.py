@@ -106,7 +106,7 @@ def test_one_task_that_scatters_more_makes_no_wrong_verdicts(seeds: int) -> None
 def test_identical_methods_are_rarely_called_different_in_many_benchmarks(
     shape: str, tasks: int, seeds: int
 ) -> None:
-    assert wrongly_different(shape, 200_000, tasks, seeds) <= MOST
+    assert wrongly_different(shape, 100_000, tasks, seeds) <= MOST
 
 
 @SEEDS
@@ -251,7 +251,7 @@ def judged(frame: pd.DataFrame) -> list[object]:
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32))
 def test_nothing_but_a_pairs_own_cells_changes_what_is_said_of_it(seed: int) -> None:
     random = np.random.default_rng(seed)
