@@ -272,6 +272,10 @@ class Store:
             or not isinstance(record["files"], dict)
         ):
             raise ValueError(f"{CELL_FILE} is not the record of cell {key}")
+        if not isinstance(record["schema"], int) or record["schema"] > SCHEMA:
+            raise ValueError(
+                f"{CELL_FILE} has schema {record['schema']}, this version reads up to {SCHEMA}"
+            )
         for name in record["files"]:
             if not _is_file_name(name):
                 raise ValueError(f"{CELL_FILE} names a file that is none of the cell's: {name!r}")

@@ -187,7 +187,9 @@ def evaluation_difference(first: ResultSet, other: ResultSet, name: str) -> tupl
     """
     ours, theirs = first.evaluation_identity(name), other.evaluation_identity(name)
     entries = first.evaluation_entry(name), other.evaluation_entry(name)
-    text = one_line("; ".join(differences(*entries)), 200)
+    text = ""
+    if None not in entries:
+        text = one_line("; ".join(differences(*entries)), 200)
     changed = text or "its source, or that of the attribution method that it uses, changed"
     if ours is not None and theirs is not None:
         return ("" if ours == theirs else changed), True

@@ -111,7 +111,10 @@ class ResultSet:
         }
 
     def _item_counts(self, key: str) -> dict[tuple[str, str], int]:
-        """Return by (evaluation, split) of how many items a cell holds a number each."""
+        """Return by (evaluation, split) how many items it has, where a cell holds each one's class.
+
+        Other numbers an item may be missing for some of them, as the model decides.
+        """
         record = self.records.get(key)
         counts: dict[tuple[str, str], int] = {}
         if record is None or record["status"] != "done":
@@ -121,8 +124,9 @@ class ResultSet:
                 table = self.store.read_arrow(record, evaluation_file(name))
             except ValueError:
                 return {}
-            frame = table.select(["table", "split", "item"]).to_pandas()
-            here = frame[frame["table"] == "example"].astype({"split": object})
+            frame = table.select(["table", "split", "metric", "item"]).to_pandas()
+            chosen = (frame["table"] == "example") & (frame["metric"] == "target")
+            here = frame[chosen].astype({"split": object})
             items = here.groupby("split")["item"].max()
             counts |= {(name, str(split)): int(last) + 1 for split, last in items.items()}
         return counts
@@ -157,9 +161,12 @@ class ResultSet:
         return self._label_identities.get(label, {})
 
     def evaluation_entry(self, name: str) -> Any:
-        """Return what the spec says of an evaluation, and what it explains with."""
-        entries = self.results.spec.get("evaluations") or []
-        entry = next((entry for entry in entries if entry_name(entry) == name), name)
+        """Return what the spec says of an evaluation and what it explains with; None: nothing."""
+        entries = self.results.spec.get("evaluations")
+        entry = next((entry for entry in entries or [] if entry_name(entry) == name), None)
+        if entry is None and entries is not None:
+            return None  # it was not asked for: that is not another way of measuring
+        entry = name if entry is None else entry
         cls = evaluation_class(name)
         explains = cls is None or cls.uses_relevance
         return {"entry": entry} | ({"relevance": self.spec.relevance} if explains else {})
