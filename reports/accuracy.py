@@ -87,12 +87,9 @@ def _page(
     names, shown = settings(results), labels(results)
     parts = {setting: within(values, setting) for setting in present}
     single = sum(map(len, parts.values())) <= POINTS
-    columns = min(3, len(present))
-    rows = -(-len(present) // columns)
     size = (2.4, 0.6 + 0.3 * len(shown))
-    figure, axes = style.grid(rows, columns, size, (1.6, 0.3), sharey=True)
-    flat = [axis for row in axes for axis in row]
-    for axis, setting in zip(flat, present, strict=False):
+    figure, axes = style.panels(len(present), 3, size, (1.6, 0.3), sharey=True)
+    for axis, setting in zip(axes, present, strict=True):
         here = parts[setting]
         for place, label in enumerate(shown):
             seeds = here.loc[here["label"] == label, "value"].dropna()
@@ -109,8 +106,6 @@ def _page(
         axis.grid(axis="y", visible=False)
         axis.locator_params(axis="x", nbins=4)
         axis.ticklabel_format(axis="x", useOffset=False)
-    for axis in flat[len(present) :]:
-        axis.set_visible(False)
     figure.supxlabel("test accuracy", fontsize=9)
     return Figure(
         "accuracy-points",

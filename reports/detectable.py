@@ -141,12 +141,9 @@ def _smallest(p: float, n: int, what: str) -> str:
 def _figure(results: Results, style: Style, rows: Sequence[dict[str, Any]]) -> Figure:
     keys = list(dict.fromkeys(row["outcome"] for row in rows))
     shown = [label for label in labels(results) if label in {row["label"] for row in rows}]
-    columns = min(2, len(keys))
-    lines = -(-len(keys) // columns)
     size = (3.4, 0.6 + 0.25 * len(shown))
-    figure, axes = style.grid(lines, columns, size, (1.6, 0.3), sharey=True)
-    flat = [axis for line in axes for axis in line]
-    for axis, key in zip(flat, keys, strict=False):
+    figure, axes = style.panels(len(keys), 2, size, (1.6, 0.3), sharey=True)
+    for axis, key in zip(axes, keys, strict=True):
         own = {row["label"]: row for row in rows if row["outcome"] == key}
         if next(iter(own.values()))["bounded"]:
             axis.axvspan(0, results.margin, color="#808080", alpha=0.15, linewidth=0)
@@ -163,8 +160,6 @@ def _figure(results: Results, style: Style, rows: Sequence[dict[str, Any]]) -> F
         axis.set_ylim(len(shown) - 0.45, -0.55)
         axis.grid(axis="y", visible=False)
         axis.locator_params(axis="x", nbins=5)
-    for axis in flat[len(keys) :]:
-        axis.set_visible(False)
     figure.supxlabel("smallest detectable difference", fontsize=9)
     return Figure(
         "smallest-detectable",

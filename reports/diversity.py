@@ -168,13 +168,10 @@ def _points(
 ) -> Figure:
     columns = list(dict.fromkeys(own["column"]))
     shown = [label for label in labels(results) if label in set(own["label"])]
-    wide = min(4, len(columns))
-    rows = -(-len(columns) // wide)
     size = (1.75, 0.75 + 0.24 * len(shown))
     single = len(own) + len(control) <= POINTS
-    figure, axes = style.grid(rows, wide, size, (1.5, 0.1), sharey=True)
-    flat = [axis for row in axes for axis in row]
-    for axis, column in zip(flat, columns, strict=False):
+    figure, axes = style.panels(len(columns), 4, size, (1.5, 0.1), sharey=True)
+    for axis, column in zip(axes, columns, strict=True):
         statistic, _, direction = column.removesuffix(")").partition(" (")
         axis.set_title(style.text(statistic, 30), fontsize=9)
         what = "in the mask" if statistic in IN_MASK else "diverse"
@@ -182,8 +179,6 @@ def _points(
         axis.set_xlabel(arrow, fontsize=7)
         here, noise = own[own["column"] == column], control[control["column"] == column]
         _rows(axis, style, shown, here, noise, single)
-    for axis in flat[len(columns) :]:
-        axis.set_visible(False)
     return Figure(
         f"diversity-{name}",
         f"{name}: every seed ({'filled marker' if single else 'line: all lie on it'}) with the mean "

@@ -182,12 +182,9 @@ def _overview(
     means = gains.sort_values("value").groupby(["task", "model", "method", "label"])["value"].mean()
     every = pages(present, PANELS)
     for number, page in enumerate(every, 1):
-        columns = min(3, len(page))
-        lines = -(-len(page) // columns)
         size = (2.4, 0.6 + 0.2 * len(shown))
-        figure, axes = style.grid(lines, columns, size, (1.6, 0.5), sharey=True)
-        flat = [axis for row in axes for axis in row]
-        for axis, setting in zip(flat, page, strict=False):
+        figure, axes = style.panels(len(page), 3, size, (1.6, 0.5), sharey=True)
+        for axis, setting in zip(axes, page, strict=True):
             for method in methods:
                 values = [means.get((*setting, method, label), math.nan) for label in shown]
                 axis.plot(
@@ -198,8 +195,6 @@ def _overview(
             axis.set_ylim(len(shown) - 0.4, -0.6)
             axis.set_title(style.text(names[setting]))
             axis.locator_params(axis="x", nbins=4)
-        for axis in flat[len(page) :]:
-            axis.set_visible(False)
         looks.legend(figure, methods)
         figures.append(
             Figure(

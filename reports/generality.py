@@ -172,12 +172,9 @@ def _bars(results: Results, style: Style, found: Posteriors, short: dict[str, st
 
     keys = list(dict.fromkeys(key for key, _ in found))
     shown = [label for label in labels(results) if label in {label for _, label in found}]
-    columns = min(2, len(keys))
-    rows = -(-len(keys) // columns)
     size = (3.4, 0.5 + 0.27 * len(shown))
-    figure, axes = style.grid(rows, columns, size, (1.6, 0.6), sharey=True)
-    flat = [axis for row in axes for axis in row]
-    for axis, key in zip(flat, keys, strict=False):
+    figure, axes = style.panels(len(keys), 2, size, (1.6, 0.6), sharey=True)
+    for axis, key in zip(axes, keys, strict=True):
         for place, label in enumerate(shown):
             posterior = found.get((key, label))
             left = 0.0
@@ -192,8 +189,6 @@ def _bars(results: Results, style: Style, found: Posteriors, short: dict[str, st
         axis.set_yticks(range(len(shown)), [style.text(label) for label in shown])
         axis.set_ylim(len(shown) - 0.45, -0.55)
         axis.grid(visible=False)
-    for axis in flat[len(keys) :]:
-        axis.set_visible(False)
     handles = [Patch(color=color, label=name) for name, color in COLORS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return Figure(

@@ -157,11 +157,8 @@ def _overview(
     names, figures = settings(results), []
     every = pages(curves, PANELS)
     for number, page in enumerate(every, 1):
-        columns = min(3, len(page))
-        rows = -(-len(page) // columns)
-        figure, axes = style.grid(rows, columns, (2.5, 1.8), (0.3, 0.8), sharex=True)
-        flat = [axis for row in axes for axis in row]
-        for axis, setting in zip(flat, page, strict=False):
+        figure, axes = style.panels(len(page), 3, (2.5, 1.8), (0.3, 0.8), sharex=True)
+        for axis, setting in zip(axes, page, strict=True):
             rows_of_setting = curves[setting].sort_values("value")  # sums: whatever the row order
             biased = [_parts(metric)[1] == BIASED for metric in rows_of_setting["metric"]]
             means = rows_of_setting[~np.array(biased)].groupby(["label", "x"])["value"].mean()
@@ -171,8 +168,6 @@ def _overview(
                     axis.plot(mean.index, mean, style.line(label), **style.series(label), lw=1.3)
             axis.set_title(style.text(names[setting]))
             axis.locator_params(nbins=4)
-        for axis in flat[len(page) :]:
-            axis.set_visible(False)
         figure.supxlabel("hidden fraction", fontsize=9)
         figure.supylabel("accuracy", fontsize=9)
         style.legend(figure, labels(results), lines=True)

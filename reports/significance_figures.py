@@ -24,15 +24,10 @@ WRITTEN = 12
 
 def rank_diagram(style: Style, ranked: Sequence[Ranked]) -> Figure:
     """Return critical-difference diagrams, a panel a group of tasks and outcome, best label on top."""
-    columns = min(2, len(ranked))
-    rows = -(-len(ranked) // columns)
     most = max(len(each.scope.labels) for each in ranked)
-    figure, axes = style.grid(rows, columns, (3.9, 0.9 + 0.27 * most), (0.2, 0.1))
-    flat = [axis for row in axes for axis in row]
-    for axis, each in zip(flat, ranked, strict=False):
+    figure, axes = style.panels(len(ranked), 2, (3.9, 0.9 + 0.27 * most), (0.2, 0.1))
+    for axis, each in zip(axes, ranked, strict=True):
         _ranks(axis, style, each)
-    for axis in flat[len(ranked) :]:
-        axis.set_visible(False)
     ways = {each.by_wilcoxon for each in ranked}
     tests = {
         True: "Wilcoxon’s signed-rank test over tasks",

@@ -26,17 +26,12 @@ def forest(
     """Return a panel an outcome: mean and interval over tasks, each task's mean as a small ring."""
     present = set(compared["label"])
     shown = [label for label in labels(results) if label in present]
-    columns = min(2, len(lined_up))
-    rows = -(-len(lined_up) // columns)
     height = 0.75 + 0.34 * len(shown)
-    figure, axes = style.grid(rows, columns, (3.6, height), (1.6, 0.3), sharey=True)
-    flat = [axis for row in axes for axis in row]
-    for axis, item in zip(flat, lined_up, strict=False):
+    figure, axes = style.panels(len(lined_up), 2, (3.6, height), (1.6, 0.3), sharey=True)
+    for axis, item in zip(axes, lined_up, strict=True):
         here = compared[compared["outcome"] == item.outcome.key]
         axis.set_title(item.outcome.short)
         _panel(axis, results, style, shown, item, here)
-    for axis in flat[len(lined_up) :]:
-        axis.set_visible(False)
     figure.supxlabel(f"difference to “{style.text(results.baseline)}”", fontsize=9)
     band = (
         f" The grey band is ±{results.margin:g}, within which a difference is too small to matter."

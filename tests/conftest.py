@@ -14,6 +14,12 @@ from reldrop_bench import plugins, registry
 HARNESS_PLUGINS = Path(__file__).parent / "harness_plugins"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold slow tests: at the end one process would wait for the other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, item.path.name != "test_reproduction.py"))
+
+
 @pytest.fixture
 def add_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
     """Return a function that adds a plugin folder until the test ends."""

@@ -147,12 +147,13 @@ def write_report(
 ) -> None:
     """Write a report, into `folder`/report by default; `usual`: it is the one that `run` writes."""
     from reldrop_bench.report import Report, stamp
+    from reldrop_bench.report.render import PAGES
 
     place = output or folder / "report"
     if not usual:
         stamp.remove(place)  # so that the next `run` writes its own page again
+    Report(results, sections).write(place, cast(Any, formats))  # checked there
+    if usual and "html" in formats:
+        stamp.put(folder, place)
     for format in formats:
-        path = Report(results, sections).write(place, cast(Any, format))  # checked there
-        if format == "html" and usual:
-            stamp.put(folder, place)
-        typer.echo(f"report: {path}")
+        typer.echo(f"report: {place / PAGES[cast(Any, format)]}")

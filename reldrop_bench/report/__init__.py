@@ -22,8 +22,10 @@ class Report:
     sections: Sequence[str] | None = None
     """Names of the sections to show, in whatever order: the page has its own. None: all."""
 
-    def write(self, folder: str | Path, format: Format = "html") -> Path:
+    def write(self, folder: str | Path, format: Format | Sequence[Format] = "html") -> Path:
         """Write the page with its tables and figures into `folder`; returns the page's path.
+
+        With several formats, sections are built once, and the path is that of the first.
 
         A section that cannot be imported or made is shown as failed, at the end.
 

@@ -35,11 +35,11 @@ def write_report(
     results: Results,
     folder: str | Path,
     sections: Iterable[ReportSection],
-    format: Format = "html",
+    format: Format | Sequence[Format] = "html",
     broken: Sequence[BuiltSection] = (),
     workers: int | None = None,
 ) -> Path:
-    """Write the report into `folder` and return the path of its page.
+    """Write the report into `folder`, in one or several formats; returns the path of the first page.
 
     Beside report.html, report.md or report.tex come tables/*.csv (LaTeX: tables/*.tex as well) and
     figures/*.{svg,pdf,png}. The formats csv and parquet write all results as data/*, and no section.
@@ -51,21 +51,25 @@ def write_report(
     UserError
         An unknown format, or a folder that cannot be written.
     """
-    if format not in PAGES:
-        raise UserError(f"format {format!r} is unknown; allowed: {', '.join(PAGES)}")
+    formats: Sequence[Format] = [format] if isinstance(format, str) else list(format)
+    for name in formats:
+        if name not in PAGES:
+            raise UserError(f"format {name!r} is unknown; allowed: {', '.join(PAGES)}")
     folder = Path(folder)
-    path = folder / PAGES[format]
+    built: list[BuiltSection] = []
     try:
-        if format in ("csv", "parquet"):
-            for name, content in data_files.contents(results, format):
-                _write(path.parent / name, content)
-            return path
-        built = [*build_sections(results, sections, folder, workers), *broken]
-        _write_parts(folder, built, format)
-        _write(path, _page(results, built, format).encode("utf-8", "replace"))
+        for each in formats:
+            path = folder / PAGES[each]
+            if each in ("csv", "parquet"):
+                for file, content in data_files.contents(results, each):
+                    _write(path.parent / file, content)
+                continue
+            built = built or [*build_sections(results, sections, folder, workers), *broken]
+            _write_parts(folder, built, each)
+            _write(path, _page(results, built, each).encode("utf-8", "replace"))
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder}: {error.strerror}") from None
-    return path
+    return folder / PAGES[formats[0]]
 
 
 def build_sections(

@@ -166,6 +166,22 @@ class Style:
         figure = Figure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots(rows, columns, squeeze=False, **share).tolist()
 
+    def panels(
+        self,
+        count: int,
+        wide: int,
+        size: tuple[float, float],
+        extra: tuple[float, float],
+        **share: Any,
+    ) -> tuple[Figure, list[Axes]]:
+        """Return a figure with `count` axes, at most `wide` in a row; see `grid`."""
+        columns = max(1, min(wide, count))
+        figure, axes = self.grid(-(-count // columns), columns, size, extra, **share)
+        every = [axis for row in axes for axis in row]
+        for spare in every[count:]:
+            spare.set_visible(False)
+        return figure, every[:count]
+
     def legend(self, figure: Figure, labels: Sequence[str], lines: bool = False) -> None:
         """Put one legend for all axes below them."""
         from matplotlib.lines import Line2D

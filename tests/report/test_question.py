@@ -61,6 +61,16 @@ def test_another_baseline_turns_the_comparison_round(complete: Results, tmp_path
     assert "“none”" in page or ">none<" in page
 
 
+def test_several_formats_are_written_at_once(complete: Results, tmp_path: Path) -> None:
+    formats = ["markdown", "latex", "parquet"]
+    path = Report(complete, ["completeness"]).write(tmp_path, formats)  # type: ignore[arg-type]
+    assert path == tmp_path / "report.md"
+    for name in ("report.md", "report.tex", "data/metrics.parquet"):
+        assert (tmp_path / name).is_file()
+    with pytest.raises(UserError, match="format 'docx' is unknown"):
+        Report(complete).write(tmp_path, ["html", "docx"])  # type: ignore[list-item]
+
+
 def test_only_the_named_sections_are_written(complete: Results, tmp_path: Path) -> None:
     page = Report(complete, ["cost", "verdict"]).write(tmp_path, "markdown")
     text = page.read_text(encoding="utf-8")

@@ -305,8 +305,8 @@ def test_what_only_another_label_was_measured_by_changes_no_pair(make_results: M
         clean.assign(evaluation="cues", split="removed-01"),
     ]
     more = replace(results, metrics=pd.concat([results.metrics, *further], ignore_index=True))
-    whole = judge(results).set_index(["label", "outcome"])[OWN].drop(index="mixing")
-    part = judge(more).set_index(["label", "outcome"])[OWN].drop(index="mixing")
+    whole = judge(results).set_index(["label", "outcome"])[OWN].drop(index="mixing", level="label")
+    part = judge(more).set_index(["label", "outcome"])[OWN].drop(index="mixing", level="label")
     pd.testing.assert_frame_equal(part, whole, check_exact=True)
 
 
