@@ -71,7 +71,7 @@ def _panel(
         means = [np.nanmean(group) for group in groups if np.isfinite(group).any()]
         look = style.series(label) | {"marker": style.marker(label), "linestyle": "none"}
         pairs = np.concatenate([group[np.isfinite(group)] for group in groups])
-        if len(compared) * len(pairs) <= POINTS:
+        if len(compared) * len(pairs) <= POINTS // 4:  # the figure has four panels
             dots = look | {"marker": "o", "markersize": 1.8, "markeredgewidth": 0}
             axis.plot(pairs, [place + 0.3] * len(pairs), **dots, alpha=0.75)
         if len(means) > 1:
