@@ -214,7 +214,7 @@ def _protocol(results: Results, lined_up: Sequence[Paired], compared: pd.DataFra
         f"verdict adjusts p by Holm’s method over the {len(lined_up)} outcome"
         f"{'s' * (len(lined_up) != 1)} of that label alone, so that it does not depend on which "
         "other labels are in the benchmark; a label that does nothing was called different in at "
-        "most 6 % of simulated benchmarks with three seeds or more. An asterisk marks a "
+        "most 6 % of simulated benchmarks (3 to 10 seeds, up to 12 tasks). An asterisk marks a "
         "verdict that does not hold when all "
         f"{family} comparisons of this section are adjusted together. Of these, {raw} are "
         f"significant without adjustment, {own} as adjusted for their own label, {page} for the "
