@@ -14,10 +14,11 @@ from torch import Tensor
 from reldrop_bench.corruptions import Levels, corrupted, image_blur, image_noise, image_occlusion
 from reldrop_bench.data import Batch, Facts, Shifts, TrainingSplits
 from reldrop_bench.errors import UserError, one_line
-from reldrop_bench.plugins.datasets.holdout import cut_validation
-from reldrop_bench.plugins.datasets.local_folder import local_folder
+from reldrop_bench.kinds.task import Task
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.tasks import Task
+
+from ._holdout import cut_validation
+from ._local_folder import local_folder
 
 LEVELS: Levels = {
     "noise": (image_noise, (0.25, 0.5, 1.0)),

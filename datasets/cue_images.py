@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
-from reldrop_bench.plugin import NonNegative
-from reldrop_bench.plugins.datasets.holdout import cut_validation
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.plugins.base import NonNegative
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator
-from reldrop_bench.tasks import Task
+
+from ._holdout import cut_validation
 
 SIZE, CLASSES, CUES, GLYPH = 24, 8, 4, 5
 CONTRASTS = np.array([1.0, 0.8, 0.6, 0.5])

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted, random_orders
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
-from reldrop_bench.plugins.datasets.cue_images import balanced_labels, cue_subsets, removal_name
-from reldrop_bench.plugins.datasets.holdout import cut_validation
+from reldrop_bench.kinds.task import Task
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator
-from reldrop_bench.tasks import Task
+
+from ._holdout import cut_validation
+from .cue_images import balanced_labels, cue_subsets, removal_name
 
 CLASSES, CUES, STARS = 8, 4, 24
 JITTERS = np.array([0.02, 0.04, 0.06, 0.08])

@@ -19,10 +19,11 @@ from reldrop_bench.corruptions import (
     image_translation,
 )
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits, stratified_split
-from reldrop_bench.plugins.datasets.holdout import cut_validation
+from reldrop_bench.kinds.task import Task
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator
-from reldrop_bench.tasks import Task
+
+from ._holdout import cut_validation
 
 LEVELS: Levels = {
     "noise": (image_noise, (0.4, 0.8, 1.2)),

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from reldrop_bench.data import Batch, Facts, TrainingSplits
 from reldrop_bench.errors import UserError, one_line
-from reldrop_bench.plugin import Count
-from reldrop_bench.plugins.datasets.holdout import cut_validation
-from reldrop_bench.plugins.datasets.local_folder import local_folder
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.plugins.base import Count
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.tasks import Task
+
+from ._holdout import cut_validation
+from ._local_folder import local_folder
 
 if TYPE_CHECKING:
     from torchvision import datasets

@@ -17,11 +17,12 @@ from torch import Tensor
 from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.errors import UserError, one_line
-from reldrop_bench.plugins.datasets.holdout import cut_validation
-from reldrop_bench.plugins.datasets.local_folder import local_folder
+from reldrop_bench.kinds.task import Task
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import global_seed
-from reldrop_bench.tasks import Task
+
+from ._holdout import cut_validation
+from ._local_folder import local_folder
 
 # fmt: off
 CLASSES_10 = (

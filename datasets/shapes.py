@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted, rotation_matrices, unit_vectors
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.errors import UserError
-from reldrop_bench.plugins.datasets.cue_images import balanced_labels
-from reldrop_bench.plugins.datasets.holdout import cut_validation
+from reldrop_bench.kinds.task import Task
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import derive_seed, numpy_generator
-from reldrop_bench.tasks import Task
+
+from ._holdout import cut_validation
+from .cue_images import balanced_labels
 
 if TYPE_CHECKING:
     import trimesh

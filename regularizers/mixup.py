@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from reldrop_bench.data import Batch
-from reldrop_bench.plugin import Positive, Probability
-from reldrop_bench.regularization import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.plugins.base import Positive, Probability
 
 
 @dataclass(frozen=True)

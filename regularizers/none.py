@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from reldrop_bench.regularization import Regularizer
+from reldrop_bench.kinds.regularizer import Regularizer
 
 
 @dataclass(frozen=True)

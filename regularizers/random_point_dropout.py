@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from reldrop_bench.data import Batch
+from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.occlusion.hide import hide
-from reldrop_bench.plugin import Probability
-from reldrop_bench.regularization import Regularizer, Step
+from reldrop_bench.plugins.base import Probability
 
 
 @dataclass(frozen=True)

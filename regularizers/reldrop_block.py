@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from reldrop_bench.data import Batch
+from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.occlusion.fill import ImageFill
 from reldrop_bench.occlusion.hide import Per, hide
 from reldrop_bench.occlusion.score import ScoreName, moved, score_maps, uses_relevance
@@ -19,8 +20,7 @@ from reldrop_bench.occlusion.shape import (
     rectangle_mask,
     rectangles_at,
 )
-from reldrop_bench.plugin import Count, Positive, Probability
-from reldrop_bench.regularization import Regularizer, Step
+from reldrop_bench.plugins.base import Count, Positive, Probability
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from reldrop_bench.data import Batch
+from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.occlusion.fill import CloudFill
 from reldrop_bench.occlusion.hide import hide
 from reldrop_bench.occlusion.score import ScoreName, score_maps, uses_relevance
 from reldrop_bench.occlusion.shape import normalise, threshold_mask
-from reldrop_bench.plugin import Probability
-from reldrop_bench.regularization import Regularizer, Step
+from reldrop_bench.plugins.base import Probability
 
 
 @dataclass(frozen=True)

@@ -9,87 +9,62 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reldrop_bench.collection.comparison import compare
-    from reldrop_bench.collection.merging import merge
-    from reldrop_bench.collection.pages import leaderboard
-    from reldrop_bench.data import Batch, Facts, TensorSplit, TrainingSplits
+    from reldrop_bench.comparing.compare import compare
+    from reldrop_bench.comparing.leaderboard.pages import leaderboard
+    from reldrop_bench.comparing.merge import merge
+    from reldrop_bench.data import Batch, Facts, Shifts, TensorSplit, TrainingSplits
     from reldrop_bench.errors import UserError
-    from reldrop_bench.evaluation.contract import Context, Evaluation, Metric, Record
-    from reldrop_bench.extension import evaluate
-    from reldrop_bench.loading import load_results
+    from reldrop_bench.kinds.attributor import Attributor
+    from reldrop_bench.kinds.evaluation import Context, Evaluation
+    from reldrop_bench.kinds.executor import Executor
+    from reldrop_bench.kinds.model import Model
+    from reldrop_bench.kinds.record import Metric, Record
+    from reldrop_bench.kinds.regularizer import Regularizer, Step
+    from reldrop_bench.kinds.section import Figure, Prose, ReportSection, Table
+    from reldrop_bench.kinds.task import Task
+    from reldrop_bench.matrix.spec import BenchmarkSpec
+    from reldrop_bench.plugins.base import Count, NonNegative, Positive, Probability
     from reldrop_bench.recipe import Recipe
-    from reldrop_bench.regularization import Regularizer, Step
-    from reldrop_bench.report import Report
+    from reldrop_bench.reporting import Report
     from reldrop_bench.results import Results
-    from reldrop_bench.runner import run
-    from reldrop_bench.section import Figure, Prose, ReportSection, Table
-    from reldrop_bench.spec import BenchmarkSpec
+    from reldrop_bench.running.evaluate import evaluate
+    from reldrop_bench.running.runner import run
     from reldrop_bench.standalone import explain, regularizer, task
-    from reldrop_bench.tasks import Task
+    from reldrop_bench.store.load import load_results
 
-_HOMES = {
-    "Batch": "data",
-    "Facts": "data",
-    "TensorSplit": "data",
-    "TrainingSplits": "data",
-    "UserError": "errors",
-    "Context": "evaluation.contract",
-    "Evaluation": "evaluation.contract",
-    "Metric": "evaluation.contract",
-    "Record": "evaluation.contract",
-    "compare": "collection.comparison",
-    "leaderboard": "collection.pages",
-    "merge": "collection.merging",
-    "load_results": "loading",
-    "Recipe": "recipe",
-    "Regularizer": "regularization",
-    "Step": "regularization",
-    "Report": "report",
-    "Results": "results",
-    "evaluate": "extension",
-    "run": "runner",
-    "Figure": "section",
-    "Prose": "section",
-    "ReportSection": "section",
-    "Table": "section",
-    "BenchmarkSpec": "spec",
-    "explain": "standalone",
-    "regularizer": "standalone",
-    "task": "standalone",
-    "Task": "tasks",
+_NAMES = {
+    "comparing.compare": "compare",
+    "comparing.leaderboard.pages": "leaderboard",
+    "comparing.merge": "merge",
+    "data": "Batch Facts Shifts TensorSplit TrainingSplits",
+    "errors": "UserError",
+    "kinds.attributor": "Attributor",
+    "kinds.evaluation": "Context Evaluation",
+    "kinds.executor": "Executor",
+    "kinds.model": "Model",
+    "kinds.record": "Metric Record",
+    "kinds.regularizer": "Regularizer Step",
+    "kinds.section": "Figure Prose ReportSection Table",
+    "kinds.task": "Task",
+    "matrix.spec": "BenchmarkSpec",
+    "plugins.base": "Count NonNegative Positive Probability",
+    "recipe": "Recipe",
+    "reporting": "Report",
+    "results": "Results",
+    "running.evaluate": "evaluate",
+    "running.runner": "run",
+    "standalone": "explain regularizer task",
+    "store.load": "load_results",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "Batch",
-    "BenchmarkSpec",
-    "Context",
-    "Evaluation",
-    "Facts",
-    "Figure",
-    "Metric",
-    "Prose",
-    "Recipe",
-    "Record",
-    "Regularizer",
-    "Report",
-    "ReportSection",
-    "Results",
-    "Step",
-    "Table",
-    "Task",
-    "TensorSplit",
-    "TrainingSplits",
-    "UserError",
-    "compare",
-    "evaluate",
-    "explain",
-    "leaderboard",
-    "load_results",
-    "merge",
-    "regularizer",
-    "run",
-    "task",
-]
+    "Attributor", "Batch", "BenchmarkSpec", "Context", "Count", "Evaluation", "Executor", "Facts",
+    "Figure", "Metric", "Model", "NonNegative", "Positive", "Probability", "Prose", "Recipe",
+    "Record", "Regularizer", "Report", "ReportSection", "Results", "Shifts", "Step", "Table",
+    "Task", "TensorSplit", "TrainingSplits", "UserError", "compare", "evaluate", "explain",
+    "leaderboard", "load_results", "merge", "regularizer", "run", "task",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

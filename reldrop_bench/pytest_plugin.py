@@ -14,8 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reldrop_bench.contract import Check
-    from reldrop_bench.registry import Entry
+    from reldrop_bench.checking import Check
+    from reldrop_bench.plugins.registry import Entry
 
 FIXTURE = "contract_case"
 
@@ -35,7 +35,7 @@ class ContractCase:
 
     def __call__(self) -> None:
         """Run the check; fails or skips the test with the reason."""
-        from reldrop_bench.contract import run_check
+        from reldrop_bench.checking import run_check
 
         if self.check is None or self.entry.cls is None:
             pytest.fail(f"{self.entry.file} cannot be imported:\n{self.entry.error}", pytrace=False)
@@ -66,8 +66,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _cases(folders: list[str], only: list[str]) -> Iterator[ContractCase]:
-    from reldrop_bench import plugins, registry
-    from reldrop_bench.contract import KINDS, checks, kinds_of
+    from reldrop_bench import plugins
+    from reldrop_bench.checking import KINDS, checks, kinds_of
+    from reldrop_bench.plugins import registry
 
     for folder in folders:
         plugins.add_folder(folder)

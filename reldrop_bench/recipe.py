@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import pydantic
 
 Augmentation = Literal["crop", "flip", "scale-shift"]
+AUGMENTATIONS: Mapping[str, str] = {"crop": "image", "flip": "image", "scale-shift": "cloud"}
+"""The modality that each is for."""
 
 
 class Recipe(pydantic.BaseModel):

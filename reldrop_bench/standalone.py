@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench import registry
 from reldrop_bench.errors import UserError
-from reldrop_bench.regularization import Regularizer
-from reldrop_bench.relevance.default import DEFAULT_RELEVANCE
-from reldrop_bench.relevance.explain import explain_with
+from reldrop_bench.kinds.attributor import DEFAULT_RELEVANCE, explain_with
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.plugins import registry
 from reldrop_bench.seeding import torch_generator
-from reldrop_bench.tasks import Task
 
 
 def regularizer(name: str, **parameters: Any) -> Regularizer:
@@ -64,7 +63,7 @@ def explain(
     UserError
         No such method or parameter.
     """
-    attributor = registry.create("relevance", method, parameters)
+    attributor = registry.create("attributors", method, parameters)
     if len(targets) != len(inputs):
         raise UserError(f"{len(inputs)} inputs need as many target classes, not {len(targets)}")
     generator = torch_generator("explain", seed)

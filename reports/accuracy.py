@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from reldrop_bench.plugins.reports.pages import page_name, pages
-from reldrop_bench.report.measures import (
+from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection
+from reldrop_bench.reporting.paging import page_name, pages
+from reldrop_bench.reporting.rows import (
     PANELS,
     POINTS,
     Setting,
@@ -19,12 +20,11 @@ from reldrop_bench.report.measures import (
     settings,
     within,
 )
-from reldrop_bench.report.tables import by_setting
+from reldrop_bench.reporting.tables import by_setting
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection
 
 if TYPE_CHECKING:
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 METRICS = (
     ("accuracy", "accuracy", "Accuracy on the test split, mean ± standard deviation over seeds."),

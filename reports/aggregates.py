@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.plugins.reports.judgement import Paired, paired
-from reldrop_bench.plugins.reports.outcomes import outcomes
-from reldrop_bench.plugins.reports.scopes import Scope, left_out, scopes
+from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench.reporting.judgement import Paired, paired
+from reldrop_bench.reporting.outcomes import outcomes
+from reldrop_bench.reporting.scopes import Scope, left_out, scopes
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
 from reldrop_bench.statistics import aggregates as of
 from reldrop_bench.statistics.bootstrap import Interval, bootstrap_interval
 from reldrop_bench.statistics.coverage import Aggregate, Shape, bootstrap_coverage
 
 if TYPE_CHECKING:
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 Runs = list[np.ndarray]
 THRESHOLDS = 101

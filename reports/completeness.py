@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 
 from reldrop_bench.errors import one_line
-from reldrop_bench.report.measures import labels, settings
+from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench.reporting.rows import labels, settings
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Prose, ReportSection, Table
 
 if TYPE_CHECKING:
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 
 SOME = re.compile(r"(\d+) of \d+ ")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.plugins.reports.judgement import LEVEL, Paired, paired
-from reldrop_bench.plugins.reports.outcomes import outcomes
-from reldrop_bench.report.measures import labels
+from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench.reporting.judgement import LEVEL, Paired, paired
+from reldrop_bench.reporting.outcomes import outcomes
+from reldrop_bench.reporting.rows import labels
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
 from reldrop_bench.statistics.coverage import Shape, interval_coverage
 from reldrop_bench.statistics.power import (
     pairs_needed_a_setting,
@@ -22,7 +22,7 @@ from reldrop_bench.statistics.power import (
 )
 
 if TYPE_CHECKING:
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 POWER = 0.8
 SHAPES: tuple[Shape, ...] = ("normal", "skewed", "heavy-tailed", "unequal")

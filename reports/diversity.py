@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from reldrop_bench.report.measures import (
+from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench.reporting.rows import (
     CELL,
     POINTS,
     detailed,
@@ -20,14 +21,13 @@ from reldrop_bench.report.measures import (
     without_figures,
     written,
 )
-from reldrop_bench.report.tables import by_column, differences, directed
+from reldrop_bench.reporting.tables import by_column, differences, directed
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 CONTROL = "randomised-weights"
 MAPS = (

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from reldrop_bench.plugins.reports.pages import page_name, pages
-from reldrop_bench.report.measures import (
+from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench.reporting.paging import page_name, pages
+from reldrop_bench.reporting.rows import (
     PANELS,
     Setting,
     detailed,
@@ -22,10 +23,9 @@ from reldrop_bench.report.measures import (
     without_figures,
     written,
 )
-from reldrop_bench.report.style import Style
-from reldrop_bench.report.tables import by_column, stacked
+from reldrop_bench.reporting.style import Style
+from reldrop_bench.reporting.tables import by_column, stacked
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.plugin import Count
-from reldrop_bench.plugins.reports.pages import label_pages, page_name
-from reldrop_bench.report.measures import (
+from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection
+from reldrop_bench.plugins.base import Count
+from reldrop_bench.reporting.paging import label_pages, page_name
+from reldrop_bench.reporting.pictures import draw_input, draw_relevance
+from reldrop_bench.reporting.rows import (
     Setting,
     detailed,
     labels,
@@ -19,15 +21,13 @@ from reldrop_bench.report.measures import (
     within,
     without_figures,
 )
-from reldrop_bench.report.pictures import draw_input, draw_relevance
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MatplotlibFigure
 
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 Pictures = dict[tuple[str, str, int], np.ndarray]
 """By label, metric and item: the flattened array."""

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.plugins.reports.judgement import Paired, paired
-from reldrop_bench.plugins.reports.outcomes import outcomes
-from reldrop_bench.report.measures import labels
-from reldrop_bench.report.tables import interval_text
+from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench.reporting.judgement import Paired, paired
+from reldrop_bench.reporting.outcomes import outcomes
+from reldrop_bench.reporting.rows import labels
+from reldrop_bench.reporting.tables import interval_text
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
 from reldrop_bench.statistics.bayes import Posterior, available, signed_rank_posterior
 from reldrop_bench.statistics.mixed import FEWEST_SETTINGS, mixed_difference
 
 if TYPE_CHECKING:
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 COLORS = {"worse": "#b2560d", "equivalent": "#c9ced4", "better": "#5b3f94"}
 """As in the matrix of pairs: told apart by the colour-blind, and lighter in the middle."""

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.plugins.reports.judgement import LEVEL
-from reldrop_bench.report.measures import Setting, labels, settings, within
-from reldrop_bench.report.tables import p_text, signed
+from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench.reporting.judgement import LEVEL
+from reldrop_bench.reporting.rows import Setting, labels, settings, within
+from reldrop_bench.reporting.tables import p_text, signed
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Prose, ReportSection, Table
 from reldrop_bench.statistics.adjustment import benjamini_hochberg, holm
 from reldrop_bench.statistics.items import cochran_q, item_bootstrap, mcnemar
 
 if TYPE_CHECKING:
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.plugins.reports.pages import label_pages, page_name, pages
-from reldrop_bench.report.measures import (
+from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench.reporting.paging import label_pages, page_name, pages
+from reldrop_bench.reporting.rows import (
     Setting,
     detailed,
     labels,
@@ -20,14 +21,13 @@ from reldrop_bench.report.measures import (
     without_figures,
     written,
 )
-from reldrop_bench.report.tables import by_column
+from reldrop_bench.reporting.tables import by_column
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 COLUMNS = 4
 """Settings a figure at most: more do not fit the page’s width."""

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 import yaml
 
-from reldrop_bench import registry
-from reldrop_bench.plugins import builtin_folder
-from reldrop_bench.plugins.reports.completeness import texts
-from reldrop_bench.report.stamp import versions
+from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench.plugins import builtin_folder, registry
+from reldrop_bench.reporting.stamp import versions
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Prose, ReportSection, Table
+
+from .completeness import texts
 
 if TYPE_CHECKING:
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 KEYS = 1000
 """Cells whose keys the page lists; the CSV has all."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from reldrop_bench.report.measures import settings, with_holes, written
-from reldrop_bench.report.tables import by_column, differences, directed
+from reldrop_bench.kinds.section import Block, Prose, ReportSection
+from reldrop_bench.reporting.rows import settings, with_holes, written
+from reldrop_bench.reporting.tables import by_column, differences, directed
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Prose, ReportSection
 
 if TYPE_CHECKING:
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 GROUPS = ("localisation", "complexity", "faithfulness", "robustness", "randomisation")
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.plugins.reports.pages import page_name, pages
-from reldrop_bench.report.measures import (
+from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection
+from reldrop_bench.reporting.paging import page_name, pages
+from reldrop_bench.reporting.rows import (
     CELL,
     PANELS,
     labels,
@@ -19,14 +20,13 @@ from reldrop_bench.report.measures import (
     with_holes,
     written,
 )
-from reldrop_bench.report.tables import by_column, differences
+from reldrop_bench.reporting.tables import by_column, differences
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, Figure, Prose, ReportSection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from reldrop_bench.report.style import Style
+    from reldrop_bench.reporting.style import Style
 
 CLEAN = "clean"
 MEAN = "mean of shifts"

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from reldrop_bench import plugins, registry
+from reldrop_bench import plugins
+from reldrop_bench.plugins import registry
 
-HARNESS_PLUGINS = Path(__file__).parent / "harness_plugins"
+pytest_plugins = ["tests.tiny_benchmark", "tests.written_results"]
+PLUGIN_FOLDER = Path(__file__).parent / "plugin_folder"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,7 +36,7 @@ def add_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], No
 
 
 @pytest.fixture
-def harness_plugins(add_plugins: Callable[[Path], None]) -> Path:
+def plugin_folder(add_plugins: Callable[[Path], None]) -> Path:
     """Add the tests' own plugin folder; returns it."""
-    add_plugins(HARNESS_PLUGINS)
-    return HARNESS_PLUGINS
+    add_plugins(PLUGIN_FOLDER)
+    return PLUGIN_FOLDER

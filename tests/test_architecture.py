@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 import reldrop_bench
-from reldrop_bench import registry
-from reldrop_bench.matrix import expand
-from reldrop_bench.plugins import builtin_folder
-from reldrop_bench.spec import load_spec, shipped_specs
+from reldrop_bench.matrix.cells import expand
+from reldrop_bench.matrix.spec import load_spec, shipped_specs
+from reldrop_bench.plugins import builtin_folder, registry
 
 PACKAGE = Path(reldrop_bench.__file__).parent
 ROOT = PACKAGE.parent
@@ -117,7 +116,9 @@ def test_quickstart_has_enough_of_everything() -> None:
         assert len({cell.seed for cell in here}) >= 3
 
 
-@pytest.mark.parametrize("first", ["reldrop_bench", "reldrop_bench.cell", "reldrop_bench.tasks"])
+@pytest.mark.parametrize(
+    "first", ["reldrop_bench", "reldrop_bench.running.cell", "reldrop_bench.kinds.task"]
+)
 def test_public_functions_are_not_hidden_by_modules_of_their_name(first: str) -> None:
     code = f"import {first}; from reldrop_bench import regularizer, task; print(callable(regularizer), callable(task))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -17,11 +17,12 @@ import pytest
 import typer
 import yaml
 
-from reldrop_bench import contract, registry
+from reldrop_bench import checking as contract
 from reldrop_bench.cli import app
-from reldrop_bench.matrix import expand
+from reldrop_bench.matrix.cells import expand
+from reldrop_bench.matrix.spec import BenchmarkSpec, Limits, load_spec
+from reldrop_bench.plugins import registry
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.spec import BenchmarkSpec, Limits, load_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [

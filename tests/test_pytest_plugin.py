@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reldrop_bench.scaffold import create_plugin
+from reldrop_bench.plugins.scaffold import create_plugin
 
 TEST = "def test_contract(contract_case):\n    contract_case()\n"
 

@@ -33,14 +33,14 @@ from relevance import SETTINGS, build
 from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts, Shifts, TrainingSplits
-from reldrop_bench.evaluation._kept import KEPT
-from reldrop_bench.evaluation.contract import Context, Evaluation, Record
-from reldrop_bench.evaluation.occlusion import FILLS, OcclusionRobustness
+from reldrop_bench.evaluations._occluding.kept import KEPT
+from reldrop_bench.evaluations.occlusion import FILLS, OcclusionRobustness
+from reldrop_bench.kinds.attributor import untouched
+from reldrop_bench.kinds.evaluation import Context, Evaluation, Record
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.plugins.registry import create
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.registry import create
-from reldrop_bench.regularization import Regularizer
-from reldrop_bench.relevance.explain import untouched
-from reldrop_bench.tasks import Task
 
 MODELS = ("resnet18", "small-cnn", "pointnet")
 LIMITS = {"occlusion": 1.15, "attribution": 1.10}
@@ -123,7 +123,7 @@ def context_of(model: nn.Module, facts: Facts, count: int) -> Context:
     facts = Facts(
         facts.modality, facts.classes, facts.input_shape, facts.mean, facts.std, masks=True
     )
-    method = create("relevance", METHOD)
+    method = create("attributors", METHOD)
     context = Context(
         model=model.eval(),
         task=MadeTask(Made(facts, count, some_inputs(facts.input_shape))),

@@ -22,13 +22,13 @@ import torch
 from torch import nn
 
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
-from reldrop_bench.evaluation.contract import Context, Record
-from reldrop_bench.evaluation.quantus import QuantusMetrics
+from reldrop_bench.evaluations.quantus import QuantusMetrics
+from reldrop_bench.kinds.attributor import default_attributor
+from reldrop_bench.kinds.evaluation import Context, Record
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.plugins.registry import create
 from reldrop_bench.recipe import Recipe
-from reldrop_bench.registry import create
-from reldrop_bench.relevance.default import default_attributor
 from reldrop_bench.seeding import global_seed
-from reldrop_bench.tasks import Task
 
 SIDE, CLASSES = 32, 10
 

@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts
-from reldrop_bench.registry import create, names
-from reldrop_bench.regularization import Regularizer, Step
-from reldrop_bench.relevance.memory import RelevanceMemory
+from reldrop_bench.kinds.memory import RelevanceMemory
+from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.plugins.registry import create, names
 from reldrop_bench.seeding import global_seed, torch_generator
 
 METHODS = (
@@ -84,7 +84,7 @@ def variants(facts: Facts, model: nn.Module, only: list[str]) -> Iterator[Varian
         guided = regularizer.uses_relevance
         for method in METHODS if guided else ("random",):
             generator = torch_generator("speed", name)
-            step = Step(model, facts, generator, create("relevance", method))
+            step = Step(model, facts, generator, create("attributors", method))
             yield Variant(regularizer, method if guided else "", step)
 
 

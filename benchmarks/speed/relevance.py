@@ -35,8 +35,8 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from reldrop_bench.data import Facts
-from reldrop_bench.registry import create, names
-from reldrop_bench.relevance.explain import explain_with
+from reldrop_bench.kinds.attributor import explain_with
+from reldrop_bench.plugins.registry import create, names
 from reldrop_bench.seeding import global_seed, torch_generator
 
 STEP = "training step"
@@ -177,7 +177,7 @@ def measure(name: str, batch: int, methods: list[str], options: argparse.Namespa
 
     def explain(method: str, model: Any) -> Tensor:
         generator = torch_generator("speed", method)
-        return explain_with(create("relevance", method), model, inputs, targets, generator)
+        return explain_with(create("attributors", method), model, inputs, targets, generator)
 
     step = Contender(STEP, partial(train, model))
     contenders = [step, *(Contender(each, partial(explain, each, model)) for each in methods)]
@@ -214,7 +214,7 @@ def measure(name: str, batch: int, methods: list[str], options: argparse.Namespa
             "memory_limit": MEMORY_LIMIT if ours else None,
             "mebibytes": each.peak / 2**20,
         }
-        if each.name + REFERENCE in names("relevance"):
+        if each.name + REFERENCE in names("attributors"):
             twin = Contender(REFERENCE, partial(explain, each.name + REFERENCE, model))
             maps = each.attempt(each.run), twin.attempt(twin.run)
             broken = each.failure or twin.failure
@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="2 rounds with an eighth of the batch")
     parser.add_argument("--output", type=Path, metavar="DIR", help="write relevance.csv and .png")
     options = parser.parse_args()
-    known = [each for each in names("relevance") if each != CONTROL]
+    known = [each for each in names("attributors") if each != CONTROL]
     patterns = options.methods or [each for each in known if each not in LONG]
     methods = [each for each in known if any(fnmatch(each, pattern) for pattern in patterns)]
     if not methods:

@@ -37,14 +37,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import load_results, registry
-from reldrop_bench.evaluation.contract import Record
-from reldrop_bench.matrix import CellSpec, expand
-from reldrop_bench.report.render import write_report
+from reldrop_bench import load_results
+from reldrop_bench.kinds.evaluation import Record
+from reldrop_bench.kinds.section import Block, ReportSection
+from reldrop_bench.matrix.cells import CellSpec, expand
+from reldrop_bench.matrix.spec import BenchmarkSpec
+from reldrop_bench.plugins import registry
+from reldrop_bench.reporting.render import write_report
 from reldrop_bench.results import Results
-from reldrop_bench.section import Block, ReportSection
-from reldrop_bench.spec import BenchmarkSpec
-from reldrop_bench.store import (
+from reldrop_bench.store.folder import (
     BENCHMARK_FILE,
     EPOCHS_FILE,
     Store,

@@ -68,9 +68,9 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what `run` would do: cells, why one would run again, time and disk. Writes nothing."""
+    from reldrop_bench.cli.progress import plan_data, print_plan
     from reldrop_bench.errors import UserError
-    from reldrop_bench.progress import plan_data, print_plan
-    from reldrop_bench.runner import prepare
+    from reldrop_bench.running.runner import prepare
 
     only_with_power = {"--effect": effect, "--from": earlier, "--metric": metric}
     for option, value in only_with_power.items():
@@ -79,7 +79,7 @@ def plan(
     benchmark = prepare(spec, output, workers, plugins or [], data, settings or [], only or [])
     if power:
         from reldrop_bench.cli.power_table import print_power
-        from reldrop_bench.planned_power import plan_power
+        from reldrop_bench.running.power import plan_power
 
         planned = plan_power(benchmark, effect, earlier, metric)
         if as_json:
@@ -110,9 +110,9 @@ def run(
     ] = True,
 ) -> None:
     """Run a benchmark and write its report; what exists already is not computed again."""
-    from reldrop_bench.loading import load_results
-    from reldrop_bench.progress import ProgressDisplay, print_failures
-    from reldrop_bench.runner import execute, prepare
+    from reldrop_bench.cli.progress import ProgressDisplay, print_failures
+    from reldrop_bench.running.runner import execute, prepare
+    from reldrop_bench.store.load import load_results
 
     console = make_console()
     benchmark = prepare(spec, output, workers, plugins or [], data, settings or [], only or [])
@@ -139,8 +139,8 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how far a benchmark is: finished, running, failed and missing cells."""
-    from reldrop_bench.loading import load_results
-    from reldrop_bench.progress import print_failures, print_status, running_cells
+    from reldrop_bench.cli.progress import print_failures, print_status, running_cells
+    from reldrop_bench.store.load import load_results
 
     results = load_results(folder)
     running = running_cells(folder)
@@ -169,9 +169,9 @@ def report(
     plugins: Plugins = None,
 ) -> None:
     """Write the comparison report of a results folder."""
-    from reldrop_bench.loading import load_results
-    from reldrop_bench.progress import print_failures
-    from reldrop_bench.report.question import asked
+    from reldrop_bench.cli.progress import print_failures
+    from reldrop_bench.reporting.question import asked
+    from reldrop_bench.store.load import load_results
 
     add_plugins(plugins)
     results = asked(load_results(folder), baseline, metric, margin)

@@ -45,12 +45,12 @@ def compare(
     plugins: Plugins = None,
 ) -> None:
     """Show several result sets in one report; what only has the same name is told apart."""
-    from reldrop_bench.collection import comparison
-    from reldrop_bench.store import BENCHMARK_FILE
+    from reldrop_bench.comparing.compare import compare as compare_sets
+    from reldrop_bench.store.folder import BENCHMARK_FILE
 
     if (output / BENCHMARK_FILE).exists():
         raise UserError(f"{output} holds results; choose another --output for the report")
-    results = comparison.compare(folders, baseline, metric, margin, strict, plugins or [])
+    results = compare_sets(folders, baseline, metric, margin, strict, plugins or [])
     _print_notes(results.remarks)
     write_report(
         results, output, formats or ["html"], names_of(sections), usual=False, output=output
@@ -69,10 +69,10 @@ def merge(
     plugins: Plugins = None,
 ) -> None:
     """Put result sets of one protocol (other seeds, tasks or methods) into one new folder."""
-    from reldrop_bench.collection import merging
+    from reldrop_bench.comparing.merge import merge as merge_sets
 
     notes: list[str] = []
-    results = merging.merge(folders, output, skip_damaged, plugins or [], notes.append)
+    results = merge_sets(folders, output, skip_damaged, plugins or [], notes.append)
     _print_notes(notes)
     done = int((results.cells["status"] == "done").sum())
     typer.echo(f"merged: {output}, {done} of {len(results.cells)} cells are done")
@@ -90,9 +90,9 @@ def leaderboard(
     plugins: Plugins = None,
 ) -> None:
     """List what every method of every result set has reached, as static pages."""
-    from reldrop_bench.collection import pages
+    from reldrop_bench.comparing.leaderboard.pages import leaderboard as write_leaderboard
 
-    typer.echo(f"leaderboard: {pages.leaderboard(folders, output, metric, plugins or [])}")
+    typer.echo(f"leaderboard: {write_leaderboard(folders, output, metric, plugins or [])}")
 
 
 def _print_notes(notes: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ from reldrop_bench.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reldrop_bench.checkpoints import Checkpoint
+    from reldrop_bench.running.checkpoints import Checkpoint
 
 
 @app.command(
@@ -78,7 +78,7 @@ def evaluate(
     own = {"label": label, "seed": seed, "relevance": relevance, "threads": threads}
     checkpoint = _checkpoint(folder, model, weights, task, own)
     if checkpoint is not None:
-        from reldrop_bench.checkpoints import NAME, evaluate_checkpoint
+        from reldrop_bench.running.checkpoints import NAME, evaluate_checkpoint
 
         place = output or Path("results") / NAME
         console = make_console()
@@ -91,10 +91,10 @@ def evaluate(
             lambda text: _tell_stage(console, text),
         )
         _conclude_evaluation(results, place, console, report)
-    from reldrop_bench.extension import prepare_evaluation
-    from reldrop_bench.loading import load_results
-    from reldrop_bench.progress import ProgressDisplay
-    from reldrop_bench.runner import execute
+    from reldrop_bench.cli.progress import ProgressDisplay
+    from reldrop_bench.running.evaluate import prepare_evaluation
+    from reldrop_bench.running.runner import execute
+    from reldrop_bench.store.load import load_results
 
     assert folder is not None
     if output is not None:
@@ -147,7 +147,7 @@ def explain(
     only: Only = None,
 ) -> None:
     """Save relevance maps and pictures of chosen test items (maps.safetensors and maps.png)."""
-    from reldrop_bench.explanations import save_checkpoint_explanations, save_explanations
+    from reldrop_bench.running.explanations import save_checkpoint_explanations, save_explanations
 
     try:
         chosen = None if items is None else list(dict.fromkeys(map(int, items.split(","))))
@@ -197,7 +197,7 @@ def _checkpoint(
         raise UserError("give a folder of results, or --model, --weights and --task")
     if missing:
         raise UserError(f"{missing[0]} is missing: a checkpoint needs {', '.join(given)}")
-    from reldrop_bench.checkpoints import Checkpoint
+    from reldrop_bench.running.checkpoints import Checkpoint
 
     assert model is not None
     assert weights is not None
@@ -219,7 +219,7 @@ def _conclude_evaluation(
 
     asked: keys of the cells that the exit code is about; None: all.
     """
-    from reldrop_bench.progress import print_failures
+    from reldrop_bench.cli.progress import print_failures
 
     print_failures(results, console)
     if len(results.notes):

@@ -128,7 +128,7 @@ def print_json(value: Any) -> None:
 
 def report_is_current(folder: Path) -> bool:
     """Return whether the page that is there is made of the same results and code; says so."""
-    from reldrop_bench.report import stamp
+    from reldrop_bench.reporting import stamp
 
     page = folder / "report" / "report.html"
     current = page.is_file() and stamp.is_current(folder, page.parent)
@@ -146,8 +146,8 @@ def write_report(
     output: Path | None = None,
 ) -> None:
     """Write a report, into `folder`/report by default; `usual`: it is the one that `run` writes."""
-    from reldrop_bench.report import Report, stamp
-    from reldrop_bench.report.render import PAGES
+    from reldrop_bench.reporting import Report, stamp
+    from reldrop_bench.reporting.render import PAGES
 
     place = output or folder / "report"
     if not usual:

@@ -15,7 +15,7 @@ from reldrop_bench.cli.options import Data, Json, Plugins, add_plugins, make_con
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reldrop_bench.contract import CheckResult
+    from reldrop_bench.checking import CheckResult
 
 
 def _print_checks(results: Sequence[CheckResult], console: Console) -> None:
@@ -35,7 +35,7 @@ def list_command(
     as_json: Json = False,
 ) -> None:
     """List the plugins that are installed, broken ones included."""
-    from reldrop_bench.listing import listing, print_listing
+    from reldrop_bench.cli.listing import listing, print_listing
 
     add_plugins(plugins)
     rows = listing(kind)
@@ -52,7 +52,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one plugin: what it does, its parameters and presets, and its file."""
-    from reldrop_bench.listing import details, print_details
+    from reldrop_bench.cli.listing import details, print_details
 
     add_plugins(plugins)
     found = details(name)
@@ -72,7 +72,7 @@ def new(
     ] = Path(),
 ) -> None:
     """Write a working, commented plugin file to start from."""
-    from reldrop_bench.scaffold import create_plugin
+    from reldrop_bench.plugins.scaffold import create_plugin
 
     path = create_plugin(kind, name, folder)
     typer.echo(f"wrote {path}")
@@ -87,7 +87,7 @@ def check(
     plugins: Plugins = None,
 ) -> None:
     """Check that a plugin keeps its contract; says what is broken and how to mend it."""
-    from reldrop_bench.contract import kinds_of, run_checks
+    from reldrop_bench.checking import kinds_of, run_checks
 
     add_plugins(plugins)
     console = make_console()
@@ -108,7 +108,7 @@ def check(
 @app.command(epilog="Example: reldrop-bench doctor --data my-data")
 def doctor(data: Data = None, plugins: Plugins = None) -> None:
     """Check the installation: versions, accelerator, plugins, data folder, free disk."""
-    from reldrop_bench.doctor import examine
+    from reldrop_bench.cli.doctor import examine
 
     add_plugins(plugins)
     if not examine(data, make_console()):

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reldrop_bench.planned_power import LEVEL, POWER, PlannedPower, Reach
+from reldrop_bench.running.power import LEVEL, POWER, PlannedPower, Reach
 from reldrop_bench.statistics.power import smallest_exact_p
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from reldrop_bench.data import Facts
-from reldrop_bench.models.contract import Model
-from reldrop_bench.plugin import Positive, Probability
+from reldrop_bench.kinds.model import LearnedTransform, Model
+from reldrop_bench.plugins.base import Positive, Probability
 
 _COORDINATES = 3
 
@@ -58,8 +58,8 @@ class PointNetwork(nn.Module):
         )
         self.transforms = transforms
         if transforms:
-            self.input_transform = LearnedTransform(_COORDINATES, (narrow, middle, wide))
-            self.feature_transform = LearnedTransform(narrow, (narrow, middle, wide))
+            self.input_transform = TransformNet(_COORDINATES, (narrow, middle, wide))
+            self.feature_transform = TransformNet(narrow, (narrow, middle, wide))
 
     def point_features(self, points: Tensor) -> Tensor:
         """Return the features of every point before pooling, (B, channels, N) → (B, F, N)."""
@@ -75,12 +75,8 @@ class PointNetwork(nn.Module):
         return self.head(strongest(self.point_features(points)))
 
 
-class LearnedTransform(nn.Module):
-    """A T-Net: predicts a matrix from all points and applies it to each.
-
-    (B, C, N) → (B, C, N). It starts at the identity. While a model is explained, the matrix counts
-    as a constant: what it multiplies has relevance, how it came about has none.
-    """
+class TransformNet(LearnedTransform):
+    """A T-Net of PointNet; it starts at the identity."""
 
     def __init__(self, channels: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
@@ -94,14 +90,10 @@ class LearnedTransform(nn.Module):
         nn.init.zeros_(self.offset.bias)
 
     def matrix(self, points: Tensor) -> Tensor:
-        """Return the transform of each cloud, (B, C, C)."""
         batch, channels, _ = points.shape
         offset = self.offset(self.head(strongest(self.features(points))))
         identity = torch.eye(channels, dtype=offset.dtype, device=offset.device)
         return identity + offset.view(batch, channels, channels)
-
-    def forward(self, points: Tensor) -> Tensor:
-        return torch.bmm(self.matrix(points), points)
 
 
 def strongest(features: Tensor) -> Tensor:

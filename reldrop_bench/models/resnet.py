@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, cast
 from torch import nn
 
 from reldrop_bench.data import Facts
-from reldrop_bench.models.contract import Model
+from reldrop_bench.kinds.model import Model
 
 Stem = Literal["auto", "small", "imagenet"]
 _IMAGENET_STEM_FROM = 64

@@ -9,8 +9,8 @@ from typing import ClassVar
 from torch import nn
 
 from reldrop_bench.data import Facts
-from reldrop_bench.models.contract import Model
-from reldrop_bench.plugin import Count
+from reldrop_bench.kinds.model import Model
+from reldrop_bench.plugins.base import Count
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from reldrop_bench.data import Batch
+from reldrop_bench.kinds.regularizer import Step
 from reldrop_bench.occlusion.fill import keep_one, occlude
-from reldrop_bench.regularization import Step
 
 Per = Literal["sample", "batch"]
 """What a probability is drawn for: each sample, or the batch as a whole (all samples or none)."""

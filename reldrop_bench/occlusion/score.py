@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from reldrop_bench.data import Batch
+from reldrop_bench.kinds.regularizer import Step
 from reldrop_bench.occlusion.fill import draw_partners
 from reldrop_bench.occlusion.shape import descending_order
-from reldrop_bench.regularization import Step
 
 ScoreName = Literal["relevance", "gradient", "random", "other-sample", "inverted"]
 """See `score_maps`."""

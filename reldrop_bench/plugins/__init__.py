@@ -1,7 +1,7 @@
 """Where plugins live: the `__path__` of this package holds every plugin folder.
 
-A plugin folder holds any of `regularizers/`, `datasets/`, `reports/` and `evaluations/`, each a plain
-folder of modules; together they are portions of the namespace packages
+A plugin folder holds any of the folders of `registry.KINDS` (`regularizers/`, `datasets/`, `models/` …),
+each a plain folder of modules; together they are portions of the namespace packages
 `reldrop_bench.plugins.regularizers` and so on, and the ordinary import system does the rest.
 """
 
@@ -50,7 +50,9 @@ def _folders() -> list[str]:
     for folder in given:
         if not folder.expanduser().is_dir():
             broken_entry_points[f"{VARIABLE}: {folder}"] = "there is no such folder"
-    folders = [builtin_folder(), *given, *_entry_point_folders(broken_entry_points)]
+    # Its own modules first: no plugin folder can stand in for them.
+    own = Path(__file__).parent
+    folders = [own, builtin_folder(), *given, *_entry_point_folders(broken_entry_points)]
     return list(dict.fromkeys(str(folder.expanduser().resolve()) for folder in folders))
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from reldrop_bench.data import Batch
+from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins.datasets import cue_images, cue_points
 from reldrop_bench.plugins.datasets.cue_images import CueImages
 from reldrop_bench.plugins.datasets.cue_points import CuePoints
-from reldrop_bench.tasks import Task
 
 TASKS = [CueImages(), CuePoints()]
 SUBSETS = cue_images.cue_subsets(4)

@@ -10,11 +10,11 @@ import torch
 
 from reldrop_bench.data import Batch, Split
 from reldrop_bench.errors import UserError
+from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins.datasets.cue_images import CueImages
 from reldrop_bench.plugins.datasets.cue_points import CuePoints
 from reldrop_bench.plugins.datasets.digits import Digits
 from reldrop_bench.plugins.datasets.shapes import Shapes
-from reldrop_bench.tasks import Task
 
 TASKS = [Digits(), CueImages(), CuePoints(), Shapes(), Shapes(normals=True, clutter=0)]
 GENERATED = [CueImages, CuePoints, Shapes]

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from reldrop_bench.data import Facts
-from reldrop_bench.models.pointnet import LearnedTransform, PointNet, strongest
+from reldrop_bench.models.pointnet import PointNet, strongest
+from reldrop_bench.models.pointnet import TransformNet as LearnedTransform
 
 
 def facts(channels: int, points: int = 40) -> Facts:

@@ -8,8 +8,9 @@ from importlib.metadata import files
 from pathlib import Path
 
 import reldrop_bench
-from reldrop_bench import plugins, registry
-from reldrop_bench.spec import shipped_specs
+from reldrop_bench import plugins
+from reldrop_bench.matrix.spec import shipped_specs
+from reldrop_bench.plugins import registry
 
 SOURCE = Path(__file__).resolve().parents[2]
 

@@ -9,12 +9,12 @@ import torch
 from scipy import stats
 
 from reldrop_bench.data import Batch
+from reldrop_bench.kinds.regularizer import Step
 from reldrop_bench.plugins.regularizers.cutout import Cutout
 from reldrop_bench.plugins.regularizers.mixup import Mixup
 from reldrop_bench.plugins.regularizers.none import NoRegularizer
 from reldrop_bench.plugins.regularizers.random_input_dropout import RandomInputDropout
 from reldrop_bench.plugins.regularizers.random_point_dropout import RandomPointDropout
-from reldrop_bench.regularization import Step
 
 MakeStep = Callable[..., Step]
 MakeBatch = Callable[..., Batch]

@@ -10,12 +10,12 @@ from scipy import stats
 from torch import Tensor
 
 from reldrop_bench.data import Batch
+from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.plugins.regularizers.reldrop_ball import RelDropBall
 from reldrop_bench.plugins.regularizers.reldrop_block import RelDropBlock
 from reldrop_bench.plugins.regularizers.reldrop_patch import RelDropPatch
 from reldrop_bench.plugins.regularizers.reldrop_pixel import RelDropPixel
 from reldrop_bench.plugins.regularizers.reldrop_points import RelDropPoints
-from reldrop_bench.regularization import Regularizer, Step
 
 MakeStep = Callable[..., Step]
 

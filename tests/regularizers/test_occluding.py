@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reldrop_bench.data import Batch
+from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.occlusion.score import ScoreName
 from reldrop_bench.plugins.regularizers.cutout import Cutout
 from reldrop_bench.plugins.regularizers.random_erasing import RandomErasing
@@ -21,7 +22,6 @@ from reldrop_bench.plugins.regularizers.reldrop_block import RelDropBlock
 from reldrop_bench.plugins.regularizers.reldrop_patch import RelDropPatch
 from reldrop_bench.plugins.regularizers.reldrop_pixel import RelDropPixel
 from reldrop_bench.plugins.regularizers.reldrop_points import RelDropPoints
-from reldrop_bench.regularization import Regularizer, Step
 
 RANDOM = [Cutout, RandomErasing, RandomInputDropout, RandomPointDropout]
 GUIDED = [RelDropPixel, RelDropBlock, RelDropPatch, RelDropPoints, RelDropBall]

@@ -1,0 +1,151 @@
+"""Layer-wise relevance propagation.
+
+Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
+propagation" (2015); rules as in Montavon et al. (2019). Every method exists twice: computed by our
+own rules, at about the cost of a training step, and as `…@zennit` by zennit's (Anders et al., arXiv
+2106.13200), the reference for the first.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from reldrop_bench.kinds.attributor import Attributor
+from reldrop_bench.plugins.base import NonNegative, Positive
+
+from ._lrp.graph import TraceError
+from ._lrp.propagation import Rules, propagate
+from ._lrp.rules import AlphaBeta, Epsilon, Flat, Gamma, ZBox, ZPlus
+
+
+class RelevanceWarning(UserWarning):
+    """A map was made in another way than asked for."""
+
+
+class LRP(Attributor):
+    """A method that is a set of rules."""
+
+    @abstractmethod
+    def rules(self) -> Rules:
+        """Return which rule goes where."""
+
+    def attribute(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        try:
+            return propagate(self.rules(), model, inputs, targets)
+        except TraceError as reason:
+            warnings.warn(
+                f"{self.name}: explained by zennit's rules, which take three times as long and see "
+                f"no sums outside of torchvision's residual blocks: {reason}",
+                RelevanceWarning,
+                stacklevel=2,
+            )
+            return self.by_zennit(model, inputs, targets, generator)
+
+    def by_zennit(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Do as `attribute` does, by zennit's hooks."""
+        from ._lrp.zennit import propagate_by_zennit
+
+        return propagate_by_zennit(self.rules(), model, inputs, targets)
+
+
+@dataclass(frozen=True)
+class EpsilonPlusFlatLRP(LRP):
+    """LRP: flat rule for the first layer, z-plus for convolutions, epsilon for dense layers."""
+
+    name: ClassVar[str] = "lrp-epsilon-plus-flat"
+    epsilon: Positive = 1e-6
+    """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
+
+    def rules(self) -> Rules:
+        return Rules(ZPlus(), Epsilon(self.epsilon), first=Flat())
+
+
+@dataclass(frozen=True)
+class EpsilonFlatLRP(LRP):
+    """LRP: flat rule for the first layer, epsilon for all others; what RelDrop's authors computed.
+
+    Their code calls it "epsilon_zplus", and leaves out the canonisation of residual sums, which is
+    done here.
+    """
+
+    name: ClassVar[str] = "lrp-epsilon-flat"
+    epsilon: Positive = 1e-3
+    """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
+
+    def rules(self) -> Rules:
+        epsilon = Epsilon(self.epsilon)
+        return Rules(epsilon, epsilon, first=Flat())
+
+
+@dataclass(frozen=True)
+class EpsilonGammaBoxLRP(LRP):
+    """LRP: box rule for the first layer, gamma for convolutions, epsilon for dense layers."""
+
+    name: ClassVar[str] = "lrp-epsilon-gamma-box"
+    epsilon: Positive = 1e-6
+    """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
+    gamma: NonNegative = 0.25
+    """How much positive contributions are strengthened."""
+    low: float | None = None
+    """Lowest possible input, as normalised; by default the lowest of each channel of a sample, of
+    what the first layer reads (zennit: of the network's input)."""
+    high: float | None = None
+    """Highest possible input, as normalised; by default the highest of each channel of a sample."""
+
+    def rules(self) -> Rules:
+        box = ZBox(self.low, self.high)
+        return Rules(Gamma(self.gamma), Epsilon(self.epsilon), first=box)
+
+
+@dataclass(frozen=True)
+class Alpha2Beta1LRP(LRP):
+    """LRP: alpha-beta rule (2, 1) for convolutions, epsilon for dense layers."""
+
+    name: ClassVar[str] = "lrp-alpha2-beta1"
+    epsilon: Positive = 1e-6
+    """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
+
+    def rules(self) -> Rules:
+        return Rules(AlphaBeta(2.0, 1.0), Epsilon(self.epsilon))
+
+
+@dataclass(frozen=True)
+class ZennitEpsilonPlusFlatLRP(EpsilonPlusFlatLRP):
+    """lrp-epsilon-plus-flat as zennit computes it."""
+
+    name: ClassVar[str] = EpsilonPlusFlatLRP.name + "@zennit"
+    attribute = LRP.by_zennit
+
+
+@dataclass(frozen=True)
+class ZennitEpsilonFlatLRP(EpsilonFlatLRP):
+    """lrp-epsilon-flat as zennit computes it."""
+
+    name: ClassVar[str] = EpsilonFlatLRP.name + "@zennit"
+    attribute = LRP.by_zennit
+
+
+@dataclass(frozen=True)
+class ZennitEpsilonGammaBoxLRP(EpsilonGammaBoxLRP):
+    """lrp-epsilon-gamma-box as zennit computes it."""
+
+    name: ClassVar[str] = EpsilonGammaBoxLRP.name + "@zennit"
+    attribute = LRP.by_zennit
+
+
+@dataclass(frozen=True)
+class ZennitAlpha2Beta1LRP(Alpha2Beta1LRP):
+    """lrp-alpha2-beta1 as zennit computes it."""
+
+    name: ClassVar[str] = Alpha2Beta1LRP.name + "@zennit"
+    attribute = LRP.by_zennit

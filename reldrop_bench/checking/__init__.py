@@ -1,0 +1,77 @@
+"""The executable contract of plugins: every rule is a check that says what is broken and how to mend it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+from reldrop_bench.checking.rules import Broken, Check, CheckResult, NotConcerned, run_check
+from reldrop_bench.errors import UserError, suggest
+from reldrop_bench.plugins import registry
+
+KINDS: Mapping[str, str] = {
+    kind: f"{__name__}.{kind}" for kind in ("regularizers", "tasks", "evaluations", "sections")
+}
+"""The kinds of plugins that have a contract, with the module that holds its checks."""
+
+__all__ = [
+    "KINDS",
+    "Broken",
+    "Check",
+    "CheckResult",
+    "NotConcerned",
+    "checks",
+    "kinds_of",
+    "run_check",
+    "run_checks",
+]
+
+
+def checks(kind: str) -> tuple[Check, ...]:
+    """Return the checks of a kind in the order they are run; each is named by its function.
+
+    Raises
+    ------
+    UserError
+        Plugins of that kind have no contract.
+    """
+    if kind not in KINDS:
+        raise UserError(f"no contract for {kind!r}; {suggest(kind, KINDS)}")
+    found: tuple[Check, ...] = importlib.import_module(KINDS[kind]).CHECKS
+    return found
+
+
+def kinds_of(name: str) -> list[str]:
+    """Return the kinds with a contract in which a plugin has that name.
+
+    Raises
+    ------
+    UserError
+        There is none; the message offers the nearest names.
+    """
+    by_kind = {kind: {entry.name for entry in registry.entries(kind)} for kind in KINDS}
+    found = [kind for kind, names in by_kind.items() if name in names]
+    if not found:
+        raise UserError(
+            f"no plugin is called {name!r}; {suggest(name, set().union(*by_kind.values()))}"
+        )
+    return found
+
+
+def run_checks(kind: str, name: str) -> list[CheckResult]:
+    """Run the whole contract on a plugin, one result a check.
+
+    A plugin that cannot be imported has one failed result, ``import``, that says why.
+
+    Raises
+    ------
+    UserError
+        No such kind or plugin.
+    """
+    wanted = checks(kind)
+    entry = registry.find(kind, name)
+    if entry.cls is None:
+        return [
+            CheckResult("import", "failed", f"{entry.file.name} cannot be imported: {entry.reason}")
+        ]
+    return [run_check(check, entry.cls) for check in wanted]

@@ -1,0 +1,194 @@
+"""The contract of an evaluation: finite, declared, repeatable values and an untouched model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from reldrop_bench.checking import parameters
+from reldrop_bench.checking.rules import (
+    Check,
+    NotConcerned,
+    example,
+    moved_generators,
+    random_state,
+    require,
+    reseed,
+)
+from reldrop_bench.checking.tiny import TASKS, Plain, TinyAttributor, tiny_facts, tiny_model
+from reldrop_bench.checking.trace import ModelTrace
+from reldrop_bench.data import Facts
+from reldrop_bench.kinds.evaluation import COLUMNS, ROLES, Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.seeding import global_seed
+
+OFFERS = frozenset({"masks", "cues", "shifts"})
+
+
+def _context(modality: str, companions: bool = True) -> Context:
+    model: nn.Module = tiny_model(modality).eval()
+    task: Task = TASKS[modality]()
+    facts: Facts = tiny_facts(modality)
+    roles = {role: partial(_companion, modality) for role in ROLES} if companions else {}
+    return Context(
+        model=model,
+        task=task,
+        facts=facts,
+        root=None,
+        regularizer=Plain(),
+        attributor=TinyAttributor(),
+        training_attributor=TinyAttributor(),
+        seed=0,
+        batch_size=8,
+        recipe=task.recipe,
+        companions=roles,
+    )
+
+
+def _companion(modality: str) -> Context:
+    """Return a model of the same shape with other weights."""
+    context = _context(modality, companions=False)
+    with global_seed("contract", "companion"), torch.no_grad():
+        for parameter in context.model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return context
+
+
+def _measured(evaluation: Evaluation, context: Context) -> pd.DataFrame:
+    record = Record()
+    evaluation.evaluate(context, record)
+    return record.frame()
+
+
+def _contexts(cls: type[Evaluation]) -> Iterator[tuple[str, Evaluation, Context]]:
+    evaluation: Evaluation = example(cls)
+    fitting = [
+        modality
+        for modality in sorted(cls.modalities)
+        if evaluation.applies_to(tiny_facts(modality))
+    ]
+    if not fitting:
+        raise NotConcerned(
+            "it applies to none of the contract's tiny tasks, which offer masks and cues"
+        )
+    for modality in fitting:
+        yield modality, evaluation, _context(modality)
+
+
+def requirements_are_known(cls: type[Evaluation]) -> None:
+    """`requires` names facts that a task can offer, `companions` roles that there are."""
+    require(
+        set(cls.requires) <= OFFERS,
+        f"requires = {set(cls.requires)!r}: a task offers {', '.join(sorted(OFFERS))}",
+    )
+    require(
+        set(cls.companions) <= ROLES,
+        f"companions = {set(cls.companions)!r}: there are {', '.join(sorted(ROLES))}",
+    )
+
+
+def metrics_are_described(cls: type[Evaluation]) -> None:
+    """`metrics` says of each metric what it measures and which direction is better."""
+    for name, metric in cls.metrics.items():
+        require(
+            isinstance(metric, Metric),
+            f"metrics[{name!r}] = {metric!r}: write Metric('higher', 'what it measures')",
+        )
+        require(
+            metric.direction in ("higher", "lower", "neither"),
+            f"metrics[{name!r}]: direction {metric.direction!r}: write 'higher', 'lower' or 'neither'",
+        )
+        require(
+            bool(metric.measures.strip()), f"metrics[{name!r}]: say in a few words what it measures"
+        )
+
+
+def values_are_finite(cls: type[Evaluation]) -> None:
+    """Every value that it writes is a finite number."""
+    for modality, evaluation, context in _contexts(cls):
+        frame = _measured(evaluation, context)
+        require(
+            list(frame.columns) == list(COLUMNS),
+            f"{modality}: the record has columns {list(frame.columns)}; write through record.metric, "
+            "record.examples, record.curve and record.sample",
+        )
+        wrong = frame[~np.isfinite(frame["value"].astype(float))]
+        names = ", ".join(sorted(set(wrong["metric"].astype(str))))
+        require(
+            wrong.empty,
+            f"{modality}: {len(wrong)} values of {names} are NaN or infinite; leave a row out where "
+            "there is nothing to say",
+        )
+
+
+def metrics_are_declared(cls: type[Evaluation]) -> None:
+    """Every metric that it writes is in `metrics`, by name or pattern."""
+    for modality, evaluation, context in _contexts(cls):
+        frame = _measured(evaluation, context)
+        written = frame.loc[frame["table"] != "sample", "metric"].astype(str).unique()
+        unknown = [name for name in written if cls.direction(name) is None]
+        require(
+            not unknown,
+            f"{modality}: {', '.join(unknown[:5])} not in `metrics`; add them with what they measure "
+            "and the direction that is better, patterns such as '*/auc' allowed",
+        )
+        keys = ["table", "split", "metric", "item", "x"]
+        double = frame[frame.duplicated(keys)]
+        require(
+            double.empty,
+            f"{modality}: {', '.join(sorted(set(double['metric'].astype(str)))[:5])} written twice for "
+            "one split and item",
+        )
+
+
+def model_and_random_state_are_untouched(cls: type[Evaluation]) -> None:
+    """The model is as before afterwards, and no global generator has moved."""
+    for modality, evaluation, context in _contexts(cls):
+        trace, state = ModelTrace.of(context.model), random_state()
+        _measured(evaluation, context)
+        changed = trace.changes(context.model)
+        require(not changed, f"{modality}: it changes {'; '.join(changed)}")
+        moved = moved_generators(state)
+        require(
+            not moved,
+            f"{modality}: it draws from the global generator of {', '.join(moved)}; use "
+            "context.generator(…), or restore the state where a library draws",
+        )
+
+
+def measuring_twice_gives_the_same(cls: type[Evaluation]) -> None:
+    """The same model gives the same table, bit for bit."""
+    for modality, evaluation, context in _contexts(cls):
+        reseed(1)
+        first = _measured(evaluation, context)
+        reseed(2)
+        second = _measured(evaluation, _context(modality))
+        require(
+            first.equals(second),
+            f"{modality}: two measurements of one model differ; draw only from context.generator(…) and "
+            "write no times",
+        )
+
+
+def something_is_measured(cls: type[Evaluation]) -> None:
+    """At least one row comes out."""
+    for modality, evaluation, context in _contexts(cls):
+        if _measured(evaluation, context).empty:
+            raise NotConcerned(f"{modality}: it has nothing to measure on the contract's tiny task")
+
+
+CHECKS: tuple[Check, ...] = (
+    *parameters.CHECKS,
+    requirements_are_known,
+    metrics_are_described,
+    something_is_measured,
+    values_are_finite,
+    metrics_are_declared,
+    model_and_random_state_are_untouched,
+    measuring_twice_gives_the_same,
+)

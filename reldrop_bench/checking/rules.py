@@ -1,0 +1,135 @@
+"""What a check is: a rule that a plugin keeps, breaks, or that does not concern it."""
+
+from __future__ import annotations
+
+import random
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from reldrop_bench.errors import UserError, one_line
+from reldrop_bench.plugins.base import Plugin
+
+Check = Callable[[type[Any]], None]
+"""Given a plugin's class; returns when the rule is kept, else raises `Broken` or `NotConcerned`."""
+
+
+class Broken(AssertionError):  # noqa: N818 - a rule is broken, not the program
+    """A rule that a plugin breaks: which, and how to mend it."""
+
+
+class NotConcerned(Exception):  # noqa: N818 - no error: the check is skipped
+    """A rule that cannot be checked on this plugin, with the reason."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How one check went; `message` is empty where it passed."""
+
+    check: str
+    status: Literal["passed", "failed", "skipped"]
+    message: str = ""
+
+
+RandomState = dict[str, Any]
+
+
+def random_state() -> RandomState:
+    """Return the state of every global generator."""
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state(),  # noqa: NPY002 - the global generator is what is meant
+        "python": random.getstate(),
+    }
+
+
+def _restore(state: RandomState) -> None:
+    torch.set_rng_state(state["torch"])
+    np.random.set_state(state["numpy"])  # noqa: NPY002
+    random.setstate(state["python"])
+
+
+def reseed(seed: int) -> None:
+    """Seed every global generator."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
+
+
+def moved_generators(before: RandomState) -> list[str]:
+    """Return the names of the global generators that are no longer in the state `before`."""
+    now = random_state()
+    same = {
+        "torch": torch.equal(before["torch"], now["torch"]),
+        "numpy": str(before["numpy"][2:]) == str(now["numpy"][2:])
+        and bool(np.array_equal(before["numpy"][1], now["numpy"][1])),
+        "python": before["python"] == now["python"],
+    }
+    return [name for name, equal in same.items() if not equal]
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Seed the global generators inside the block; restore them and all global settings behind it."""
+    state = random_state()
+    threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            reseed(0)
+            torch.set_grad_enabled(True)
+            yield
+    finally:
+        torch.set_grad_enabled(gradients)
+        torch.set_num_threads(threads)
+        _restore(state)
+
+
+def require(kept: bool, message: str) -> None:
+    """Raise `Broken` with the message unless the rule is kept."""
+    if not kept:
+        raise Broken(message)
+
+
+def example(cls: type[Plugin]) -> Any:
+    """Return an instance with default parameters.
+
+    Raises
+    ------
+    NotConcerned
+        A parameter has no default.
+    """
+    try:
+        return cls.create()
+    except UserError as error:
+        raise NotConcerned(
+            f"{error}; give every parameter a default, so that it can be checked"
+        ) from None
+
+
+def _where(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+
+
+def run_check(check: Check, cls: type[Plugin]) -> CheckResult:
+    """Run one check; whatever the plugin raises is a failure that says where."""
+    name = check.__name__
+    try:
+        with isolated():
+            check(cls)
+    except NotConcerned as reason:
+        return CheckResult(name, "skipped", one_line(reason, 600))
+    except Broken as broken:
+        return CheckResult(name, "failed", one_line(broken, 600))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
+        text = f"{type(error).__name__}: {error} ({_where(error)})"
+        return CheckResult(name, "failed", one_line(f"it raises {text}; no hook may", 600))
+    return CheckResult(name, "passed")

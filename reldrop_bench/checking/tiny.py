@@ -1,0 +1,182 @@
+"""Tiny random data, networks and an attributor: what plugins are checked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from reldrop_bench.data import Batch, Facts, Shifts, TensorSplit, TrainingSplits
+from reldrop_bench.kinds.attributor import Attributor, logit_gradient
+from reldrop_bench.kinds.model import Model
+from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.recipe import Recipe
+from reldrop_bench.seeding import global_seed, torch_generator
+
+CLASSES, CUES = 4, 2
+SHAPES = {"image": (3, 16, 16), "cloud": (3, 48)}
+TRAIN, VALIDATION, TEST = 20, 8, 24
+
+
+def tiny_facts(modality: str) -> Facts:
+    """Return facts that offer everything: masks and cues."""
+    shape = SHAPES[modality]
+    return Facts(
+        modality=modality,
+        classes=tuple(f"class-{label}" for label in range(CLASSES)),
+        input_shape=shape,
+        mean=(0.4, 0.5, 0.6),
+        std=(0.2, 0.3, 0.4),
+        masks=True,
+        cues=CUES,
+    )
+
+
+def tiny_split(modality: str, part: str, count: int) -> TensorSplit:
+    """Return `count` random samples of balanced classes with masks of two parts."""
+    shape = SHAPES[modality]
+    generator = torch_generator("contract", modality, part)
+    inputs = torch.randn((count, *shape), generator=generator)
+    masks = torch.zeros((count, *shape[1:]), dtype=torch.uint8)
+    quarter = shape[-1] // 4
+    masks[..., :quarter], masks[..., quarter : 2 * quarter] = 1, 2
+    return TensorSplit(inputs, torch.arange(count) % CLASSES, masks)
+
+
+def tiny_batch(modality: str, count: int = 8) -> Batch:
+    """Return a batch of `count` random samples with masks."""
+    return tiny_split(modality, "batch", count).batch(torch.arange(count))
+
+
+class _TinyTask(Task):
+    default_model: ClassVar[str] = ""
+    recipe: ClassVar[Recipe] = Recipe(epochs=2, batch_size=8, learning_rate=0.05)
+
+    def facts(self, root: Path | None) -> Facts:
+        return tiny_facts(self.modality)
+
+    def splits(self, root: Path | None, seed: int) -> TrainingSplits:
+        return TrainingSplits(
+            tiny_split(self.modality, "train", TRAIN),
+            tiny_split(self.modality, "validation", VALIDATION),
+        )
+
+    def test(self, root: Path | None) -> TensorSplit:
+        return tiny_split(self.modality, "test", TEST)
+
+    def shifts(self, root: Path | None) -> Shifts:
+        return {"removed-0": self._shifted, "removed-01": self._shifted}
+
+    def _shifted(self) -> TensorSplit:
+        test = self.test(None)
+        return TensorSplit(test.inputs * 0.5, test.targets, test.masks)
+
+
+@dataclass(frozen=True)
+class TinyImages(_TinyTask):
+    """Random images."""
+
+    name: ClassVar[str] = "contract-images"
+    modalities: ClassVar = frozenset({"image"})
+
+
+@dataclass(frozen=True)
+class TinyClouds(_TinyTask):
+    """Random clouds."""
+
+    name: ClassVar[str] = "contract-clouds"
+    modalities: ClassVar = frozenset({"cloud"})
+
+
+TASKS: dict[str, Callable[[], Task]] = {"image": TinyImages, "cloud": TinyClouds}
+
+
+@dataclass(frozen=True)
+class TinyNetwork(Model):
+    """Two convolutions with batch norm, pooling, dropout and a linear layer."""
+
+    name: ClassVar[str] = "contract-network"
+
+    def build(self, facts: Facts) -> nn.Module:
+        channels, classes = facts.input_shape[0], len(facts.classes)
+        head = [nn.Flatten(), nn.Dropout(0.2), nn.Linear(8, classes)]
+        if facts.modality == "cloud":
+            return nn.Sequential(
+                nn.Conv1d(channels, 6, 1, bias=False),
+                nn.BatchNorm1d(6),
+                nn.ReLU(),
+                nn.Conv1d(6, 8, 1, bias=False),
+                nn.BatchNorm1d(8),
+                nn.ReLU(),
+                nn.AdaptiveMaxPool1d(1),
+                *head,
+            )
+        return nn.Sequential(
+            nn.Conv2d(channels, 6, 3, padding=1, bias=False),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 8, 3, padding=1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            *head,
+        )
+
+
+def tiny_model(modality: str) -> nn.Module:
+    """Return a network whose batch norms have seen data; in training mode, with gradients in place."""
+    with global_seed("contract", "weights"):
+        model = TinyNetwork().build(tiny_facts(modality))
+        for _ in range(3):
+            loss = model(tiny_batch(modality).inputs).square().sum()
+        loss.backward()
+    return model
+
+
+@dataclass(frozen=True)
+class TinyAttributor(Attributor):
+    """Gradient times input: the cheapest map that depends on everything."""
+
+    name: ClassVar[str] = "contract-gradient"
+
+    def attribute(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        return (logit_gradient(model, inputs, targets) * inputs).sum(1)
+
+
+@dataclass(frozen=True)
+class Plain(Regularizer):
+    """Training as it is, to compare with."""
+
+    name: ClassVar[str] = "contract-plain"
+
+
+class ObservedStep(Step):
+    """A step that notes whether the benchmark's relevance was asked for."""
+
+    asked: bool = False
+
+    def relevance(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        self.asked = True
+        return super().relevance(inputs, targets)
+
+
+def tiny_step(
+    model: nn.Module, modality: str, seed: int = 0, progress: float = 0.0
+) -> ObservedStep:
+    """Return a training step with a regularizer's stream of its own."""
+    return ObservedStep(
+        model=model,
+        facts=tiny_facts(modality),
+        generator=torch_generator("contract", "regularizer", seed),
+        attributor=TinyAttributor(),
+        epoch=int(progress * 10),
+        progress=progress,
+    )

@@ -1,0 +1,219 @@
+"""What the terminal shows of plans, runs and their state."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from reldrop_bench.results import Results
+from reldrop_bench.running.plan import Plan, PlannedCell
+from reldrop_bench.running.runner import Benchmark, Listener
+
+
+def duration(seconds: float) -> str:
+    """Return a time span as a person says it: 40 s, 14 min, 3.2 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Return bytes as MB or GB."""
+    return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+
+
+def running_cells(folder: Path) -> list[dict[str, Any]]:
+    """Return what the live processes of a run are doing, from their heartbeats."""
+    found = []
+    for path in sorted((folder / "running").glob("*.json")):
+        try:
+            beat = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if psutil.pid_exists(beat["pid"]):
+            found.append(beat)
+    return found
+
+
+def _name(row: Mapping[Any, Any]) -> str:
+    return f"{row['task']} · {row['label']} · seed {row['seed']}"
+
+
+def plan_data(plan: Plan, benchmark: Benchmark) -> dict[str, Any]:
+    """Return a plan as plain data."""
+    return {
+        "name": benchmark.spec.name,
+        "output": str(benchmark.store.folder),
+        "workers": plan.workers,
+        "to_do": len(plan.to_do),
+        "cached": len(plan.cells) - len(plan.to_do),
+        "seconds": plan.seconds,
+        "disk_bytes": plan.disk_bytes,
+        "cells": [planned.row() for planned in plan.cells],
+    }
+
+
+def plan_line(plan: Plan) -> str:
+    """Return a plan's totals in one line."""
+    cached = len(plan.cells) - len(plan.to_do)
+    line = f"{len(plan.cells)} cells: {len(plan.to_do)} to do, {cached} cached"
+    if plan.to_do:
+        estimate = "unknown" if plan.seconds is None else f"about {duration(plan.seconds)}"
+        workers = (
+            f"{plan.workers} worker{'s' if plan.workers != 1 else ''}"
+            if plan.workers
+            else "this process"
+        )
+        line += f"; time {estimate} with {workers}, disk about {size(plan.disk_bytes)}"
+    return line
+
+
+def print_plan(plan: Plan, benchmark: Benchmark, console: Console) -> None:
+    """Print the cells to do with the reasons, then the totals."""
+    table = Table(
+        "task", "regularizer", "model", "seed", "to do", "why", "time", box=None, pad_edge=False
+    )
+    for planned in plan.cells:
+        row = planned.row()
+        action = "[green]cached[/]" if planned.action == "cached" else planned.action
+        seconds = (
+            ""
+            if planned.action == "cached"
+            else "?"
+            if planned.seconds is None
+            else duration(planned.seconds)
+        )
+        table.add_row(
+            escape(row["task"]), escape(row["label"]), escape(row["model"]), str(row["seed"]), action,
+            escape(planned.reason), seconds,
+        )  # fmt: skip
+    console.print(table)
+    console.print(plan_line(plan), markup=False)
+    console.print(f"output: {benchmark.store.folder}", markup=False)
+
+
+def print_failures(results: Results, console: Console) -> None:
+    """Print one line for every cell that has failed."""
+    bad = results.cells[~results.cells.status.isin(["done", "missing"])]
+    for row in bad.to_dict("records"):
+        console.print(f"[red]{row['status']}[/] {escape(_name(row))}: {escape(str(row['error']))}")
+
+
+def print_status(results: Results, running: list[dict[str, Any]], console: Console) -> None:
+    """Print how many cells are in which state, and what runs now."""
+    counts = Counter(results.cells.status)
+    total = len(results.cells)
+    others = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "done")
+    console.print(
+        f"{results.name}: {counts['done']}/{total} cells done" + (f", {others}" if others else "")
+    )
+    for beat in running:
+        console.print(f"  running {_name(beat)}: {_stage(beat)}", markup=False)
+
+
+def _stage(beat: dict[str, Any]) -> str:
+    if not beat["total"]:
+        return beat["stage"]
+    if beat["stage"] == "training":
+        return f"epoch {beat['done']}/{beat['total']}"
+    return f"evaluation {beat['done'] + 1}/{beat['total']}, {beat['stage']}"
+
+
+class ProgressDisplay(Listener):
+    """Shows a run: counts, failures, time left, and what each worker is doing.
+
+    On a terminal it redraws itself; elsewhere it prints one line a finished cell.
+    """
+
+    def __init__(self, console: Console, benchmark: Benchmark) -> None:
+        self.console = console
+        self.benchmark = benchmark
+        self.total = self.done = self.failed = self.cached = 0
+        self.left: dict[str, PlannedCell] = {}
+        self.started = time.monotonic()
+        self._lock = threading.Lock()
+        self._live = Live(
+            console=console, get_renderable=self._render, refresh_per_second=2, transient=True
+        )
+
+    def __enter__(self) -> ProgressDisplay:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    def planned(self, plan: Plan) -> None:
+        with self._lock:
+            self.left = {planned.cell.key: planned for planned in plan.to_do}
+            self.total, self.cached = len(plan.cells), len(plan.cells) - len(plan.to_do)
+            self.started = time.monotonic()
+        self.console.print(plan_line(plan), markup=False)
+
+    def finished(self, planned: PlannedCell, status: str) -> None:
+        with self._lock:
+            self.left.pop(planned.cell.key, None)
+            self.done += 1
+            self.failed += status != "done"
+        name = _name(planned.cell.identity)
+        if status != "done":
+            self.console.print(f"[red]{status}[/] {escape(name)}")
+        if not self.console.is_terminal:
+            self.console.print(f"{self.headline()} · {status} {name}", markup=False)
+
+    def interrupted(self) -> None:
+        """Say what a stop by the user leaves."""
+        self.console.print(f"stopped: {self.headline()}", markup=False)
+
+    def seconds_left(self) -> float | None:
+        """Estimate the time left from what finished, weighted by the plan's estimates where it has any."""
+        if not self.done:
+            return None
+        elapsed = time.monotonic() - self.started
+        known = [planned.seconds for planned in self.left.values() if planned.seconds]
+        if known and len(known) == len(self.left):
+            return sum(known) / max(1, min(self.benchmark.workers or 1, len(known)))
+        return elapsed / self.done * len(self.left)
+
+    def headline(self) -> str:
+        """Return the counts: "37/96 cells, 2 failed, ~14 min left"."""
+        line = f"{self.cached + self.done}/{self.total} cells"
+        if self.failed:
+            line += f", {self.failed} failed"
+        left = self.seconds_left()
+        if self.left and left is not None:
+            line += f", ~{duration(left)} left"
+        return line
+
+    def _render(self) -> Group:
+        with self._lock:
+            bar = ProgressBar(total=max(1, self.total), completed=self.cached + self.done, width=40)
+            lines: list[Any] = [bar, Text(self.headline())]
+        for beat in running_cells(self.benchmark.store.folder):
+            elapsed = duration(time.time() - beat["started"])
+            lines.append(Text(f"  {_name(beat)}: {_stage(beat)} ({elapsed})", style="dim"))
+        return Group(*lines)

@@ -1,0 +1,159 @@
+"""The rows of a leaderboard: what each label of each set has reached, and what is established."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.comparing.alignment import Alignment
+from reldrop_bench.comparing.result_sets import ResultSet
+from reldrop_bench.reporting.question import find_metric
+from reldrop_bench.results import Results
+from reldrop_bench.statistics.adjustment import holm
+from reldrop_bench.statistics.paired import compare
+from reldrop_bench.statistics.spread import over_seeds
+from reldrop_bench.statistics.verdicts import verdict
+
+ROW = ["task", "model", "label"]
+LEVEL = 0.05
+COLUMNS = (
+    "set", "task", "model", "label", "baseline", "value", "sd", "n", "n_expected",
+    "difference", "low", "high", "pairs", "pairs_expected", "p", "p_holm", "established",
+    "done", "planned", "step_ratio", "page",
+)  # fmt: skip
+"""One row a label of a setting of a set. value, sd, n, n_expected: of the metric over seeds.
+baseline: the label that the set is compared with. difference, low, high: of seed-paired differences
+to it with the 95 % t interval. p: of the paired t test; p_holm: adjusted for all rows. done,
+planned: cells. step_ratio: time of a training step relative to the baseline's, geometric mean over
+seeds. page: the file that shows the row's cells."""
+
+
+@dataclass(frozen=True)
+class Standings:
+    """A leaderboard's rows, and what they are about."""
+
+    rows: pd.DataFrame
+    metric: str
+    """EVALUATION/SPLIT/METRIC."""
+    direction: str
+    """"higher", "lower" or "neither" is better."""
+    comparisons: int
+    """Rows that are compared with a baseline."""
+
+
+def standings(sets: Sequence[ResultSet], alignment: Alignment, metric: str) -> Standings:
+    """Compute the rows; names are the common ones of `alignment`.
+
+    Raises
+    ------
+    UserError
+        No set has the metric.
+    """
+    triples = [
+        each.results.metrics[["evaluation", "split", "metric"]].drop_duplicates() for each in sets
+    ]
+    whole = Results("", "", (), pd.DataFrame(), pd.concat(triples, ignore_index=True))
+    path = find_metric(whole, metric)
+    known = whole.metrics.drop_duplicates().itertuples(index=False, name=None)
+    evaluation, split, name = next(row for row in known if "/".join(map(str, row)) == path)
+    directions = (each.results.directions.get(name) for each in sets)
+    direction = next((found for found in directions if found), "neither")
+    parts = [
+        _of_set(sets, alignment, place, (evaluation, split, name)) for place in range(len(sets))
+    ]
+    rows = pd.concat(parts, ignore_index=True)
+    others = (rows["label"] != rows["baseline"]).to_numpy()
+    rows["p_holm"] = np.nan
+    rows.loc[others, "p_holm"] = holm(rows.loc[others, "p"].to_numpy(dtype=np.float64))
+    rows["established"] = [_established(row, direction) for row in rows.to_dict("records")]
+    rows["page"] = [_page_name(row) for row in rows.to_dict("records")]
+    return Standings(_ordered(rows, direction)[list(COLUMNS)], path, direction, int(others.sum()))
+
+
+def _of_set(
+    sets: Sequence[ResultSet], alignment: Alignment, place: int, triple: tuple[str, str, str]
+) -> pd.DataFrame:
+    """Return a set's rows; a value that was measured otherwise than in an earlier set is a hole."""
+    each = sets[place]
+    results, labels = each.results, alignment.labels[place]
+    baseline = labels.get(results.baseline, results.baseline)
+    names = alignment.settings[place]
+    cells = results.cells[[*ROW, "seed", "status", "step_seconds"]].copy()
+    metrics = results.metrics
+    chosen = np.ones(len(metrics), dtype=bool)
+    for column, wanted in zip(("evaluation", "split", "metric"), triple, strict=True):
+        chosen &= (metrics[column] == wanted).to_numpy()
+    keys = [*ROW, "seed"]
+    cells = cells.merge(metrics.loc[chosen, [*keys, "value"]], on=keys, how="left")
+    left_out = alignment.left_out[place]
+    settings = list(zip(cells["task"], cells["model"], strict=True))
+    foreign = [triple[0] in left_out.get(setting, ()) for setting in settings]
+    cells["value"] = cells["value"].astype(np.float64).mask(np.array(foreign, dtype=bool))
+    cells["task"] = [names[setting][0] for setting in settings]
+    cells["model"] = [names[setting][1] for setting in settings]
+    cells["label"] = cells["label"].map(labels)
+    rows = over_seeds(cells[[*ROW, "seed", "value"]], ROW).rename(columns={"mean": "value"})
+    renamed = {"mean": "difference", "n": "pairs", "n_expected": "pairs_expected"}
+    paired = compare(cells[[*keys, "value"]], baseline).rename(columns=renamed)
+    columns = [*ROW, "difference", "low", "high", "pairs", "pairs_expected", "p", "note"]
+    rows = rows.merge(paired[columns], on=ROW, how="left")
+    steps = cells[keys].assign(value=np.log(cells["step_seconds"].astype(np.float64)))
+    ratio = compare(steps, baseline)[[*ROW, "mean"]].rename(columns={"mean": "step_ratio"})
+    rows = rows.merge(ratio.assign(step_ratio=np.exp(ratio["step_ratio"])), on=ROW, how="left")
+    counts = cells.assign(is_done=cells["status"] == "done").groupby(ROW, sort=False)["is_done"]
+    done = counts.agg(done="sum", planned="size").reset_index()
+    rows = rows.merge(done, on=ROW, how="left")
+    rows["foreign"] = [
+        any(other == foreign_setting for foreign_setting in _renamed(left_out, names, triple[0]))
+        for other in zip(rows["task"], rows["model"], strict=True)
+    ]
+    return rows.assign(set=each.name, baseline=baseline)
+
+
+def _renamed(left_out: Any, names: Any, evaluation: str) -> list[tuple[str, str]]:
+    return [names[setting] for setting, found in left_out.items() if evaluation in found]
+
+
+def _established(row: dict[Any, Any], direction: str) -> str:
+    """Say in words what the row's difference to the baseline shows."""
+    baseline = row["baseline"]
+    if row["foreign"]:
+        return "measured otherwise than in an earlier set"
+    if row["label"] == baseline:
+        return "baseline"
+    pairs = row["pairs"]
+    if not pairs or np.isnan(pairs):
+        return f"no pair with “{baseline}”"
+    word = verdict(row["difference"], row["p"], direction=direction, level=LEVEL)
+    if word in ("better", "worse"):
+        if direction == "neither":
+            word = "higher" if row["difference"] > 0 else "lower"
+        whole = verdict(row["difference"], row["p_holm"], direction=direction, level=LEVEL)
+        also = "also among all of this page" if whole in ("better", "worse") else "taken alone"
+        return f"{word} than “{baseline}”, {also}"
+    note = f" ({row['note']})" if row["note"] else ""
+    return f"not told apart from “{baseline}”{note}"
+
+
+def _page_name(row: dict[Any, Any]) -> str:
+    """Return a file name that is safe and unique, whatever the names hold."""
+    names = [str(row[name]) for name in ("set", *ROW)]
+    digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:10]
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(names)).strip("-")[:60]
+    return f"cells/{slug or 'row'}-{digest}.html"
+
+
+def _ordered(rows: pd.DataFrame, direction: str) -> pd.DataFrame:
+    """Sort by task and model in order of appearance, then by mean, holes last."""
+    settings = pd.factorize(pd.MultiIndex.from_frame(rows[["task", "model"]]))[0]
+    sign = 1 if direction == "lower" else -1
+    order = pd.DataFrame({"setting": settings, "value": sign * rows["value"]}, rows.index)
+    chosen = order.sort_values(["setting", "value"], kind="stable", na_position="last").index
+    return rows.loc[chosen].reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""Accuracy while more and more is hidden."""

@@ -1,0 +1,1 @@
+"""Metrics of Quantus: which, with what settings, and how they are called."""

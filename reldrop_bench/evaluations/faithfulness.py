@@ -1,0 +1,181 @@
+"""Faithfulness: does hiding what an explanation calls relevant hurt, and the rest not?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from reldrop_bench.data import Batch
+from reldrop_bench.kinds.attributor import Attributor
+from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.occlusion.order import random_ranks, relevance_ranks
+from reldrop_bench.plugins.base import Count, Probability
+from reldrop_bench.plugins.registry import create
+
+from ._occluding.curves import (
+    Curve,
+    Occluder,
+    check_fills,
+    check_fractions,
+    maps_by_chunk,
+    note_sample,
+    offered_fills,
+)
+
+FILLS: Mapping[str, tuple[str, ...]] = {
+    "image": ("mean", "inpaint"),
+    "cloud": ("duplicate", "resample"),
+}
+"""The fills by default."""
+RANDOM = "random-order"
+"""What stands in place of a method's name for the baseline."""
+_COST = "1 prediction a fraction, order and fill"
+_MAP = "1 explanation and 2 predictions a fraction and fill"
+
+
+def _metric(direction: str, measures: str, cost: str = _MAP) -> Metric:
+    return Metric(direction, measures, cost, seeded=True)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Faithfulness(Evaluation):
+    """Symmetric relevance gain of attribution methods, with most and least relevant hidden first.
+
+    Compares explanations of one model: never rank models by these curves, since a flatter one may
+    only mean a worse explanation. The true label is explained, and elements are hidden most
+    relevant first (mrf), least relevant first (lrf) and at random (the method's name is then
+    "random-order"), with two fills or more. Equal relevance is ordered at random, the same for all
+    methods. Written for each method and fill, with quantity = accuracy or probability (the label's
+    softmax): the curves "mrf/quantity" and "lrf/quantity" over the fraction hidden; "…/area", their
+    mean height (trapezoids); "srg/quantity", the area of lrf less that of mrf (Blücher et al. 2024,
+    arXiv 2401.06654). Areas and gains of the probability are written for single items, too. A map
+    that is constant orders at random: it counts in "constant_maps", and its gain of about zero
+    stays in the mean.
+    """
+
+    name: ClassVar[str] = "faithfulness"
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "clean_accuracy": Metric("higher", "accuracy on the same items, nothing hidden"),
+        "clean_probability": Metric("higher", "the label's probability there, 0 to 1"),
+        "samples": Metric("neither", "number of items", "nothing"),
+        f"{RANDOM}/*/area": _metric("neither", "mean height at random, the baseline", _COST),
+        f"{RANDOM}/*": _metric("neither", "what remains, hidden at random", _COST),
+        "*/constant_maps": Metric("lower", "items whose map is constant", "1 explanation"),
+        "*/srg/*": _metric("higher", "area of lrf less that of mrf, -1 to 1; random maps 0"),
+        "*/mrf/*/area": _metric("lower", "mean height, most relevant hidden first"),
+        "*/lrf/*/area": _metric("higher", "mean height, least relevant hidden first"),
+        "*/mrf/*": _metric("lower", "what remains, most relevant hidden first"),
+        "*/lrf/*": _metric("higher", "what remains, least relevant hidden first"),
+    }
+
+    methods: tuple[str, ...] = ()
+    """Attribution methods by name that are compared with the benchmark's own."""
+    fractions: tuple[Probability, ...] = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+    max_samples: Count = 128
+    fills: tuple[str, ...] | None = None
+    """None: mean and inpaint for images, duplicate and resample for clouds."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fractions(self.name, self.fractions)
+        check_fills(self.name, self.fills)
+        for method in self.methods:
+            create("attributors", method)  # raises what is to be said of an unknown one
+
+    @property
+    def explainers(self) -> tuple[str, ...]:
+        return self.methods
+
+    def evaluate(self, context: Context, record: Record) -> None:
+        fills = offered_fills(self.fills, FILLS[context.facts.modality], context, record)
+        occluder = Occluder(context, self.max_samples, self.fractions, fills, self.name)
+        items = occluder.items
+        orders = _Orders(occluder, self._attributors(context, record))
+        curves = occluder.curves(orders.ranks)
+        logits, labels = context.logits()[items], context.targets()[items]
+        probability = logits.double().softmax(1).gather(1, labels[:, None]).mean().item()
+        accuracy = (logits.argmax(1) == labels).double().mean().item()
+        record.metric("test", "clean_accuracy", accuracy)
+        record.metric("test", "clean_probability", probability)
+        record.metric("test", "samples", len(items))
+        note_sample(context, self.max_samples, items, record)
+        for (order, fill), curve in curves.items():
+            method, _, direction = order.rpartition("/")
+            prefix = f"{method}/{fill}/{direction}" if method else f"{RANDOM}/{fill}"
+            self._write(record, prefix, items, curve)
+        for method, constant in orders.constant.items():
+            record.metric("test", f"{method}/constant_maps", constant)
+            if constant:
+                reason = f"{constant} of {len(items)} maps are constant: their SRG says nothing"
+                record.note("test", f"{method}/*", reason)
+            for fill in fills:
+                most, least = (curves[f"{method}/{way}", fill] for way in ("mrf", "lrf"))
+                self._write_gain(record, f"{method}/{fill}/srg", items, most, least)
+
+    def _attributors(self, context: Context, record: Record) -> dict[str, Attributor]:
+        """Return the benchmark's method and the others, by name."""
+        own = context.attributor
+        if own.name in self.methods and own != create("attributors", own.name):
+            reason = "the benchmark's own method has this name, with parameters of its own"
+            record.note("test", f"{own.name}/*", f"left out with default parameters: {reason}")
+        return {context.attributor.name: context.attributor} | {
+            name: create("attributors", name)
+            for name in self.methods
+            if name != context.attributor.name
+        }
+
+    def _write(self, record: Record, prefix: str, items: Tensor, curve: Curve) -> None:
+        place = items.argsort()
+        for quantity, total, areas in (
+            ("accuracy", curve.correct, curve.correct_area),
+            ("probability", curve.probability, curve.probability_area),
+        ):
+            name = f"{prefix}/{quantity}"
+            record.curve("test", name, self.fractions, total / len(items))
+            record.metric("test", f"{name}/area", float(areas.mean()))
+            if quantity == "probability":
+                record.examples("test", f"{name}/area", areas[place], items[place])
+
+    def _write_gain(
+        self, record: Record, prefix: str, items: Tensor, most: Curve, least: Curve
+    ) -> None:
+        place = items.argsort()
+        accuracy = least.correct_area - most.correct_area
+        probability = least.probability_area - most.probability_area
+        record.metric("test", f"{prefix}/accuracy", float(np.mean(accuracy)))
+        record.metric("test", f"{prefix}/probability", float(np.mean(probability)))
+        record.examples("test", f"{prefix}/probability", probability[place], items[place])
+
+
+class _Orders:
+    """Both orders of every method and the random one, a chunk after the other."""
+
+    def __init__(self, occluder: Occluder, attributors: Mapping[str, Attributor]) -> None:
+        self.occluder = occluder
+        self.constant = dict.fromkeys(attributors, 0)
+        """How many maps of each method were constant so far."""
+        size = len(occluder.items)
+        self.maps: dict[str, Iterator[Tensor]] = {
+            name: maps_by_chunk(
+                occluder.context, size, occluder.chunk, f"{occluder.stage}, {name}", attributor
+            )
+            for name, attributor in attributors.items()
+        }
+
+    def ranks(self, batch: Batch, start: int) -> dict[str, Tensor]:
+        """Return the ranks of a chunk by order; chunks are asked for one after the other."""
+        ties = self.occluder.chance("ties", start, len(batch))
+        ranks: dict[str, Tensor] = {}
+        for name, chunks in self.maps.items():
+            maps = next(chunks)
+            flat = maps.flatten(1)
+            self.constant[name] += int((flat.amax(1) == flat.amin(1)).sum())
+            ranks[f"{name}/mrf"] = relevance_ranks(maps, ties)
+            ranks[f"{name}/lrf"] = relevance_ranks(-maps, ties)
+        chance = self.occluder.chance("random", start, len(batch))
+        ranks["random"] = random_ranks("random", batch, chance)
+        return ranks

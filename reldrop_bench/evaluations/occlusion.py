@@ -1,0 +1,145 @@
+"""Robustness to occlusion: accuracy while more and more of the input is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from reldrop_bench.data import Batch
+from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.occlusion.order import ORDERS, random_ranks, relevance_ranks
+from reldrop_bench.plugins.base import Count, Probability
+
+from ._occluding.curves import (
+    Curve,
+    Occluder,
+    check_fills,
+    check_fractions,
+    maps_by_chunk,
+    note_sample,
+    offered_fills,
+)
+
+Order = Literal["random", "random-blocks", "random-ball", "mask", "reference"]
+"""See `RandomOrder`; reference: the most relevant first by the maps of the reference model."""
+
+FILLS: Mapping[str, tuple[str, ...]] = {
+    "image": ("mean", "noise", "blur", "other-sample", "inpaint"),
+    "cloud": ("duplicate", "resample", "noise", "origin"),
+}
+"""The fills by default. Of these origin is biased: it adds a point that no surface has."""
+_COST = "1 prediction a fraction, order and fill"
+
+
+@dataclass(frozen=True)
+class OcclusionRobustness(Evaluation):
+    """Accuracy under growing occlusion, hidden at the same places for every model and seed.
+
+    No order looks at the model that is measured, so a curve says how robust a model is and not how
+    good its maps are. The order "reference" looks at one frozen model for all, the baseline of the
+    first seed: it hits that cell itself hardest (its own evidence goes first), and models the more
+    the more they resemble it, so compare with the first seed's baseline under other orders. The
+    fills include ones that a regularizer hardly trains with; "origin", for clouds, is biased, as it
+    adds a fake point. Written for each order and fill: the curve "accuracy" over the fraction
+    hidden; the metric "auc", its mean height (trapezoids over the range of fractions);
+    "normalised_auc", that over the clean accuracy, left out where this is 0; and the example rows
+    "area", the same for single items. The metrics "clean_accuracy" and "samples" tell the accuracy
+    on the same items and their number.
+    """
+
+    name: ClassVar[str] = "occlusion"
+    companions: ClassVar[frozenset[str]] = frozenset({"reference"})
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "clean_accuracy": Metric("higher", "accuracy on the same items, nothing hidden"),
+        "samples": Metric("neither", "number of items", "nothing"),
+        "*/accuracy": Metric("higher", "accuracy at a hidden fraction", _COST, seeded=True),
+        "*/auc": Metric("higher", "mean height of the curve, 0 to 1", _COST, seeded=True),
+        "*/normalised_auc": Metric(
+            "higher", "the same over the clean accuracy", _COST, seeded=True
+        ),
+        "*/area": Metric("higher", "the same for single items", _COST, seeded=True),
+    }
+
+    fractions: tuple[Probability, ...] = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+    max_samples: Count = 400
+    orders: tuple[Order, ...] | None = None
+    """None: all that the task allows."""
+    fills: tuple[str, ...] | None = None
+    """None: mean, noise, blur, other-sample and inpaint for images; duplicate, resample, noise and
+    origin for clouds."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fractions(self.name, self.fractions)
+        check_fills(self.name, self.fills)
+
+    def evaluate(self, context: Context, record: Record) -> None:
+        fills = offered_fills(self.fills, FILLS[context.facts.modality], context, record)
+        occluder = Occluder(context, self.max_samples, self.fractions, fills, self.name)
+        items = occluder.items
+        clean = (context.logits()[items].argmax(1) == context.targets()[items]).double().mean()
+        record.metric("test", "clean_accuracy", clean.item())
+        record.metric("test", "samples", len(items))
+        note_sample(context, self.max_samples, items, record)
+        orders = _Orders(occluder, self._orders(context, record))
+        for (order, fill), curve in occluder.curves(orders.ranks).items():
+            self._write(record, f"{order}/{fill}", items, curve, clean.item())
+
+    def _orders(self, context: Context, record: Record) -> tuple[Order, ...]:
+        """Return the orders that the task allows; what was asked for and is not there is noted."""
+        facts = context.facts
+        known: tuple[Order, ...] = (*ORDERS[facts.modality], "reference")
+        orders: list[Order] = []
+        for order in known if self.orders is None else dict.fromkeys(self.orders):
+            reason = ""
+            if order not in known:
+                reason = f"{order} is no order for {facts.modality} inputs"
+            elif order == "mask" and not facts.masks:
+                reason = "the task has no masks"
+            elif order == "reference" and context.companion("reference") is None:
+                reason = "there is no reference model, the baseline of the first seed, to order by"
+            if not reason:
+                orders.append(order)
+            elif self.orders is not None or order == "reference":
+                record.note("test", f"{order}/*", reason)
+        return tuple(orders)
+
+    def _write(
+        self, record: Record, prefix: str, items: Tensor, curve: Curve, clean: float
+    ) -> None:
+        auc = float(curve.correct_area.mean())
+        record.curve("test", f"{prefix}/accuracy", self.fractions, curve.correct / len(items))
+        record.metric("test", f"{prefix}/auc", auc)
+        if clean > 0:
+            record.metric("test", f"{prefix}/normalised_auc", auc / clean)
+        else:
+            record.note("test", "*/normalised_auc", "the clean accuracy is 0")
+        place = items.argsort()
+        record.examples("test", f"{prefix}/area", curve.correct_area[place], items[place])
+
+
+class _Orders:
+    """The orders of the items, a chunk after the other."""
+
+    def __init__(self, occluder: Occluder, orders: tuple[Order, ...]) -> None:
+        self.occluder, self.orders = occluder, orders
+        self.maps: Iterator[Tensor] = iter(())
+        reference = occluder.context.companion("reference") if "reference" in orders else None
+        if reference is not None:
+            stage = f"{occluder.stage}, reference"
+            self.maps = maps_by_chunk(reference, len(occluder.items), occluder.chunk, stage)
+
+    def ranks(self, batch: Batch, start: int) -> dict[str, Tensor]:
+        """Return the ranks of a chunk by order; chunks are asked for one after the other."""
+        ranks: dict[str, Tensor] = {}
+        for order in self.orders:
+            chance = self.occluder.chance(order, start, len(batch))
+            if order == "reference":
+                maps = next(self.maps).to(chance.device)
+                ranks[order] = relevance_ranks(maps, chance)
+            else:
+                ranks[order] = random_ranks(order, batch, chance)
+        return ranks

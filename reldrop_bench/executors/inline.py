@@ -1,0 +1,27 @@
+"""Compute cells one after another in this process: for debuggers; no limits, no isolation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from reldrop_bench.kinds.executor import Executor, Finished, Job, Queue, Resources
+
+
+@dataclass(frozen=True)
+class InlineExecutor(Executor):
+    """This process, one cell after another, without limits of time or memory (`--workers 0`)."""
+
+    name: ClassVar[str] = "inline"
+
+    def run(self, jobs: Sequence[Job], finished: Finished, resources: Resources) -> None:
+        queue = Queue(jobs)
+        while (job := queue.take()) is not None:
+            try:
+                status = job.run(worker=False)
+            except KeyboardInterrupt:
+                job.note_stopped("interrupted", "interrupted")
+                raise
+            queue.end(job)
+            finished(job, status)

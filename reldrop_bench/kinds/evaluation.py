@@ -1,0 +1,285 @@
+"""The contract of an evaluation: what it is given, and what it says of itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from reldrop_bench.data import Batch, Facts, Shifts, Split
+from reldrop_bench.kinds.attributor import Attributor, explain_with
+from reldrop_bench.kinds.record import COLUMNS, Direction, Metric, Record
+from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.plugins.base import Plugin
+from reldrop_bench.recipe import Recipe
+from reldrop_bench.seeding import numpy_generator, torch_generator
+
+__all__ = [
+    "COLUMNS",
+    "ROLES",
+    "Context",
+    "Direction",
+    "Evaluation",
+    "Explained",
+    "Metric",
+    "Record",
+]
+
+ROLES = frozenset({"reference", "baseline", "first-seed"})
+"""What an evaluation may name in `companions`."""
+
+
+class Explained(NamedTuple):
+    """Some test items with the relevance of their labels."""
+
+    items: Tensor
+    """(b,) positions in the test split."""
+    batch: Batch
+    relevance: Tensor
+    """(b, H, W) or (b, N), signed, on the model's device."""
+
+
+@dataclass
+class Context:
+    """A trained model with everything an evaluation may ask about it.
+
+    The model is in evaluation mode on `device`. Predictions on a split and relevance maps are made
+    once and shared. Nothing depends on the order in which evaluations ask.
+    """
+
+    model: nn.Module
+    task: Task
+    facts: Facts
+    root: Path | None
+    regularizer: Regularizer
+    attributor: Attributor
+    """The benchmark's attribution method, the same for all cells."""
+    training_attributor: Attributor
+    """The one that the cell's own regularizer was guided by."""
+    seed: int
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    batch_size: int = 64
+    """Of predictions and explanations, so that results depend on nothing else. Small: what a layer
+    of a small network makes then stays in a CPU's cache."""
+    progress: Callable[[str], None] = lambda stage: None
+    """Called with a short text now and then, so that long evaluations show life."""
+    epochs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The training log, a row an epoch; empty for a model that was trained elsewhere."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the training as a whole: seconds, steps, samples explained."""
+    recipe: Recipe | None = None
+    """How the model was trained; None where that is unknown."""
+    companions: Mapping[str, Callable[[], Context | None]] = field(default_factory=dict)
+    """Other models of the benchmark by role (see `Evaluation.companions`)."""
+    lacking: set[str] = field(default_factory=set)
+    """Companions that were asked for and are not there."""
+    map_bytes: int = 128 * 2**20
+    """Memory for relevance maps that are kept; beyond it they are made again when they are asked for."""
+    _logits: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _targets: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _maps: dict[tuple[Attributor, int], Tensor] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    _companions: dict[str, Context | None] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def test(self) -> Split:
+        """The test split."""
+        return self.task.test(self.root)
+
+    @cached_property
+    def shifts(self) -> Shifts:
+        """The shifted test sets by name."""
+        return self.task.shifts(self.root)
+
+    def with_model(self, model: nn.Module) -> Context:
+        """Return a context for another model on the same data, which it shares with this one."""
+        other = replace(self, model=model.eval(), companions={})
+        other.__dict__["test"] = self.test
+        return other
+
+    def companion(self, role: str) -> Context | None:
+        """Return the context of another model of the benchmark, or None where there is none.
+
+        role: one of `Evaluation.companions`. A companion that should be there and is not (its cell
+        failed, or its weights were not kept) is noted in `lacking`: the evaluation is done again
+        when it has come.
+        """
+        if role not in self._companions:
+            self._companions[role] = self.companions[role]() if role in self.companions else None
+        found = self._companions[role]
+        if found is None and role in self.companions:
+            self.lacking.add(role)
+        return found
+
+    @cached_property
+    def order(self) -> Tensor:
+        """Test positions (N,) such that every prefix mixes the classes in proportion.
+
+        The same for every model and seed: the first n are what an evaluation of n samples takes.
+        """
+        targets = self.test.targets.cpu().numpy()
+        generator = numpy_generator("evaluation", self.task.name, "subset")
+        shuffle, jitter = generator.random((2, len(targets)))
+        # Item i of the n shuffled members of its class goes to the quantile (i + jitter) / n.
+        order = np.lexsort((shuffle, targets))
+        _, start, count = np.unique(targets[order], return_index=True, return_counts=True)
+        rank = np.arange(len(targets)) - np.repeat(start, count)
+        place = (rank + jitter) / np.repeat(count, count)
+        return torch.from_numpy(order[np.argsort(place, kind="stable")])
+
+    def subset(self, size: int) -> Tensor:
+        """Return positions of at most `size` test items, sorted, stratified by class.
+
+        The same items for every model and seed; a larger subset holds every smaller one.
+        """
+        return self.order[:size].sort().values
+
+    def batches(self, split: Split) -> Iterator[Batch]:
+        """Yield the split in order, `batch_size` samples at a time, on the device."""
+        for indices in torch.arange(len(split)).split(self.batch_size):
+            yield split.batch(indices).to(self.device)
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return logits (B, K) float32 on the CPU."""
+        return self.model(inputs).float().cpu()
+
+    def logits(self, name: str = "test") -> Tensor:
+        """Return logits (N, K) on the CPU for "test" or a shifted test set, computed once.
+
+        Raises
+        ------
+        ValueError
+            They are not finite.
+        """
+        if name not in self._logits:
+            split = self.test if name == "test" else self.shifts[name]()
+            logits = torch.cat([self.predict(batch.inputs) for batch in self.batches(split)])
+            if not logits.isfinite().all():
+                raise ValueError(f"the model's outputs on {name!r} are not all finite")
+            self._logits[name] = logits
+            self._targets[name] = split.targets.cpu()
+        return self._logits[name]
+
+    def targets(self, name: str = "test") -> Tensor:
+        """Return classes (N,) on the CPU that go with `logits(name)`."""
+        self.logits(name)
+        return self._targets[name]
+
+    def explained(
+        self, size: int, stage: str, attributor: Attributor | None = None
+    ) -> Iterator[Explained]:
+        """Yield the items of `subset(size)` with the relevance of their labels, a batch at a time.
+
+        They come in the order of `order`. `attributor` is the benchmark's own where none is given.
+        Only one batch is held at a time besides the maps that are kept for who asks next. Progress
+        is told as "`stage` done/n".
+
+        Raises
+        ------
+        RelevanceError
+            A map is not finite.
+        """
+        method = self.attributor if attributor is None else attributor
+        size = min(size, len(self.order))
+        for start in range(0, size, self.batch_size):
+            self.progress(f"{stage} {start}/{size}")
+            # Always the whole batch: a map's last bits depend on what it is computed beside.
+            whole = self.order[start : start + self.batch_size]
+            shown = whole[: size - start]
+            if (method, start) in self._maps:
+                batch = self.test.batch(shown).to(self.device)
+                relevance = self._maps[method, start]
+            else:
+                batch = self.test.batch(whole).to(self.device)
+                generator = self.generator("relevance", method.name, start)
+                relevance = self.explain(batch, generator, method)
+                if self._kept_bytes + relevance.nbytes <= self.map_bytes:
+                    self._maps[method, start] = relevance
+                if len(shown) < len(whole):
+                    batch = self.test.batch(shown).to(self.device)
+            yield Explained(shown, batch, relevance[: len(shown)])
+
+    @property
+    def _kept_bytes(self) -> int:
+        return sum(maps.nbytes for maps in self._maps.values())
+
+    def explain(
+        self, batch: Batch, generator: torch.Generator, attributor: Attributor | None = None
+    ) -> Tensor:
+        """Return the relevance of the batch's labels, (b, H, W) or (b, N), made anew."""
+        method = self.attributor if attributor is None else attributor
+        return explain_with(method, self.model, batch.inputs, batch.labels, generator)
+
+    def generator(self, *parts: object) -> torch.Generator:
+        """Return the stream that the task and `parts` name: the same for every model and seed."""
+        return torch_generator("evaluation", self.task.name, *parts)
+
+    def step(self) -> Step:
+        """Return a training step in the regularizer's hands, to show what it does to a batch.
+
+        It stands at the end of training, where every ramp has reached its full strength.
+        """
+        return Step(
+            model=self.model,
+            facts=self.facts,
+            generator=self.generator("regularizer"),
+            attributor=self.training_attributor,
+            progress=1.0,
+        )
+
+
+class Evaluation(Plugin, ABC):
+    """A measurement: a frozen dataclass of its settings."""
+
+    metrics: ClassVar[Mapping[str, Metric]] = {}
+    """Every metric it can write, with what is to be known of it.
+
+    A key is a name or an fnmatch pattern ("*/auc"); the first that fits counts, see `direction`.
+    """
+    default: ClassVar[bool] = True
+    """Whether a spec that names no evaluations includes it."""
+    uses_relevance: ClassVar[bool] = True
+    """Whether its values depend on the benchmark's attribution method."""
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """Facts that a task must offer ("masks", "cues"); elsewhere it is left out."""
+    refused: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Measures that one might look for here and that are not offered: by name and modality, why."""
+    companions: ClassVar[frozenset[str]] = frozenset()
+    """Other models of the benchmark that it compares with, on the same task and model:
+
+    - "reference": the baseline of the first seed, the same for all cells (also for itself);
+    - "baseline": the baseline of the cell's seed; none for the baseline's own cells;
+    - "first-seed": the same regularizer with the first seed; none for the first seed itself.
+    """
+
+    @property
+    def explainers(self) -> tuple[str, ...]:
+        """Names of attribution methods that it uses beside the benchmark's own."""
+        return ()
+
+    def applies_to(self, facts: Facts) -> bool:
+        """Whether the task offers what is required."""
+        return facts.modality in self.modalities and self.requires <= facts.offers
+
+    @classmethod
+    def direction(cls, metric: str) -> Direction | None:
+        """Return which direction of `metric` is better; None where `metrics` does not name it."""
+        fitting = (each for key, each in cls.metrics.items() if fnmatchcase(metric, key))
+        found = next(fitting, None)
+        return None if found is None else found.direction
+
+    @abstractmethod
+    def evaluate(self, context: Context, record: Record) -> None:
+        """Measure `context.model` and write what was found into `record`."""

@@ -1,0 +1,101 @@
+"""An executor: what computes the cells of a benchmark, and what it is given."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from reldrop_bench.plugins.base import Plugin
+
+DEFAULT_EXECUTOR = "local"
+INLINE_EXECUTOR = "inline"
+"""What computes without workers."""
+MEMORY_EXIT = 77
+"""Exit code of a worker that went over its job's memory limit."""
+
+
+class Job(Protocol):
+    """A cell to compute, as executors see it; picklable under spawn."""
+
+    @property
+    def key(self) -> str:
+        """What names it among the jobs."""
+        ...
+
+    @property
+    def after(self) -> frozenset[str]:
+        """Keys of the jobs that have to end first."""
+        ...
+
+    @property
+    def memory_limit(self) -> int | None:
+        """Bytes; above it the job ends its own process with MEMORY_EXIT."""
+        ...
+
+    def on_device(self, index: int) -> Self:
+        """Return the job for a GPU."""
+        ...
+
+    def run(self, worker: bool = True) -> str:
+        """Compute it, write its record and return its status; whatever Python can catch is a status.
+
+        worker: this process serves nothing else, and ends when the one that started it has died.
+        """
+        ...
+
+    def is_running(self) -> bool:
+        """Return whether some process has begun and has not ended it."""
+        ...
+
+    def note_stopped(self, status: str, reason: str) -> None:
+        """Write the record of a job whose process can no longer do so itself."""
+        ...
+
+
+Finished = Callable[[Job, str], None]
+"""Called in the calling process with each finished job and its status."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What an executor may use."""
+
+    workers: int
+    """Jobs at a time."""
+    seconds: float
+    """Wall time after which a job is stopped."""
+    devices: int = 0
+    """GPUs that the jobs are spread over."""
+
+
+class Executor(Plugin, ABC):
+    """A way to compute jobs, in a plugin folder's `executors/`."""
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job], finished: Finished, resources: Resources) -> None:
+        """Compute all jobs, each behind those that it waits for, and tell `finished` as each ends.
+
+        A job's failure of any kind costs that job alone. On KeyboardInterrupt it stops its workers,
+        notes the jobs that were running as interrupted and raises it again.
+        """
+
+
+class Queue:
+    """Jobs in their order, each held back until those that it waits for have ended."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._waiting = list(jobs)
+        self._open = {job.key for job in jobs}
+
+    def take(self) -> Job | None:
+        """Return the first job that waits for nothing, or None where every one left has to wait."""
+        for place, job in enumerate(self._waiting):
+            if not job.after & self._open:
+                return self._waiting.pop(place)
+        return None
+
+    def end(self, job: Job) -> None:
+        """Note that a job has ended, in whatever way."""
+        self._open.discard(job.key)

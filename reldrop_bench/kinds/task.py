@@ -1,0 +1,52 @@
+"""The contract of a task: facts, splits, shifted test sets, and how it is trained by default."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from reldrop_bench.data import Facts, Shifts, Split, TrainingSplits
+from reldrop_bench.plugins.base import Plugin
+from reldrop_bench.recipe import Recipe
+
+
+class Task(Plugin, ABC):
+    """A data set with its protocol; a plugin in a `datasets/` folder.
+
+    `root` is the folder of local data sets (`--data`, or RELDROP_DATA); tasks that make their own
+    data ignore it. Everything random derives from `reldrop_bench.seeding` and the arguments.
+
+    Training sees `splits` alone; `test` and `shifts` are opened by evaluation, once.
+    """
+
+    default_model: ClassVar[str]
+    recipe: ClassVar[Recipe]
+
+    @property
+    def modality(self) -> str:
+        """The one kind of input it has: "image" or "cloud"."""
+        (modality,) = self.modalities
+        return modality
+
+    @abstractmethod
+    def facts(self, root: Path | None) -> Facts:
+        """Return what is known of the data.
+
+        Raises
+        ------
+        UserError
+            The data set is not below `root`: the message says where to put it.
+        """
+
+    @abstractmethod
+    def splits(self, root: Path | None, seed: int) -> TrainingSplits:
+        """Return the training part and the validation part that is cut from it, stratified by `seed`."""
+
+    @abstractmethod
+    def test(self, root: Path | None) -> Split:
+        """Return the test split: the same for every seed."""
+
+    def shifts(self, root: Path | None) -> Shifts:
+        """Return the shifted test sets by name, each lined up item by item with `test` where it can be."""
+        return {}

@@ -1,0 +1,308 @@
+"""From a spec to its cells: every combination, resolved, with the key that names its record."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any
+
+import pydantic
+
+from reldrop_bench.errors import UserError, suggest
+from reldrop_bench.kinds.evaluation import Evaluation
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.matrix.entries import Choice, resolve_all, resolve_evaluations, single
+from reldrop_bench.matrix.spec import BenchmarkSpec, first_error
+from reldrop_bench.plugins import registry
+from reldrop_bench.recipe import AUGMENTATIONS, Recipe
+
+SCHEMA = 3
+"""Version of records and of what the harness computes: raise it when results would change."""
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """One cell: all that decides its result."""
+
+    task: Choice
+    model: Choice
+    regularizer: Choice
+    relevance: Choice
+    """What a guided regularizer is trained with."""
+    evaluation_relevance: Choice
+    """What all cells of a benchmark are explained with when they are evaluated."""
+    evaluations: tuple[Choice, ...]
+    recipe: Recipe
+    seed: int
+    threads: int
+    uses_relevance: bool
+    companions: Mapping[str, CellSpec] = field(default_factory=dict)
+    """The cells by role that the evaluations compare this one with (`Evaluation.companions`)."""
+
+    @cached_property
+    def components(self) -> dict[str, Any]:
+        """What the key is made of; two keys are compared by it to say why a cell runs again."""
+        return {
+            "schema": SCHEMA,
+            "task": self.task.identity(),
+            "model": self.model.identity(),
+            "regularizer": self.regularizer.identity(),
+            "relevance": self.relevance.identity() if self.uses_relevance else None,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "seed": self.seed,
+            "threads": self.threads,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        return _digest(self.components)
+
+    def evaluation_key(self, evaluation: Choice) -> str:
+        """Return the key of one evaluation of this cell."""
+        plugin: Evaluation = evaluation.plugin
+        others = {
+            role: cell.key
+            for role, cell in sorted(self.companions.items())
+            if role in plugin.companions
+        }
+        return _digest([self.key, evaluation.identity(), self._rules(evaluation), others])
+
+    def evaluation_identity(self, evaluation: Choice) -> str:
+        """Return a digest of what an evaluation is, whatever the cell: equal ones can be compared."""
+        return _digest([evaluation.identity(), self._rules(evaluation)])
+
+    def _rules(self, evaluation: Choice) -> list[dict[str, Any]]:
+        """Return the attribution methods that an evaluation explains with."""
+        plugin: Evaluation = evaluation.plugin
+        rules = [self.evaluation_relevance.identity()] if plugin.uses_relevance else []
+        return rules + [single(name, "attributors").identity() for name in plugin.explainers]
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """All plugins of the cell."""
+        methods = (self.relevance, self.evaluation_relevance)
+        return (self.task, self.model, self.regularizer, *methods, *self.evaluations)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The columns that name the cell in every table."""
+        return {
+            "key": self.key,
+            "task": self.task.label,
+            "model": self.model.label,
+            "regularizer": self.regularizer.name,
+            "label": self.regularizer.label,
+            "seed": self.seed,
+        }
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _recipe(task: Task, changes: Mapping[str, Any]) -> Recipe:
+    try:
+        recipe = Recipe.model_validate({**task.recipe.model_dump(), **changes})
+    except pydantic.ValidationError as error:
+        raise first_error(error, Recipe, "spec: recipe") from None
+    # One recipe may serve tasks of several modalities: each takes what is made for it.
+    fitting = [name for name in recipe.augmentation if AUGMENTATIONS[name] == task.modality]
+    return recipe.model_copy(update={"augmentation": tuple(fitting)})
+
+
+def _unfit(regularizer: Regularizer, task: Task, task_label: str, label: str) -> str | None:
+    """Say why a regularizer cannot run on a task; None when it can."""
+    if task.modality not in regularizer.modalities:
+        kinds = " and ".join(sorted(regularizer.modalities))
+        return (
+            f"regularizer {label!r} works on {kinds} inputs, task {task_label!r} has {task.modality} inputs; "
+            f"write 'skip: {{{task_label}: [{label}]}}' to leave it out there"
+        )
+    return None
+
+
+def _models(spec: BenchmarkSpec, task: Task, task_label: str) -> list[Choice]:
+    wanted = spec.model if isinstance(spec.model, list) else [spec.model]
+    entries = [task.default_model if entry == "default" else entry for entry in wanted]
+    choices = [choice for choice, _ in resolve_all(entries, "models")]
+    fitting = [
+        choice for choice in choices if choice.error or task.modality in choice.plugin.modalities
+    ]
+    if not fitting:
+        names = ", ".join(repr(choice.label) for choice in choices) or "none given"
+        raise UserError(
+            f"no model takes the {task.modality} inputs of task {task_label!r} (model: {names})"
+        )
+    return fitting
+
+
+def _skipped(
+    spec: BenchmarkSpec, tasks: Sequence[str], labels: Sequence[str]
+) -> set[tuple[str, str]]:
+    pairs = set()
+    for task, left_out in spec.skip.items():
+        if task not in tasks:
+            raise UserError(f"spec: skip.{task} is no task of the spec; {suggest(task, tasks)}")
+        for label in left_out:
+            if label not in labels:
+                raise UserError(
+                    f"spec: skip.{task}: {label!r} is no regularizer of the spec; {suggest(label, labels)}"
+                )
+            if label == spec.baseline:
+                raise UserError(
+                    f"spec: skip.{task} leaves out the baseline {label!r}, so that nothing could be "
+                    "compared there; leave out the task, or choose another baseline"
+                )
+            pairs.add((task, label))
+    return pairs
+
+
+def expand(spec: BenchmarkSpec) -> list[CellSpec]:
+    """Return all cells of a spec, in its order: task, model, seed, regularizer.
+
+    Raises
+    ------
+    UserError
+        A name, parameter or combination that cannot be run.
+    """
+    regularizers = resolve_all(spec.regularizers, "regularizers", ("label", "relevance"))
+    labels = [choice.label for choice, _ in regularizers]
+    if spec.baseline not in labels:
+        raise UserError(
+            f"spec: baseline = {spec.baseline!r} is no regularizer of the spec; {suggest(spec.baseline, labels)}"
+        )
+    tasks = [choice for choice, _ in resolve_all(spec.tasks, "tasks")]
+    skipped = _skipped(spec, [task.label for task in tasks], labels)
+    relevance = single(spec.relevance, "attributors")
+    evaluations = resolve_evaluations(spec.evaluations)
+    cells = []
+    for task in tasks:
+        if task.error:
+            registry.create("tasks", task.name)
+        recipe = _recipe(task.plugin, spec.recipe)
+        models = _models(spec, task.plugin, task.label)
+        for model, seed, (regularizer, settings) in itertools.product(
+            models, spec.seed_list, regularizers
+        ):
+            if (task.label, regularizer.label) in skipped:
+                continue
+            rule = (
+                single(settings["relevance"], "attributors")
+                if "relevance" in settings
+                else relevance
+            )
+            guided = False
+            if not regularizer.error:
+                reason = _unfit(regularizer.plugin, task.plugin, task.label, regularizer.label)
+                if reason:
+                    raise UserError(reason)
+                guided = regularizer.plugin.uses_relevance
+            if "relevance" in settings and not (guided or regularizer.error):
+                raise UserError(
+                    f"regularizer {regularizer.label!r} explains nothing in training, so that its "
+                    "'relevance' has no meaning; leave it out"
+                )
+            cells.append(
+                CellSpec(
+                    task=task,
+                    model=model,
+                    regularizer=regularizer,
+                    relevance=rule,
+                    evaluation_relevance=relevance,
+                    evaluations=evaluations,
+                    recipe=recipe,
+                    seed=seed,
+                    threads=spec.threads,
+                    uses_relevance=guided,
+                )
+            )
+    _refuse_equal_cells(cells)
+    _refuse_idle_augmentations(spec, tasks)
+    return _with_companions(cells, spec.baseline, spec.seed_list[0])
+
+
+def _with_companions(cells: Sequence[CellSpec], baseline: str, first: int) -> list[CellSpec]:
+    """Return the cells, each with the others that its evaluations compare it with."""
+    known = {
+        (cell.task.label, cell.model.label, cell.regularizer.label, cell.seed): cell
+        for cell in cells
+    }
+    found = []
+    for cell in cells:
+        label, seed = cell.regularizer.label, cell.seed
+        places = {"reference": (baseline, first)}
+        if label != baseline:
+            places["baseline"] = (baseline, seed)
+        if seed != first:
+            places["first-seed"] = (label, first)
+        wanted = {role for choice in cell.evaluations for role in choice.plugin.companions}
+        companions = {
+            role: known[cell.task.label, cell.model.label, *place]
+            for role, place in places.items()
+            if role in wanted
+        }
+        found.append(replace(cell, companions=companions))
+    return found
+
+
+def _refuse_equal_cells(cells: Sequence[CellSpec]) -> None:
+    """Raise UserError if two entries of a spec are the same in all but their label."""
+    if not cells:
+        raise UserError("spec: skip leaves no cell to run")
+    first: dict[str, CellSpec] = {}
+    for cell in cells:
+        other = first.setdefault(cell.key, cell)
+        if other is not cell:
+            raise UserError(
+                f"{other.task.label} · {other.regularizer.label!r} and {cell.task.label} · "
+                f"{cell.regularizer.label!r} are the same with all parameters; remove one"
+            )
+
+
+def _refuse_idle_augmentations(spec: BenchmarkSpec, tasks: Sequence[Choice]) -> None:
+    modalities = {task.plugin.modality for task in tasks}
+    for name in spec.recipe.get("augmentation", ()):
+        if AUGMENTATIONS[name] not in modalities:
+            raise UserError(
+                f"spec: recipe.augmentation: {name!r} is for {AUGMENTATIONS[name]} inputs, "
+                "which no task of the spec has"
+            )
+
+
+def select(cells: Sequence[CellSpec], conditions: Sequence[str]) -> list[CellSpec]:
+    """Return the cells that meet all conditions such as ``task=digits`` or ``label=reldrop-*|none``.
+
+    Raises
+    ------
+    UserError
+        An unknown column, or conditions that no cell meets.
+    """
+    chosen = list(cells)
+    for condition in conditions:
+        column, equals, patterns = condition.partition("=")
+        column = column.strip()
+        known = ("task", "model", "regularizer", "label", "seed")
+        if not equals or column not in known:
+            raise UserError(
+                f"--only {condition!r} is not of the form COLUMN=PATTERN; {suggest(column, known)}"
+            )
+        options = [pattern.strip() for pattern in patterns.split("|")]
+        remaining = [
+            cell
+            for cell in chosen
+            if any(fnmatchcase(str(cell.identity[column]), option) for option in options)
+        ]
+        if not remaining:
+            present = {str(cell.identity[column]) for cell in chosen}
+            raise UserError(
+                f"--only {condition!r} matches no cell; {suggest(patterns.strip(), present)}"
+            )
+        chosen = remaining
+    return chosen

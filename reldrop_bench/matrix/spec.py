@@ -1,0 +1,222 @@
+"""What is to be run: a benchmark specification, read from YAML and checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import yaml
+
+from reldrop_bench.errors import UserError, one_line, suggest
+from reldrop_bench.kinds.attributor import DEFAULT_RELEVANCE
+from reldrop_bench.plugins import builtin_folder
+
+Entry = str | dict[str, Any]
+"""A plugin in a spec: its name, ``{name: {parameters}}`` or ``{name: NAME, parameters…}``."""
+
+
+class Limits(pydantic.BaseModel):
+    """What a cell may use before it is stopped: seconds of wall time, GiB of memory."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    seconds: float = pydantic.Field(default=24 * 3600, gt=0)
+    memory: float | None = pydantic.Field(default=None, gt=0)
+
+
+class BenchmarkSpec(pydantic.BaseModel):
+    """A benchmark: regularizers × tasks × models × seeds, and what is measured on each cell."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    tasks: list[Entry] = pydantic.Field(min_length=1)
+    regularizers: list[Entry] = pydantic.Field(min_length=1)
+    seeds: int | list[int] = 5
+    baseline: str = "none"
+    """The label that all others are compared with."""
+    model: Entry | list[Entry] = "default"
+    relevance: Entry = DEFAULT_RELEVANCE
+    recipe: dict[str, Any] = {}
+    evaluations: list[Entry] | None = None
+    """What is measured; left out: every installed evaluation that is on by default."""
+    keep_models: Literal["all", "none"] = "all"
+    skip: dict[str, list[str]] = {}
+    """Task → regularizer labels that are left out on purpose, such as image methods on clouds."""
+    threads: int = pydantic.Field(default=1, ge=1)
+    """CPU threads a cell computes with. They change the last bits of results, so they are part of
+    the spec and not of the machine."""
+    limits: Limits = Limits()
+
+    @pydantic.field_validator("seeds")
+    @classmethod
+    def _some_seeds(cls, value: int | list[int]) -> int | list[int]:
+        seeds = list(range(value)) if isinstance(value, int) else value
+        if not seeds:
+            raise ValueError(
+                "at least one seed is needed: a number above 0, or a list such as [0, 1, 2]"
+            )
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice")
+        if min(seeds) < 0:
+            raise ValueError("seeds are 0 or above")
+        return value
+
+    @pydantic.field_validator("evaluations")
+    @classmethod
+    def _some_evaluations(cls, value: list[Entry] | None) -> list[Entry] | None:
+        if value is not None and not value:
+            raise ValueError("at least one evaluation is needed, such as accuracy")
+        return value
+
+    @property
+    def seed_list(self) -> list[int]:
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which also refuses a key that stands twice."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} stands twice", node.start_mark
+            )
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)  # type: ignore[no-untyped-call]
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def shipped_specs() -> dict[str, Path]:
+    """Return the specs that come with the package by name."""
+    root = builtin_folder()
+    folder = root / "benchmarks" if (root / "benchmarks").is_dir() else root.parent / "benchmarks"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_spec(source: str | Path | Mapping[str, Any] | BenchmarkSpec) -> dict[str, Any]:
+    """Return a spec as plain data: a shipped name, a YAML file, a mapping or a spec.
+
+    Raises
+    ------
+    UserError
+        There is no such spec or file, or it is not readable YAML.
+    """
+    if isinstance(source, BenchmarkSpec):
+        return source.model_dump(mode="json", exclude_unset=True)
+    if isinstance(source, Mapping):
+        return dict(source)
+    shipped = shipped_specs()
+    path = Path(os.path.expanduser(source))
+    if str(source) in shipped and not path.is_file():
+        path = shipped[str(source)]
+    if not path.is_file():
+        raise UserError(
+            f"no spec {str(source)!r}: neither a file nor a shipped spec; {suggest(str(source), shipped)}"
+        )
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"spec {path} cannot be read: {one_line(error)}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"spec {path} is not a mapping of keys such as 'name:' and 'tasks:'")
+    return data
+
+
+def read_value(text: str, where: str) -> Any:
+    """Return a text of the command line as YAML reads it.
+
+    Raises
+    ------
+    UserError
+        It is not YAML; `where` says what was read.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: the value is not YAML: {one_line(error)}") from None
+
+
+def override(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Apply ``key.key=value`` settings to plain spec data; the value is read as YAML.
+
+    Raises
+    ------
+    UserError
+        A setting without ``=``, or a path through something that is not a mapping.
+    """
+    result = dict(data)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path.strip():
+            raise UserError(
+                f"--set {setting!r} is not of the form key=value, such as recipe.epochs=3"
+            )
+        value = read_value(text, f"--set {setting!r}")
+        *parents, last = path.strip().split(".")
+        place = result
+        for parent in parents:
+            child = place.get(parent, {})
+            if not isinstance(child, dict):
+                raise UserError(f"--set {setting!r}: {parent!r} holds no keys of its own")
+            place[parent] = dict(child)
+            place = place[parent]
+        place[last] = value
+    return result
+
+
+def first_error(
+    error: pydantic.ValidationError, model: type[pydantic.BaseModel], where: str
+) -> UserError:
+    """Turn pydantic's report into one line that names the key, the value and what is allowed."""
+    detail = error.errors()[0]
+    location = [str(part) for part in detail["loc"]]
+    if detail["type"] == "extra_forbidden":
+        owner: type[pydantic.BaseModel] = model
+        for part in location[:-1]:
+            annotation = owner.model_fields[part].annotation if part in owner.model_fields else None
+            if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+                owner = annotation
+        return UserError(
+            f"{where}: no key {'.'.join(location)!r}; {suggest(location[-1], owner.model_fields)}"
+        )
+    if detail["type"] == "missing":
+        return UserError(f"{where}: the key {'.'.join(location)!r} is required")
+    key = (
+        ".".join(part for part in location if part.isdigit() or part in _keys(model)) or location[0]
+    )
+    message = one_line(detail["msg"].removeprefix("Value error, "))
+    return UserError(f"{where}: {key} = {detail['input']!r} is not allowed: {message}")
+
+
+def _keys(model: type[pydantic.BaseModel]) -> set[str]:
+    found = set(model.model_fields)
+    for field in model.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
+            found |= set(field.annotation.model_fields)
+    return found
+
+
+def load_spec(
+    source: str | Path | Mapping[str, Any] | BenchmarkSpec, settings: Sequence[str] = ()
+) -> BenchmarkSpec:
+    """Read and check a spec; `settings` are overrides such as ``recipe.epochs=3``.
+
+    Raises
+    ------
+    UserError
+        One line that names the key, the value and what is allowed.
+    """
+    data = override(read_spec(source), settings)
+    where = f"spec {source}" if isinstance(source, str | Path) else "spec"
+    try:
+        return BenchmarkSpec.model_validate(data)
+    except pydantic.ValidationError as error:
+        raise first_error(error, BenchmarkSpec, where) from None

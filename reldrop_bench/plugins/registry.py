@@ -1,0 +1,279 @@
+"""Name → plugin class: what is installed, where it came from, and what is broken."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import inspect
+import pkgutil
+import traceback
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reldrop_bench import plugins
+from reldrop_bench.errors import UserError, one_line, suggest
+from reldrop_bench.plugins.base import Plugin
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of plugin: what its classes derive from and which packages hold them."""
+
+    name: str
+    singular: str
+    base: str
+    packages: tuple[str, ...]
+    folder: str
+    """The folder of a plugin folder that holds this kind."""
+
+    def base_class(self) -> type[Plugin]:
+        module, _, attribute = self.base.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+def _kind(name: str, singular: str, base: str, folder: str, built_in: bool = False) -> Kind:
+    packages: tuple[str, ...] = (f"{plugins.__name__}.{folder}",)
+    if built_in:
+        packages = (f"reldrop_bench.{folder}", *packages)
+    return Kind(name, singular, f"reldrop_bench.kinds.{base}", packages, folder)
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        _kind("regularizers", "regularizer", "regularizer:Regularizer", "regularizers"),
+        _kind("tasks", "task", "task:Task", "datasets"),
+        _kind("models", "model", "model:Model", "models", built_in=True),
+        _kind(
+            "attributors",
+            "attribution method",
+            "attributor:Attributor",
+            "attributors",
+            built_in=True,
+        ),
+        _kind("evaluations", "evaluation", "evaluation:Evaluation", "evaluations", built_in=True),
+        _kind("sections", "report section", "section:ReportSection", "reports"),
+        _kind("executors", "executor", "executor:Executor", "executors", built_in=True),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A plugin by name: its class, or the traceback that says why there is none."""
+
+    kind: str
+    name: str
+    file: Path
+    cls: type[Plugin] | None = None
+    error: str = ""
+    """The traceback of a plugin that could not be imported."""
+    source: str = ""
+    """Hash of the plugin's file, and of the plugin files that it imports, when it was imported."""
+
+    @property
+    def reason(self) -> str:
+        """The last line of the traceback: what went wrong."""
+        return one_line(self.error.strip().rpartition("\n")[2])
+
+    def check_unchanged(self) -> None:
+        """Raise UserError if the file is no longer what was imported from it."""
+        if source_hash(self.file) != self.source:
+            raise UserError(
+                f"{self.file} changed after it was imported; start a new Python process (or kernel)"
+            )
+
+
+def _portions(package: str) -> list[Path]:
+    """Return the folders that a package (or a namespace package) is made of."""
+    if not package.startswith(plugins.__name__ + "."):
+        return [Path(next(iter(importlib.import_module(package).__path__)))]
+    folder = package.rpartition(".")[2]
+    return [path for base in plugins.__path__ if (path := Path(base) / folder).is_dir()]
+
+
+def _declared_names(file: Path) -> list[str]:
+    """Return the `name = "…"` of every class in a file that cannot be imported; else the file's name."""
+    names: list[str] = []
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        tree = ast.Module([], [])
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for statement in node.body:
+            targets: list[ast.expr] = []
+            if isinstance(statement, ast.AnnAssign):
+                targets = [statement.target]
+            elif isinstance(statement, ast.Assign):
+                targets = statement.targets
+            value = getattr(statement, "value", None)
+            named = any(isinstance(target, ast.Name) and target.id == "name" for target in targets)
+            if named and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                names.append(value.value)
+    return names or [_stem(file).replace("_", "-")]
+
+
+def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the modules and packages of a folder with their files; an underscore means no plugin."""
+    for _, name, is_package in pkgutil.iter_modules([str(folder)]):
+        if not name.startswith("_"):
+            yield name, folder / name / "__init__.py" if is_package else folder / f"{name}.py"
+
+
+def _stem(file: Path) -> str:
+    """Return the name of the module that a file holds."""
+    return file.parent.name if file.name == "__init__.py" else file.stem
+
+
+def _load_module(kind: Kind, name: str, file: Path) -> list[Entry]:
+    try:
+        module = importlib.import_module(name)
+    except (Exception, SystemExit):  # noqa: BLE001 - a stranger's module may raise anything
+        error, source = traceback.format_exc(), source_hash(file)
+        return [
+            Entry(kind.name, name, file, error=error, source=source)
+            for name in _declared_names(file)
+        ]
+    base = kind.base_class()
+    # The module remembers what it was made of: its file may change while the module stays.
+    source = vars(module).setdefault("__source_hash__", source_hash(file))
+    return [
+        Entry(kind.name, cls.name, file, cls, source=source)
+        for cls in vars(module).values()
+        if isinstance(cls, type)
+        and issubclass(cls, base)
+        and cls.__module__ == module.__name__
+        and not inspect.isabstract(cls)
+        and isinstance(getattr(cls, "name", None), str)
+    ]
+
+
+@functools.lru_cache(maxsize=32)
+def _load(kind_name: str, path: tuple[str, ...]) -> tuple[Entry, ...]:
+    kind = KINDS[kind_name]
+    found: list[Entry] = []
+    for package in kind.packages:
+        seen: dict[str, Path] = {}
+        for folder in _portions(package):
+            for name, file in _modules(folder):
+                if name in seen:
+                    raise UserError(
+                        f"two plugin files are called {name}: {seen[name]} and {file}; rename one"
+                    )
+                seen[name] = file
+                found += _load_module(kind, f"{package}.{name}", file)
+    by_name: dict[str, list[Entry]] = defaultdict(list)
+    for entry in found:
+        by_name[entry.name].append(entry)
+    for name, same in by_name.items():
+        if len(same) > 1:
+            raise UserError(
+                f"two plugins are called {name!r} ({kind.singular}): {same[0].file} and {same[1].file}; "
+                "rename one"
+            )
+    return tuple(sorted(found, key=lambda entry: entry.name))
+
+
+def entries(kind: str) -> tuple[Entry, ...]:
+    """Return every plugin of a kind, broken ones included, by name.
+
+    Raises
+    ------
+    UserError
+        An unknown kind, or two plugins of one name.
+    """
+    if kind not in KINDS:
+        raise UserError(f"no kind of plugin is called {kind!r}; {suggest(kind, KINDS)}")
+    return _load(kind, tuple(plugins.__path__))
+
+
+def refresh() -> None:
+    """Forget what was found, so that files that came or went since are noticed."""
+    _load.cache_clear()
+    importlib.invalidate_caches()
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of all plugins of a kind that work."""
+    return [entry.name for entry in entries(kind) if entry.cls is not None]
+
+
+def find(kind: str, name: str) -> Entry:
+    """Return the plugin of that name, broken or not.
+
+    Raises
+    ------
+    UserError
+        There is none; the message offers the nearest names.
+    """
+    for entry in entries(kind):
+        if entry.name == name:
+            return entry
+    raise UserError(f"no {KINDS[kind].singular} is called {name!r}; {suggest(name, names(kind))}")
+
+
+def create(kind: str, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    """Make an instance of a plugin from its name and the parameters that differ from the defaults.
+
+    Raises
+    ------
+    UserError
+        Unknown name, a broken plugin, or parameters that it does not allow.
+    """
+    entry = find(kind, name)
+    if entry.cls is None:
+        raise UserError(
+            f"{KINDS[kind].singular} {name!r} cannot be imported ({entry.file}): {entry.reason}"
+        )
+    return entry.cls.create(parameters)
+
+
+def _imported_plugin_files(file: Path, tree: ast.AST) -> Iterator[Path]:
+    """Yield the files of plugin folders that a plugin's file imports."""
+    prefix = f"{plugins.__name__}."
+    for node in ast.walk(tree):
+        folders = [Path(base) for base in plugins.__path__]
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inner = f"{node.module}." if node.module else ""
+            modules = [node.module or "", *(f"{inner}{alias.name}" for alias in node.names)]
+        else:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folders = [file.parents[node.level - 1]]
+        else:
+            modules = [name.removeprefix(prefix) for name in modules if name.startswith(prefix)]
+        for place in (folder.joinpath(*name.split(".")) for name in modules for folder in folders):
+            candidates = (place.with_suffix(".py"), place / "__init__.py")
+            yield from (path for path in candidates if path.is_file())
+
+
+def source_hash(file: Path) -> str:
+    """Return a hash of a plugin's file, or of all files of its package, and of what they import.
+
+    What they import of plugin folders counts, transitively. Line ends do not; neither does where the
+    files lie.
+    """
+    digest = hashlib.sha256()
+    queue = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+    seen: set[Path] = set()
+    while queue:
+        current = queue.pop(0)
+        if current in seen:
+            continue
+        seen.add(current)
+        text = current.read_bytes().replace(b"\r\n", b"\n")
+        digest.update(text)
+        try:
+            queue += sorted(_imported_plugin_files(current, ast.parse(text)))
+        except (SyntaxError, ValueError):
+            continue
+    return digest.hexdigest()[:16]

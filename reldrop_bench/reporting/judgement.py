@@ -1,0 +1,255 @@
+"""How each label compares with the baseline over all tasks: the numbers behind every verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.reporting.outcomes import (
+    SATURATED,
+    Outcome,
+    margin_of,
+    outcomes,
+    values,
+)
+from reldrop_bench.reporting.rows import Setting, labels, settings
+from reldrop_bench.results import Results
+from reldrop_bench.statistics.adjustment import holm
+from reldrop_bench.statistics.equivalence import equivalence_p
+from reldrop_bench.statistics.overall import overall_difference
+from reldrop_bench.statistics.paired import compare
+from reldrop_bench.statistics.permutation import sign_flip
+from reldrop_bench.statistics.verdicts import verdict
+
+LEVEL = 0.05
+DECIDED = ("better", "worse", "higher", "lower", "equivalent")
+"""Words of a verdict that says something."""
+NEUTRAL = {"better": "higher", "worse": "lower"}
+"""What is said where neither direction is better."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One outcome with all cells lined up in pairs.
+
+    `table`: (pairs, labels), a row a (task, model, seed); NaN where a cell has no value. `cells`: of
+    the same shape, whether the matrix holds the cell. `columns`: the label's column. `rows`: the
+    setting's rows. `planned`: by label the settings it is in. `lowest`: by (task, model, label) the
+    lowest value; `whole`: those of them that lack no cell. `settings`: all, with their names.
+    """
+
+    outcome: Outcome
+    frame: pd.DataFrame
+    table: np.ndarray
+    cells: np.ndarray
+    columns: Mapping[str, int]
+    rows: Mapping[Setting, slice]
+    planned: Mapping[str, frozenset[Setting]]
+    lowest: Mapping[tuple[str, str, str], float]
+    whole: frozenset[tuple[str, str, str]]
+    settings: Mapping[Setting, str]
+
+    def is_saturated(self, setting: Setting, *labels: str) -> bool:
+        """Return whether all cells of these labels reach the ceiling there, and none is missing."""
+        keys = [(*setting, label) for label in labels]
+        return self.outcome.saturates and all(
+            key in self.whole and self.lowest[key] >= SATURATED for key in keys
+        )
+
+    @property
+    def telling(self) -> tuple[Setting, ...]:
+        """The settings where some cell that has a value is below the ceiling."""
+        below = {key[:2] for key, low in self.lowest.items() if not low >= SATURATED}
+        return tuple(
+            setting for setting in self.settings if not self.outcome.saturates or setting in below
+        )
+
+    def shared(self, label: str, other: str) -> list[Setting]:
+        """Return the settings that both were planned for and where one of them has a value."""
+        both = self.planned.get(label, frozenset()) & self.planned.get(other, frozenset())
+        return [
+            setting
+            for setting in self.settings
+            if setting in both
+            and ((*setting, label) in self.lowest or (*setting, other) in self.lowest)
+        ]
+
+    def common(self, label: str, other: str) -> list[Setting]:
+        """Return the shared settings that tell something of these two, whatever the other labels do."""
+        return [
+            setting
+            for setting in self.shared(label, other)
+            if not self.is_saturated(setting, label, other)
+        ]
+
+    def groups(
+        self, label: str, other: str, settings: Sequence[Setting] | None = None
+    ) -> list[np.ndarray]:
+        """Return label − other, an array a setting, NaN for half a pair; all `common` by default."""
+        settings = self.common(label, other) if settings is None else settings
+        first, second = self.columns[label], self.columns[other]
+        difference = self.table[:, first] - self.table[:, second]
+        there = self.cells[:, first] | self.cells[:, second]
+        return [difference[self.rows[setting]][there[self.rows[setting]]] for setting in settings]
+
+    def runs(self, label: str, settings: Sequence[Setting]) -> list[np.ndarray]:
+        """Return the label's values, an array a setting, without holes."""
+        values = self.table[:, self.columns[label]]
+        parts = [values[self.rows[setting]] for setting in settings]
+        return [part[np.isfinite(part)] for part in parts]
+
+    def count(self, label: str, settings: Sequence[Setting]) -> int:
+        """Return how many cells the matrix holds of a label in these settings."""
+        there = self.cells[:, self.columns[label]]
+        return int(sum(there[self.rows[setting]].sum() for setting in settings))
+
+    def means(self, shown: Sequence[str], settings: Sequence[Setting]) -> np.ndarray:
+        """Return (settings, labels): means over seeds, NaN where a label lacks one of its seeds."""
+        means = np.full((len(settings), len(shown)), np.nan)
+        for number, label in enumerate(shown):
+            values, there = (part[:, self.columns[label]] for part in (self.table, self.cells))
+            for place, setting in enumerate(settings):
+                own = values[self.rows[setting]][there[self.rows[setting]]]
+                if len(own):
+                    means[place, number] = np.sort(own).mean()
+        return means
+
+
+def paired(results: Results, outcome: Outcome) -> Paired:
+    """Line up an outcome's values; the order of rows does not matter."""
+    frame = values(results, outcome)
+    index = ["task", "model", "seed"]
+    table = frame.pivot(index=index, columns="label", values="value").sort_index()
+    cells = frame.assign(there=1.0).pivot(index=index, columns="label", values="there")
+    rows: dict[Setting, slice] = {}
+    for number, (task, model, _) in enumerate(table.index):
+        start = rows[task, model].start if (task, model) in rows else number
+        rows[task, model] = slice(start, number + 1)
+    planned: dict[str, set[Setting]] = {}
+    known = frame[["task", "model", "label"]].drop_duplicates()
+    for task, model, label in known.itertuples(index=False, name=None):
+        planned.setdefault(label, set()).add((task, model))
+    present = set(zip(known["task"], known["model"], strict=True))
+    by_label = frame.groupby(["task", "model", "label"])["value"].agg(["min", "count", "size"])
+    lowest = by_label.loc[by_label["count"] > 0, "min"]
+    whole = by_label.index[by_label["count"] == by_label["size"]]
+    return Paired(
+        outcome,
+        frame,
+        table.to_numpy(np.float64),
+        cells.reindex_like(table).notna().to_numpy(),
+        {str(label): number for number, label in enumerate(table.columns)},
+        rows,
+        {label: frozenset(found) for label, found in planned.items()},
+        dict(zip(lowest.index.tolist(), lowest.tolist(), strict=True)),
+        frozenset(whole.tolist()),
+        {setting: name for setting, name in settings(results).items() if setting in present},
+    )
+
+
+def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.DataFrame:
+    """Compare every label with the baseline over all settings, but those where both are saturated.
+
+    Returns a row a (label, outcome): the fields of `OverallDifference`; p_sign_flip, the smallest
+    value that it can have and the number of differing pairs, which decides that; p_equivalence (NaN
+    where no margin applies); p_pair, Holm-adjusted over the outcomes of this label alone; p_page and
+    p_page_equivalence, over all labels and outcomes; verdict, by p_pair; and holds, whether it is
+    also reached by p_page. All but p_page, p_page_equivalence and holds depend on the label's and
+    the baseline's own cells alone.
+    """
+    lined_up = (
+        [paired(results, each) for each in outcomes(results)] if lined_up is None else lined_up
+    )
+    rows = []
+    for label in labels(results):
+        for item in lined_up:
+            if label == results.baseline or results.baseline not in item.columns:
+                continue
+            if not item.common(label, results.baseline):
+                continue
+            rows.append({"label": label, "outcome": item.outcome.key} | _row(results, item, label))
+    frame = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["label", "outcome"])
+    if frame.empty:
+        return frame
+    numbers = ["mean", "low", "high", "error", "df", "p", "p_sign_flip", "p_equivalence"]
+    frame[numbers] = frame[numbers].astype(np.float64)
+    frame["p_page"] = holm(frame["p"].to_numpy())
+    frame["p_page_equivalence"] = holm(frame["p_equivalence"].to_numpy())
+    for adjusted, raw in (("p_pair", "p"), ("p_pair_equivalence", "p_equivalence")):
+        frame[adjusted] = frame.groupby("label", sort=False)[raw].transform(
+            lambda p: holm(p.to_numpy())
+        )
+    direction = {item.outcome.key: item.outcome.direction for item in lined_up}
+    words = {
+        name: [
+            _word(direction[row["outcome"]], row["mean"], row[p], row[equivalence])
+            for row in frame.to_dict("records")
+        ]
+        for name, p, equivalence in (
+            ("verdict", "p_pair", "p_pair_equivalence"),
+            ("page", "p_page", "p_page_equivalence"),
+        )
+    }
+    frame["verdict"] = words["verdict"]
+    frame["holds"] = [
+        word == page and word in DECIDED
+        for word, page in zip(words["verdict"], words["page"], strict=True)
+    ]
+    return frame
+
+
+def _word(direction: str, mean: float, p: float, p_equivalence: float) -> str:
+    if direction == "neither":
+        word = verdict(mean, p, p_equivalence, "higher", LEVEL)
+        return NEUTRAL.get(word, word)
+    return verdict(mean, p, p_equivalence, direction, LEVEL)
+
+
+def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
+    """Compare every label with the baseline on every single task.
+
+    Returns the rows of `compare` with outcome, saturated, p_holm (adjusted over all tasks and
+    outcomes of the label that are not saturated) and verdict ("saturated" where they cannot).
+    """
+    parts = [
+        compare(item.frame, results.baseline).assign(outcome=item.outcome.key) for item in lined_up
+    ]
+    frame = pd.concat(parts, ignore_index=True)
+    of = {item.outcome.key: item for item in lined_up}
+    columns = ["outcome", "task", "model", "label"]
+    frame["saturated"] = [
+        of[key].is_saturated((task, model), label, results.baseline)
+        for key, task, model, label in frame[columns].itertuples(index=False, name=None)
+    ]
+    telling = frame[~frame["saturated"]]
+    frame["p_holm"] = telling.groupby("label", sort=False)["p"].transform(
+        lambda p: holm(p.to_numpy())
+    )
+    direction = {item.outcome.key: item.outcome.direction for item in lined_up}
+    frame["verdict"] = [
+        "saturated"
+        if row["saturated"]
+        else _word(direction[row["outcome"]], row["mean"], row["p_holm"], np.nan)
+        for row in frame.to_dict("records")
+    ]
+    return frame
+
+
+def _row(results: Results, item: Paired, label: str) -> dict[str, object]:
+    groups = item.groups(label, results.baseline)
+    found = overall_difference(groups)
+    flipped = sign_flip(groups)
+    equivalence, margin = np.nan, margin_of(results, item.outcome)
+    if margin is not None and found.error is not None and found.df is not None:
+        assert found.mean is not None
+        equivalence = float(equivalence_p(found.mean, found.error, found.df, margin))
+    pairs = np.concatenate([group[np.isfinite(group)] for group in groups])
+    return asdict(found) | {
+        "p_sign_flip": flipped.p,
+        "smallest_p_sign_flip": flipped.smallest_p,
+        "differing": int(np.count_nonzero(pairs)),
+        "p_equivalence": equivalence,
+    }

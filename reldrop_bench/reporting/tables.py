@@ -1,0 +1,166 @@
+"""Tables that several sections show: means over seeds, and differences to the baseline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.kinds.section import Table
+from reldrop_bench.reporting.rows import labels, settings, summary, within
+from reldrop_bench.results import Results
+from reldrop_bench.statistics.paired import compare
+from reldrop_bench.statistics.spread import shown
+
+
+def texts(frame: pd.DataFrame, digits: int | None = 3) -> list[str]:
+    """Write each row of `summary` as "mean ± sd", with n where a seed is missing.
+
+    digits: after the point; None: what suits the numbers of each `column`.
+    """
+    columns = (
+        frame["mean"],
+        frame["sd"],
+        frame["n"],
+        frame["n_expected"],
+        digits_of(frame, digits),
+    )
+    written = (shown(*row[:-1], digits=row[-1]) for row in zip(*columns, strict=True))
+    # No sign where all that is left of a number is zero.
+    return [re.sub(r"^-(0(\.0+)?)(?![.\d])", r"\1", text).replace("-", "−") for text in written]
+
+
+def digits_of(frame: pd.DataFrame, digits: int | None) -> list[int]:
+    """Return for each row the digits after the point; None: three that count, by `column`."""
+    if digits is not None:
+        return [digits] * len(frame)
+    size = frame["mean"].abs()
+    usual = size.where(size > 0).groupby(frame["column"]).transform("median").fillna(1)
+    return [int(places) for places in (2 - np.floor(np.log10(usual / 2))).clip(0, 6)]
+
+
+def directed(results: Results, metric: str, text: str) -> str:
+    """Name a column with the direction of its metric: "gini (lower)"; none where neither is better."""
+    direction = results.directions.get(metric, "neither")
+    return text if direction == "neither" else f"{text} ({direction})"
+
+
+def _tones(wide: pd.DataFrame) -> dict[str, str]:
+    """Mark cells that lack seeds or were left out."""
+    marked = {text: "warn" for column in wide for text in wide[column] if "(n=" in str(text)}
+    return {**marked, "left out": "muted"}
+
+
+def _spread_out(results: Results, frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return a row a label and a column for each value of `column` from the texts in `frame`."""
+    cells = dict(zip(zip(frame["label"], frame[column], strict=True), frame["text"], strict=True))
+    known, columns = set(frame["label"]), list(dict.fromkeys(frame[column]))
+    return pd.DataFrame(
+        [
+            {"label": label} | {name: cells.get((label, name), "left out") for name in columns}
+            for label in labels(results)
+            if label in known
+        ]
+    )
+
+
+def by_setting(
+    results: Results, name: str, caption: str, values: pd.DataFrame, digits: int = 3
+) -> Table:
+    """Return a table with a row a label and a column a setting, "mean ± sd" in each cell."""
+    frame = summary(results, values)
+    wide = _spread_out(results, frame.assign(text=texts(frame, digits)), "setting")
+    return Table(name, caption, wide, data=frame, tones=_tones(wide))
+
+
+def by_column(
+    results: Results, name: str, caption: str, values: pd.DataFrame, digits: int | None = 3
+) -> dict[str, Table]:
+    """Return for each setting a table with a row a label and a column for each `column`."""
+    frame = summary(results, values)
+    tables = {}
+    for setting, part in frame.groupby("setting", sort=False):
+        wide = _spread_out(results, part.assign(text=texts(part, digits)), "column")
+        whole = f"{setting}: {caption}"
+        tables[str(setting)] = Table(
+            f"{name}-{setting}", whole, wide, data=part, tones=_tones(wide)
+        )
+    return tables
+
+
+def stacked(parts: Mapping[str, Mapping[str, Table]], heading: str) -> dict[str, Table]:
+    """Put each setting's tables below one another; a first column `heading` tells them apart.
+
+    parts: by what that column says, the tables of `by_column` or `differences`.
+    """
+    joined: dict[str, Table] = {}
+    for setting in dict.fromkeys(setting for tables in parts.values() for setting in tables):
+        own = {part: tables[setting] for part, tables in parts.items() if setting in tables}
+        frames = [_first(table.frame, heading, part) for part, table in own.items()]
+        data = [_first(table.data, heading, part) for part, table in own.items()]
+        tones = {text: tone for table in own.values() for text, tone in (table.tones or {}).items()}
+        joined[setting] = replace(
+            next(iter(own.values())),
+            frame=pd.concat(frames, ignore_index=True),
+            data=pd.concat(data, ignore_index=True),
+            tones=tones,
+        )
+    return joined
+
+
+def _first(frame: pd.DataFrame | None, heading: str, text: str) -> pd.DataFrame:
+    assert frame is not None, "tables of this file hold their numbers"
+    return pd.concat([pd.Series(text, frame.index, name=heading), frame], axis=1)
+
+
+def differences(
+    results: Results, name: str, what: str, values: pd.DataFrame, digits: int | None = 3
+) -> dict[str, Table]:
+    """Return for each setting a folded table of differences to the baseline, by `column`.
+
+    Means over seed-paired differences with 95 % t intervals; exploratory: no test, no verdict.
+    """
+    compared = compare(values, results.baseline, ("task", "model", "column"))
+    caption = (
+        f"differences of {what} to “{results.baseline}”, mean over pairs with 95 % t interval "
+        "(exploratory: not adjusted for the number of comparisons)."
+    )
+    tables = {}
+    for pair, setting in settings(results).items():
+        part = within(compared, pair)
+        if part["n"].sum():
+            rows = zip(part.to_dict("records"), digits_of(part, digits), strict=True)
+            text = [interval_text(row, places) for row, places in rows]
+            wide = _spread_out(results, part.assign(text=text), "column")
+            table = Table(f"{name}-{setting}", f"{setting}: {caption}", wide, data=part)
+            tables[setting] = replace(table, folded=True, tones=_tones(wide))
+    return tables
+
+
+def p_text(value: float) -> str:
+    """Write a p-value to three digits; a dash where there is none."""
+    if pd.isna(value):
+        return "–"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def interval_text(row: Mapping[Any, Any], digits: int = 3, counted: bool = True) -> str:
+    """Write a row of `compare` as "+0.031 [−0.010, +0.072]"; say what is missing if `counted`."""
+    whole = row["n"] == row["n_expected"] or not counted
+    count = "" if whole else f" (n={row['n']}/{row['n_expected']})"
+    if not row["n"]:
+        return f"–{count}"
+    mean, low, high = (signed(row[name], digits) for name in ("mean", "low", "high"))
+    return (
+        f"{mean} [no interval]{count}" if np.isnan(row["low"]) else f"{mean} [{low}, {high}]{count}"
+    )
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Write a difference with its sign, "+0.031" or "−0.010"; zero has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")

@@ -1,0 +1,1 @@
+"""Compute cells: plan, train, evaluate, record."""

@@ -1,0 +1,108 @@
+"""Measure more on what was trained: further evaluations of a results folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from reldrop_bench import plugins as plugin_path
+from reldrop_bench.errors import UserError
+from reldrop_bench.matrix.entries import entry_name, with_evaluations
+from reldrop_bench.matrix.spec import BenchmarkSpec, Entry, read_value
+from reldrop_bench.plugins import registry
+from reldrop_bench.results import Results
+from reldrop_bench.running.runner import Benchmark, Listener, execute, prepare
+from reldrop_bench.store.folder import Store
+from reldrop_bench.store.load import load_results
+
+
+def prepare_evaluation(
+    folder: str | Path,
+    evaluations: Sequence[str] = (),
+    workers: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    data: str | Path | None = None,
+    only: Sequence[str] = (),
+) -> Benchmark:
+    """Read and check what is needed to evaluate the trained cells of a results folder further.
+
+    Raises
+    ------
+    UserError
+        The folder holds no benchmark, an evaluation cannot be had, or no cell is trained.
+    """
+    store = Store(Path(os.path.expanduser(folder)))
+    found = store.read_benchmark()
+    if found is None:
+        raise UserError(f"{folder} holds no results; give the folder of a run")
+    if found.get("checkpoints"):
+        raise UserError(
+            f"{folder} holds checkpoints, whose models only their own files can build; "
+            "give --model and --weights again"
+        )
+    entries = [evaluation_entry(text) for text in evaluations]
+    for place in plugins:
+        plugin_path.add_folder(place)
+    registry.refresh()
+    names = {entry_name(entry) for entry in entries}
+    kept = [entry for entry in found.get("added", []) if entry_name(entry) not in names]
+    added = [*kept, *entries]
+    # As if the spec itself named them, so that what it says of the same evaluation gives way.
+    there = registry.names("evaluations")
+    usable = [entry for entry in kept if entry_name(entry) in there]
+    spec = with_evaluations(BenchmarkSpec.model_validate(found["spec"]), [*usable, *entries])
+    benchmark = prepare(spec, folder, workers, plugins, data, (), only)
+    benchmark.spec = BenchmarkSpec.model_validate(found["spec"])
+    benchmark.added = added
+    plan = benchmark.plan()
+    missing = [each for each in plan.cells if each.action == "train"]
+    if missing and len(missing) == len(plan.cells):
+        raise UserError(
+            f"{folder}: none of these {len(missing)} cells can be evaluated without training "
+            f"({missing[0].reason}); run the spec first"
+        )
+    return benchmark
+
+
+def evaluation_entry(text: str) -> Entry:
+    """Return what a text of the command line says is to be measured.
+
+    Raises
+    ------
+    UserError
+        It is neither a name nor a mapping.
+    """
+    entry = read_value(text, "--evaluations")
+    if not isinstance(entry, str | dict) or not entry:
+        raise UserError(
+            f"--evaluations {text!r} is neither a name such as quantus:standard nor a mapping such "
+            "as '{occlusion: {max_samples: 100}}'"
+        )
+    return entry
+
+
+def evaluate(
+    folder: str | Path,
+    evaluations: Sequence[str],
+    workers: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    data: str | Path | None = None,
+    only: Sequence[str] = (),
+    listener: Listener | None = None,
+) -> Results:
+    """Add evaluations to the trained cells of a results folder; nothing is trained.
+
+    `evaluations`: names, with a preset behind a colon ("quantus:standard"), or mappings in YAML
+    ("{occlusion: {max_samples: 100}}"). They stay with the folder: later runs of the spec keep
+    them. One of the same name takes the place of the spec's until the spec is run again. The other
+    parameters are those of `run`.
+
+    Raises
+    ------
+    UserError
+        The folder holds no trained cell, or an evaluation cannot be had.
+    """
+    benchmark = prepare_evaluation(folder, evaluations, workers, plugins, data, only)
+    execute(benchmark, listener or Listener(), train=False)
+    return load_results(benchmark.store.folder)

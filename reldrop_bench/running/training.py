@@ -1,0 +1,279 @@
+"""Train one cell: a plain loop that reads from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reldrop_bench.data import Batch, Facts, Split, SubsetSplit
+from reldrop_bench.kinds.memory import RelevanceMemory
+from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.matrix.cells import CellSpec
+from reldrop_bench.recipe import Recipe
+from reldrop_bench.running.augmentation import augment
+from reldrop_bench.running.energy import EnergyMeter
+from reldrop_bench.seeding import global_seed, torch_generator
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on: the message says at which step and why."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and what its training cost."""
+
+    model: nn.Module
+    facts: Facts
+    device: torch.device
+    epochs: pd.DataFrame
+    train_seconds: float
+    step_seconds: float
+    """Median wall time of a training step, transform included."""
+    explained: int
+    occluded_fraction: float | None
+    samples: int
+    selected_epoch: int
+    energy: float | None
+    """Joules that the machine used meanwhile, where it tells."""
+
+
+def cell_stream(cell: CellSpec) -> tuple[str, str, int]:
+    """Name the random streams that all cells of one (task, seed) share, whatever their regularizer."""
+    return (cell.task.name, str(sorted(cell.task.parameters.items())), cell.seed)
+
+
+def build_model(cell: CellSpec, facts: Facts) -> nn.Module:
+    """Return the cell's model with the first weights of its (task, seed), regularizer built in."""
+    with global_seed("weights", *cell_stream(cell)):
+        model = cell.model.plugin.build(facts)
+    regularizer: Regularizer = cell.regularizer.plugin
+    with global_seed("wrap", cell.regularizer.name, *cell_stream(cell)):
+        return regularizer.wrap(model)
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer over all parameters of the model."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, momentum=recipe.momentum, weight_decay=decay)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+
+
+def learning_rate(recipe: Recipe, progress: float, epoch: int) -> float:
+    """Return the learning rate at `progress` (0 to 1) of training, in `epoch` (from 0)."""
+    if recipe.schedule == "cosine":
+        low, high = recipe.final_learning_rate, recipe.learning_rate
+        return low + (high - low) * (1 + math.cos(math.pi * progress)) / 2
+    if recipe.schedule == "step":
+        return recipe.learning_rate * recipe.decay ** (epoch // recipe.decay_epochs)
+    return recipe.learning_rate
+
+
+def epoch_batches(count: int, size: int, generator: torch.Generator) -> list[Tensor]:
+    """Return shuffled index batches; an incomplete last one is left out where there is a full one."""
+    order = torch.randperm(count, generator=generator)
+    batches = list(order.split(size))
+    return batches[:-1] if len(batches) > 1 and len(batches[-1]) < size else batches
+
+
+def probe_items(total: int, count: int, stream: tuple[object, ...]) -> Tensor:
+    """Return at most `count` random positions out of `total`, sorted, the same for a (task, seed)."""
+    generator = torch_generator("probe", *stream)
+    return torch.randperm(total, generator=generator)[:count].sort().values
+
+
+@torch.no_grad()
+def loss_and_accuracy(
+    model: nn.Module, split: Split, batch_size: int, device: torch.device
+) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy over a split; (nan, nan) where it is empty."""
+    total, correct = 0.0, 0
+    for indices in torch.arange(len(split)).split(batch_size):
+        batch = split.batch(indices).to(device)
+        logits = model(batch.inputs).float()
+        total += F.cross_entropy(logits, batch.labels, reduction="sum").item()
+        correct += int((logits.argmax(1) == batch.labels).sum())
+    count = len(split)
+    return (total / count, correct / count) if count else (math.nan, math.nan)
+
+
+class _Meter:
+    """Sums over an epoch's samples."""
+
+    def __init__(self) -> None:
+        self.loss = 0.0
+        self.correct = 0
+        self.count = 0
+        self.occluded = 0.0
+        self.occlusion_known = False
+
+    def add(self, loss: float, logits: Tensor, batch: Batch) -> None:
+        self.loss += loss * len(batch)
+        self.correct += int((logits.detach().argmax(1) == batch.labels).sum())
+        self.count += len(batch)
+        if batch.occluded is not None:
+            self.occlusion_known = True
+            self.occluded += batch.occluded.float().flatten(1).mean(1).sum().item()
+
+    @property
+    def occluded_fraction(self) -> float:
+        return self.occluded / self.count if self.occlusion_known else math.nan
+
+
+def train(
+    cell: CellSpec,
+    root: Path | None,
+    progress: Callable[[int, int], None] = lambda epoch, epochs: None,
+    device: torch.device | None = None,
+    steps: int | None = None,
+) -> Trained:
+    """Train a cell.
+
+    Weights, data order, splits and augmentation derive from (task, seed); the regularizer draws
+    from a stream of its own, so that cells of equal (task, seed) are paired. Only the training and
+    validation splits are opened. It runs on `device`, the CPU by default. `steps` cuts every epoch
+    short, to time a few.
+
+    Raises
+    ------
+    TrainingError
+        The loss is not finite; the message says at which step.
+    """
+    from lightning_fabric import Fabric  # takes seconds to import: only where it is needed
+
+    recipe, stream = cell.recipe, cell_stream(cell)
+    regularizer: Regularizer = cell.regularizer.plugin
+    facts = cell.task.plugin.facts(root)
+    train_split, validation = cell.task.plugin.splits(root, cell.seed)
+
+    place = device or torch.device("cpu")
+    fabric = Fabric(
+        accelerator=place.type,
+        devices=1 if place.index is None else [place.index],
+        precision=recipe.precision,
+    )
+    model = build_model(cell, facts)
+    optimizer = make_optimizer(recipe, model)
+    wrapped, optimizer = fabric.setup(model, optimizer)
+    order = torch_generator("order", *stream)
+    augmentation = torch_generator("augmentation", *stream)
+    step = Step(
+        model=model,
+        facts=facts,
+        generator=torch_generator("regularizer", cell.regularizer.name, *stream),
+        attributor=cell.relevance.plugin,
+    )
+    from_training = cell.uses_relevance and step.attributor.from_training
+    if cell.uses_relevance and (from_training or step.attributor.refresh > 1):
+        step.memory = RelevanceMemory(len(train_split), facts.element_shape, fabric.device)
+
+    # As many training items as there are for validation, as they are: not augmented, not occluded.
+    probe = SubsetSplit(train_split, probe_items(len(train_split), len(validation), stream))
+    rows: list[dict[str, float]] = []
+    step_times: list[float] = []
+    best: tuple[float, int, dict[str, Tensor]] | None = None
+    started = time.perf_counter()
+    steps_per_epoch = len(epoch_batches(len(train_split), recipe.batch_size, torch.Generator()))
+    with (
+        global_seed("training", *stream),  # for dropout inside models
+        EnergyMeter(place) as energy,
+    ):
+        for epoch in range(recipe.epochs):
+            epoch_started, explained_before = time.perf_counter(), step.explained
+            model.train()
+            meter = _Meter()
+            rate = recipe.learning_rate
+            batches = epoch_batches(len(train_split), recipe.batch_size, order)[:steps]
+            for index, indices in enumerate(batches):
+                step_started = time.perf_counter()
+                done = epoch * steps_per_epoch + index
+                step.epoch, step.progress = epoch, done / (recipe.epochs * steps_per_epoch)
+                rate = learning_rate(recipe, step.progress, epoch)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+
+                batch = train_split.batch(indices).replace(samples=indices).to(fabric.device)
+                batch = augment(batch, recipe.augmentation, facts, augmentation)
+                batch = regularizer.transform(batch, step)
+                if from_training:
+                    batch = batch.replace(inputs=batch.inputs.detach().requires_grad_())
+                logits = wrapped(batch.inputs)
+                loss = F.cross_entropy(logits.float(), batch.targets)
+                penalty = regularizer.penalty(logits, batch, step)
+                if penalty is not None:
+                    loss = loss + penalty
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise TrainingError(
+                        f"the loss is {value} at epoch {epoch + 1}, step {index + 1} of {steps_per_epoch}"
+                    )
+                optimizer.zero_grad(set_to_none=True)
+                fabric.backward(loss)
+                optimizer.step()
+                if from_training:
+                    step.learn(batch)
+                meter.add(value, logits, batch)
+                step_times.append(time.perf_counter() - step_started)
+
+            model.eval()
+            loss_value, accuracy = loss_and_accuracy(model, validation, 512, fabric.device)
+            clean_loss, clean_accuracy = loss_and_accuracy(model, probe, 512, fabric.device)
+            energy.read()
+            rows.append(
+                {
+                    "epoch": epoch + 1,
+                    "train_loss": meter.loss / meter.count,
+                    "train_accuracy": meter.correct / meter.count,
+                    "clean_train_loss": clean_loss,
+                    "clean_train_accuracy": clean_accuracy,
+                    "validation_loss": loss_value,
+                    "validation_accuracy": accuracy,
+                    "learning_rate": rate,
+                    "occluded_fraction": meter.occluded_fraction,
+                    "explained": step.explained - explained_before,
+                    "seconds": time.perf_counter() - epoch_started,
+                    "samples": meter.count,
+                }
+            )
+            if recipe.select == "best-validation" and (best is None or accuracy > best[0]):
+                state = {
+                    name: tensor.detach().clone() for name, tensor in model.state_dict().items()
+                }
+                best = (accuracy, epoch + 1, state)
+            progress(epoch + 1, recipe.epochs)
+    if best is not None:
+        model.load_state_dict(best[2])
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise TrainingError(
+                f"{name} is not finite after the last step; try a lower learning rate"
+            )
+    model.eval()
+    epochs = pd.DataFrame(rows)
+    occluded = (epochs.occluded_fraction * epochs.samples).sum() / epochs.samples.sum()
+    return Trained(
+        model=model,
+        facts=facts,
+        device=fabric.device,
+        epochs=epochs,
+        train_seconds=time.perf_counter() - started,
+        step_seconds=statistics.median(step_times),
+        explained=step.explained,
+        occluded_fraction=None if epochs.occluded_fraction.isna().any() else float(occluded),
+        samples=int(epochs.samples.sum()),
+        selected_epoch=best[1] if best is not None else recipe.epochs,
+        energy=energy.joules,
+    )

@@ -1,0 +1,1 @@
+"""Results on disk: typed records, the folder that holds them, and tables read from it."""

@@ -1,0 +1,259 @@
+"""What a method costs, and what it brings for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench.reporting.judgement import Paired, paired
+from reldrop_bench.reporting.outcomes import ranked
+from reldrop_bench.reporting.rows import (
+    CELL,
+    Setting,
+    labels,
+    measure,
+    settings,
+    within,
+    without_figures,
+)
+from reldrop_bench.results import Results
+from reldrop_bench.statistics.paired import pair
+from reldrop_bench.statistics.spread import shown
+
+from .figures import Axis, scatter
+from .overview import overview
+from .pareto import (
+    CLEARLY,
+    DOMINATED,
+    FRONT,
+    SAME,
+    Point,
+    Standing,
+    standings,
+)
+
+if TYPE_CHECKING:
+    from reldrop_bench.reporting.style import Style
+
+BENEFITS = 2
+"""Outcomes that cost is held against, the leading ones first."""
+
+NOTHING = pd.Series(dtype=np.float64)
+
+Standings = Mapping[tuple[str, str, Setting], Mapping[str, Standing]]
+"""By axis, outcome and setting: where each label stands."""
+
+
+@dataclass(frozen=True)
+class Cost(ReportSection):
+    """Time of a training step relative to the baseline, explanations, memory; benefit against it."""
+
+    name: ClassVar[str] = "cost"
+    title: ClassVar[str] = "Cost against benefit"
+    order: ClassVar[int] = 700
+    axis: Literal["all", "time", "passes"] = "all"
+    """What the figures count as cost: the time of a step, its passes, or each of them."""
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        cells = results.cells
+        axes = [axis for axis in _axes(results) if self.axis in ("all", axis.key)]
+        if not cells["step_seconds"].notna().any() and not cells["train_seconds"].notna().any():
+            if results.trained_elsewhere:
+                return [Prose("These models were trained elsewhere: their cost is not known.")]
+            if not axes:
+                return [Prose("No cell has timings.", "warning")]
+        judged = [paired(results, outcome) for outcome in ranked(results)[:BENEFITS]]
+        found = {
+            (axis.key, item.outcome.key, setting): standings(_points(axis, item, setting))
+            for axis in axes
+            for item in judged
+            for setting in item.settings
+        }
+        blocks: list[Block] = [
+            Prose(
+                "Step time is the median time of a training step divided by that of the "
+                "baseline with the same task, model and seed; the table gives the geometric "
+                "mean over seeds and the range. Explanations per sample counts attributions in "
+                "training. Passes per step are the operations of a training step in forward passes "
+                "of the same batch (3 for plain training), of matrix products and convolutions "
+                "alone, with a map made anew for each sample that asks for one. Energy is that of "
+                "the whole machine."
+            ),
+            Prose(
+                "Times depend on the machine and on what else ran on it: ratios of a few per cent "
+                "mean nothing, and another machine has other ones. Passes do not depend on it.",
+                "note",
+            ),
+            _table(results, axes, judged, found),
+        ]
+        if axes and judged:
+            blocks.append(
+                Prose(
+                    "On the Pareto front of a task is a label that no other beats: none costs no "
+                    f"more (within {SAME:.0%}) and brings no less on average. Means take no account of uncertainty: "
+                    "with few seeds a label may be on the front, or dominated, by luck. "
+                    "“Dominated clearly” asks for more: on the same seeds, the 95 % t interval of what "
+                    "the other brings more excludes zero, and that of its cost excludes that it "
+                    "costs more (intervals are not adjusted for the number of comparisons)."
+                )
+            )
+            blocks += overview(results, style, axes, judged)
+            blocks += without_figures(results, list(settings(results)))
+            for axis in axes:
+                where = {key[1:]: value for key, value in found.items() if key[0] == axis.key}
+                blocks += scatter(results, style, axis, judged, where)
+        return blocks
+
+
+def _axes(results: Results) -> list[Axis]:
+    """Return the costs that were measured, a value a cell."""
+    cells = results.cells
+    steps = cells[CELL].assign(value=np.log(cells["step_seconds"].astype(np.float64)))
+    against = pair(steps, results.baseline)
+    ratios = against[CELL].assign(value=np.exp(against["difference"].astype(np.float64)))
+    base = steps[steps["label"] == results.baseline].dropna(subset="value").assign(value=1.0)
+    passes = measure(results, "cost", "test", "passes_per_step")
+    time = Axis(
+        "time", "step time / baseline’s", "the relative time of a training step",
+        pd.concat([base, ratios], ignore_index=True),
+    )  # fmt: skip
+    counted = Axis("passes", "passes per step", "the passes of a training step", passes)
+    return [
+        axis
+        for axis, values in ((time, ratios), (counted, passes))
+        if values["value"].notna().any()
+    ]
+
+
+def _points(axis: Axis, item: Paired, setting: Setting) -> dict[str, Point]:
+    """Return log cost and benefit of every label in a setting, by seed; more benefit is better."""
+    frames = (within(axis.values, setting), within(item.frame, setting))
+    cost, benefit = (frame.pivot(index="seed", columns="label", values="value") for frame in frames)
+    cost = cost.reindex(index=benefit.index)
+    sign = -1.0 if item.outcome.direction == "lower" else 1.0
+    return {
+        str(label): Point(
+            np.log(cost[label].to_numpy(np.float64)), sign * benefit[label].to_numpy(np.float64)
+        )
+        for label in benefit.columns
+        if label in cost.columns
+    }
+
+
+def _table(
+    results: Results, axes: Sequence[Axis], judged: Sequence[Paired], found: Standings
+) -> Table:
+    names, order = settings(results), labels(results)
+    groups = dict(iter(results.cells.groupby(["task", "model", "label"])))
+    further = {name: _by_place(values) for name, values in _further(results).items()}
+    ratios = next((_by_place(axis.values) for axis in axes if axis.key == "time"), {})
+    standing = next(iter(axes), None)
+    rows = []
+    for setting, name in names.items():
+        for label in order:
+            here = groups.get((*setting, label))
+            if here is None:
+                continue
+            ratio = ratios.get((*setting, label), NOTHING).dropna()
+            explained = here["explained"].astype(np.float64) / here["samples"].astype(np.float64)
+            row = {
+                "task": name,
+                "label": label,
+                "step time": _ratio(ratio) if label != results.baseline else "1 (baseline)",
+            }
+            if standing is not None:
+                row |= {
+                    f"Pareto, {item.outcome.short}": _standing(
+                        found.get((standing.key, item.outcome.key, setting), {}).get(label)
+                    )
+                    if setting in item.telling or setting not in item.settings
+                    else "saturated"
+                    for item in judged
+                }
+            rows.append(
+                row
+                | {"step [ms]": 1000 * here["step_seconds"].astype(np.float64).mean()}
+                | {
+                    what: _mean(values.get((*setting, label), NOTHING))
+                    for what, values in further.items()
+                }
+                | {
+                    "explanations per sample": explained.mean(),
+                    "hidden fraction": here["occluded_fraction"].astype(np.float64).mean(),
+                    "training [s]": here["train_seconds"].astype(np.float64).mean(),
+                    "peak memory [MiB]": here["peak_memory"].astype(np.float64).mean() / 2**20,
+                    "timed cells": f"{here['step_seconds'].notna().sum()}/{len(here)}",
+                }
+            )
+    by = f" Pareto: of an outcome against {standing.text}, by means." if standing else ""
+    frame = pd.DataFrame(rows)
+    tones = {
+        text: "good" if text == FRONT else "bad" if text.startswith(CLEARLY) else "muted"
+        for column in frame
+        if str(column).startswith("Pareto")
+        for text in frame[column]
+        if text.startswith((FRONT, DOMINATED))
+    }
+    return Table(
+        "cost",
+        "Cost by task and label, means over the cells that have a value. Peak memory is that of the GPU "
+        "where one was used, else of the whole worker process: libraries, and what earlier cells left "
+        f"there, included.{by}",
+        frame,
+        {
+            "step [ms]": "{:.1f}",
+            "explanations per sample": "{:.2f}",
+            "hidden fraction": "{:.2f}",
+            "training [s]": "{:.1f}",
+            "peak memory [MiB]": "{:.0f}",
+        },
+        tones=tones,
+        folded=len(frame) > 60,
+    )
+
+
+def _standing(standing: Standing | None) -> str:
+    if standing is None:
+        return "–"
+    return f"{standing.word} by “{standing.by}”" if standing.by else standing.word
+
+
+def _further(results: Results) -> dict[str, pd.DataFrame]:
+    """Return the columns that only some benchmarks have, a row a cell that can have a value."""
+    passes, explanation = (
+        measure(results, "cost", "test", metric)
+        for metric in ("passes_per_step", "explanation_passes")
+    )
+    guided = (results.cells["relevance"].fillna("") != "").to_numpy()
+    asking = results.cells.loc[guided, CELL].merge(explanation, how="inner")
+    energy = results.cells[CELL].assign(value=results.cells["energy"].astype(np.float64) / 1000)
+    columns = {"passes per step": passes, "passes of an explanation": asking}
+    columns["energy [kJ]"] = energy
+    return {name: values for name, values in columns.items() if values["value"].notna().any()}
+
+
+def _mean(values: pd.Series) -> str:
+    there = values.dropna().sort_values()
+    if values.empty:
+        return "–"
+    return shown(there.mean(), np.nan, len(there), len(values), digits=2)
+
+
+def _ratio(values: pd.Series) -> str:
+    if values.empty:
+        return "–"
+    mean = float(np.exp(np.log(values.sort_values()).mean()))
+    if len(values) == 1:
+        return f"{mean:.2f}×"
+    return f"{mean:.2f}× ({values.min():.2f}–{values.max():.2f})"
+
+
+def _by_place(values: pd.DataFrame) -> dict[tuple[str, str, str], pd.Series]:
+    """Return the values of every task, model and label."""
+    groups = values.groupby(["task", "model", "label"])["value"]
+    return {(str(task), str(model), str(label)): own for (task, model, label), own in groups}

@@ -1,0 +1,287 @@
+"""Ranks over tasks, the tests that belong to them, and every label against every other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench.reporting.judgement import LEVEL, Paired, paired
+from reldrop_bench.reporting.outcomes import outcomes
+from reldrop_bench.reporting.outcomes import ranked as ranked_outcomes
+from reldrop_bench.reporting.scopes import Scope, left_out, scopes
+from reldrop_bench.reporting.tables import interval_text, p_text
+from reldrop_bench.results import Results
+from reldrop_bench.statistics.adjustment import holm
+from reldrop_bench.statistics.overall import overall_difference
+from reldrop_bench.statistics.ranks import (
+    average_ranks,
+    complete,
+    critical_difference,
+    friedman,
+    not_told_apart,
+)
+from reldrop_bench.statistics.wilcoxon import Wilcoxon, all_pairs, many_to_one
+
+from .figures import matrix, rank_diagram
+
+if TYPE_CHECKING:
+    from reldrop_bench.reporting.style import Style
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The ranks of a scope's labels on one outcome, and which of them can be told apart."""
+
+    item: Paired
+    scope: Scope
+    means: np.ndarray
+    """(tasks, labels), higher is better; NaN where a label lacks a seed of a task."""
+    scores: np.ndarray
+    """The same for the kept tasks, where no label lacks any."""
+    kept: tuple[int, ...]
+    ranks: np.ndarray
+    worst: np.ndarray
+    """Average ranks over all tasks, where a missing mean has the worst rank."""
+    pairs: pd.DataFrame
+    by_wilcoxon: bool
+    """Whether `different` comes from the Wilcoxon test over tasks; else from seed-paired t tests."""
+    groups: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Significance(ReportSection):
+    """Average ranks, Friedman and Wilcoxon tests over tasks, and all pairs of labels."""
+
+    name: ClassVar[str] = "significance"
+    title: ClassVar[str] = "Significance: ranks and pairs of labels"
+    order: ClassVar[int] = 720
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        lined_up = [paired(results, outcome) for outcome in ranked_outcomes(results)]
+        if not lined_up and outcomes(results):
+            return [Prose("Neither direction of this metric is better, so there are no ranks.")]
+        wanted = [(item, scope) for item in lined_up for scope in scopes(results, item)]
+        ranked = [made for item, scope in wanted if (made := rank(item, scope)) is not None]
+        if not ranked:
+            return [
+                Prose(
+                    "No group of tasks has two labels with complete, unsaturated values: nothing "
+                    "can be ranked."
+                )
+            ]
+        several = [each for each in ranked if len(each.kept) > 1]
+        blocks: list[Block] = [
+            Prose(
+                "Ranks are made of each task’s mean over seeds: 1 is the best label, ties share "
+                "their ranks. Labels are ranked over tasks that all of them ran on. Friedman’s test "
+                "(with Iman and Davenport’s correction) asks whether any label differs; Wilcoxon’s "
+                "signed-rank test, with Holm’s adjustment, asks of each label whether it differs "
+                "from the baseline on tasks like these. Both see one number a task, so few tasks "
+                "can show nothing. The pairwise tests further down take the seeds of these very "
+                "tasks instead. A rank depends on which other labels are there; a pairwise p, "
+                "before adjustment, does not."
+            )
+        ]
+        blocks += left_out(results, [scope for _, scope in wanted])
+        blocks += _policy(ranked, results)
+        if several:
+            blocks.append(_friedman(several))
+            blocks.append(rank_diagram(style, several))
+            blocks.append(_ranks(results, several))
+        single = [each for each in ranked if len(each.kept) == 1]
+        if single:
+            names = "; ".join(f"{each.item.outcome.short}, {each.scope.name}" for each in single)
+            text = f"Only one task to rank over, so no ranks and no test of them: {names}."
+            blocks.append(Prose(text, "note"))
+        first = ranked[0].item.outcome.key
+        blocks += [
+            matrix(results, style, each) for each in ranked if each.item.outcome.key == first
+        ]
+        blocks.append(_pairs(ranked))
+        return blocks
+
+
+def rank(item: Paired, scope: Scope) -> Ranked | None:
+    """Rank a scope's labels; None where no task has all of their means."""
+    sign = -1.0 if item.outcome.direction == "lower" else 1.0
+    means = sign * item.means(scope.labels, scope.settings)
+    if np.isnan(means).all(axis=0).any():
+        return None
+    scores, kept = complete(means)
+    if not len(kept):
+        return None
+    pairs = _all_pairs(item, scope)
+    over_tasks = all_pairs(means)  # not of kept tasks: a pair is its own two columns
+    places = list(over_tasks)
+    # As the first of Holm's steps over all pairs: else the test could join labels only.
+    least = min(over_tasks[place].smallest_p for place in places) * len(places)
+    by_wilcoxon = least < LEVEL
+    if by_wilcoxon:
+        p = holm([np.nan if (q := over_tasks[place].p) is None else q for place in places])
+    else:
+        p = pairs["p_holm"].to_numpy()
+    different = np.zeros((len(scope.labels), len(scope.labels)), dtype=bool)
+    for (first, second), value in zip(places, p, strict=True):
+        different[first, second] = different[second, first] = value < LEVEL
+    ranks = average_ranks(scores)
+    worst = average_ranks(complete(means, missing="worst")[0])
+    groups = tuple(not_told_apart(ranks, different))
+    return Ranked(
+        item, scope, means, scores, tuple(map(int, kept)), ranks, worst, pairs, by_wilcoxon, groups
+    )
+
+
+def _all_pairs(item: Paired, scope: Scope) -> pd.DataFrame:
+    """Return the seed-paired overall difference of every pair of labels, in the order of the scope."""
+    rows = []
+    for number, first in enumerate(scope.labels):
+        for second in scope.labels[number + 1 :]:
+            common = [s for s in item.common(first, second) if s in scope.settings]
+            found = overall_difference(item.groups(first, second, common))
+            row = {
+                name: getattr(found, name) for name in ("n", "n_expected", "mean", "low", "high")
+            }
+            rows.append({"first": first, "second": second, **row, "p": found.p})
+    frame = pd.DataFrame(rows)
+    numbers = ["mean", "low", "high", "p"]
+    frame[numbers] = frame[numbers].astype(np.float64)
+    frame["p_holm"] = holm(frame["p"].to_numpy())
+    return frame
+
+
+def _policy(ranked: Sequence[Ranked], results: Results) -> list[Prose]:
+    """Name the tasks that ranks leave out because a label lacks a value."""
+    texts = []
+    for each in ranked:
+        lacking = [
+            each.item.settings[setting]
+            for number, setting in enumerate(each.scope.settings)
+            if number not in each.kept
+        ]
+        if lacking:
+            texts.append(
+                f"{each.item.outcome.short}, {each.scope.name}: without {', '.join(lacking)}"
+            )
+    if not texts:
+        return []
+    text = (
+        "Ranks are over the tasks where every label has all of its seeds (intersection). "
+        f"{'; '.join(texts)}. The column “failure = worst” ranks over all tasks and gives the worst "
+        "rank to a label that lacks a seed."
+    )
+    return [Prose(text, "warning")]
+
+
+def _friedman(ranked: Sequence[Ranked]) -> Table:
+    rows: list[dict[str, Any]] = []
+    for each in ranked:
+        labels, tasks = len(each.scope.labels), len(each.kept)
+        row: dict[str, Any] = {
+            "outcome": each.item.outcome.short,
+            "tasks": each.scope.name,
+            "number of tasks": tasks,
+            "labels": labels,
+        }
+        if labels > 2:
+            found = friedman(each.scores)
+            row |= {
+                "χ²": found.chi_square,
+                "p": p_text(found.p),
+                "F (Iman–Davenport)": found.f,
+                "p of F": p_text(found.f_p),
+                "critical difference": critical_difference(labels, tasks, LEVEL),
+            }
+        rows.append(row)
+    caption = (
+        "Friedman’s test of equal ranks, with Iman and Davenport’s F, and Nemenyi’s critical "
+        f"difference of average ranks at {LEVEL:.0%} (for comparison: the groups in the diagram "
+        "are made by pairwise tests, which do not depend on further labels)."
+    )
+    formats = dict.fromkeys(("χ²", "F (Iman–Davenport)", "critical difference"), "{:.2f}")
+    return Table("friedman", caption, pd.DataFrame(rows), formats)
+
+
+def _ranks(results: Results, ranked: Sequence[Ranked]) -> Table:
+    incomplete = any(len(each.kept) < len(each.scope.settings) for each in ranked)
+    rows, tones = [], {}
+    for each in ranked:
+        base = each.scope.labels.index(results.baseline)
+        others = [number for number in range(len(each.scope.labels)) if number != base]
+        tests = dict(zip(others, many_to_one(each.means, base), strict=True))
+        raw = [np.nan if (p := test.p) is None else p for test in tests.values()]
+        adjusted = dict(zip(others, holm(raw), strict=True))
+        for number in np.argsort(each.ranks, kind="stable"):
+            difference = each.means[:, number] - each.means[:, base]
+            counts = [int(np.sum(np.sign(difference) == sign)) for sign in (1, 0, -1)]
+            test = "–"
+            if number != base:
+                test = _over_tasks(tests[number], adjusted[number], len(others))
+                tones |= {test: "muted"} if test.startswith("cannot") else {}
+            rows.append(
+                {
+                    "outcome": each.item.outcome.short,
+                    "tasks": each.scope.name,
+                    "label": each.scope.labels[number],
+                    "average rank": each.ranks[number],
+                    **({"failure = worst": each.worst[number]} if incomplete else {}),
+                    "better–equal–worse": "baseline"
+                    if number == base
+                    else "–".join(map(str, counts)),
+                    "Wilcoxon p (Holm)": test,
+                }
+            )
+    caption = (
+        "Average rank of each label, on how many tasks its mean is better than, equal to and worse "
+        f"than that of “{results.baseline}”, and Wilcoxon’s signed-rank test over tasks."
+    )
+    formats = {"average rank": "{:.2f}", "failure = worst": "{:.2f}"}
+    return Table("ranks", caption, pd.DataFrame(rows), formats, tones=tones)
+
+
+def _better(ranked: Sequence[Ranked]) -> str:
+    lower = {each.item.outcome.short for each in ranked if each.item.outcome.direction == "lower"}
+    return f"Lower is better for {', '.join(sorted(lower))}." if lower else "Higher is better."
+
+
+def _over_tasks(test: Wilcoxon, adjusted: float, family: int) -> str:
+    """Write an adjusted p, or that no outcome could have been significant."""
+    if test.smallest_p * family < LEVEL:
+        return p_text(adjusted)
+    beside = f" and {family} labels" if test.smallest_p < LEVEL else ""
+    return f"cannot be significant with n={test.n}{beside}"
+
+
+def _pairs(ranked: Sequence[Ranked]) -> Table:
+    data = pd.concat(
+        [
+            each.pairs.assign(outcome=each.item.outcome.key, tasks=each.scope.name)
+            for each in ranked
+        ],
+        ignore_index=True,
+    )
+    short = {each.item.outcome.key: each.item.outcome.short for each in ranked}
+    frame = pd.DataFrame(
+        [
+            {
+                "outcome": short[row["outcome"]],
+                "tasks": row["tasks"],
+                "label": row["first"],
+                "other": row["second"],
+                "difference [95 % interval]": interval_text(row),
+                "p": p_text(row["p"]),
+                "p (Holm)": p_text(row["p_holm"]),
+            }
+            for row in data.to_dict("records")
+        ]
+    )
+    caption = (
+        "Every pair of labels: seed-paired difference (label − other), mean over tasks, with its "
+        "95 % t interval and p; Holm’s adjustment over all pairs of the group and outcome. "
+        f"{_better(ranked)}"
+    )
+    return Table("pairs", caption, frame, data=data, folded=True)

@@ -1,0 +1,172 @@
+"""The tables of the verdict: all outcomes at a glance, each in detail, each by task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from reldrop_bench.kinds.section import Table
+from reldrop_bench.reporting.judgement import DECIDED, LEVEL, Paired
+from reldrop_bench.reporting.outcomes import SATURATED, margin_of
+from reldrop_bench.reporting.rows import labels, settings
+from reldrop_bench.reporting.tables import interval_text, p_text
+from reldrop_bench.results import Results
+
+TONES = {
+    "better": "good",
+    "worse": "bad",
+    "higher": "",
+    "lower": "",
+    "equivalent": "",
+    "unclear": "muted",
+    "no measure": "warn",
+}
+
+
+def written(row: Mapping[Any, Any]) -> str:
+    """Write a verdict with its difference, and the interval on a line of its own."""
+    star = "" if row["holds"] or row["verdict"] not in DECIDED else "*"
+    difference, _, interval = interval_text(dict(row)).partition(" [")
+    return f"{row['verdict']}{star} {difference}" + (f"\n[{interval}" if interval else "")
+
+
+def unjudged(results: Results, item: Paired, label: str) -> str:
+    """Say why a label has no verdict on an outcome."""
+    return "saturated" if item.shared(label, results.baseline) else "does not apply"
+
+
+def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame) -> Table:
+    """Return a row a label and a column an outcome."""
+    found = {(row["label"], row["outcome"]): row for row in compared.to_dict("records")}
+    tones: dict[str, str] = {"does not apply": "muted", "saturated": "muted"}
+    rows = []
+    for label in labels(results):
+        if label == results.baseline:
+            continue
+        texts = {"label": label}
+        for item in lined_up:
+            row = found.get((label, item.outcome.key))
+            text = unjudged(results, item, label) if row is None else written(row)
+            if row is not None:
+                tones[text] = TONES[row["verdict"]]
+            texts[item.outcome.short] = text
+        rows.append(texts)
+    caption = (
+        f"Every label against “{results.baseline}”: verdict and mean seed-paired difference over "
+        "tasks with its 95 % interval. The interval is not adjusted and the verdict is: one that "
+        "leaves out 0 may still be unclear. * does not hold after adjustment for the whole page; "
+        "(n=5/6): pairs that are there, of those planned."
+    )
+    columns = [
+        "label",
+        "outcome",
+        "verdict",
+        "holds",
+        "mean",
+        "low",
+        "high",
+        "p",
+        "p_pair",
+        "p_page",
+    ]
+    return Table("verdict", caption, pd.DataFrame(rows), data=compared[columns], tones=tones)
+
+
+def sign_flip_text(row: Mapping[Any, Any]) -> str:
+    """Write the p of a sign-flip test, or that it could not be significant."""
+    if row["smallest_p_sign_flip"] >= LEVEL:
+        few = f"{row['differing']} of {row['n']} pairs differ"
+        if row["differing"] == row["n"]:
+            return f"cannot be significant with n={row['n']}"
+        return f"cannot be significant: {few}"
+    return p_text(row["p_sign_flip"])
+
+
+def details(results: Results, item: Paired, compared: pd.DataFrame) -> Table:
+    """Return every number behind the verdicts on one outcome."""
+    rows = compared[compared["outcome"] == item.outcome.key]
+    frame = pd.DataFrame(
+        [
+            {
+                "label": row["label"],
+                "verdict": written(row).partition(" ")[0],
+                "difference [95 % interval]": interval_text(row, counted=False),
+                "tasks": f"{row['settings']}/{row['settings_expected']}",
+                "pairs": f"{row['n']}/{row['n_expected']}",
+                "p": p_text(row["p"]),
+                "p (own outcomes)": p_text(row["p_pair"]),
+                "p (page)": p_text(row["p_page"]),
+                "p (sign flips)": sign_flip_text(row),
+                "p (equivalence)": p_text(row["p_equivalence"]),
+                "remark": row["note"],
+            }
+            for row in rows.to_dict("records")
+        ]
+    )
+    if not frame["remark"].any():
+        frame = frame.drop(columns="remark")
+    tones = TONES | {f"{word}*": tone for word, tone in TONES.items()}
+    return Table(
+        f"verdict-{item.outcome.key}",
+        f"{item.outcome.text}: the numbers behind the verdicts. p: t test of the mean over tasks; "
+        f"own outcomes, page: adjusted by Holm’s method; sign flips: permutation test, not adjusted; "
+        f"equivalence: {_equivalence(results, item)}.",
+        frame,
+        data=rows.drop(columns="outcome"),
+        tones={word: tone for word, tone in tones.items() if tone},
+        folded=True,
+    )
+
+
+def _equivalence(results: Results, item: Paired) -> str:
+    margin = margin_of(results, item.outcome)
+    if margin is None:
+        return "not tested, as no margin is known for this metric (--margin gives one)"
+    return f"two one-sided tests within ±{margin:g}"
+
+
+def by_task(results: Results, item: Paired, tasks: pd.DataFrame, folded: bool) -> Table:
+    """Return a row a task and label from `judge_tasks`: difference, effect size, verdict."""
+    names = settings(results)
+    found = tasks[tasks["outcome"] == item.outcome.key].drop(columns="outcome")
+    means = item.frame[item.frame["label"] == results.baseline]
+    base = means.groupby(["task", "model"])["value"].mean()
+    place = {setting: number for number, setting in enumerate(names)}
+    order = {label: number for number, label in enumerate(labels(results))}
+    rows = sorted(
+        found.to_dict("records"),
+        key=lambda row: (place[row["task"], row["model"]], order[row["label"]]),
+    )
+    frame = pd.DataFrame(
+        [
+            {
+                "task": names[row["task"], row["model"]],
+                "label": row["label"],
+                "verdict": row["verdict"],
+                "difference [95 % interval]": interval_text(row, counted=False),
+                "baseline": base.get((row["task"], row["model"])),
+                "pairs": f"{row['n']}/{row['n_expected']}",
+                "d_z": row["d_z"],
+                "p": p_text(row["p"]),
+                "p (Holm)": p_text(row["p_holm"]),
+                "remark": row["note"],
+            }
+            for row in rows
+        ]
+    )
+    if frame.empty or not frame["remark"].any():
+        frame = frame.drop(columns="remark", errors="ignore")
+    return Table(
+        f"verdict-{item.outcome.key}-by-task",
+        f"{item.outcome.text} task by task: difference to “{results.baseline}”, effect size d_z "
+        "(mean over standard deviation of the differences), paired t test, and a verdict by p "
+        "adjusted over all tasks and outcomes of the label. It tells where a difference over all "
+        f"tasks comes from. Saturated: all cells of the label and of the baseline reach {SATURATED}.",
+        frame,
+        {"d_z": "{:.2f}", "baseline": "{:.3f}"},
+        data=pd.DataFrame(rows),
+        tones={word: tone for word, tone in TONES.items() if tone} | {"saturated": "muted"},
+        folded=folded,
+    )

@@ -1,0 +1,272 @@
+"""LRP as methods: what stock zennit gives on the models that are shipped, and what it means."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor, nn
+from zennit.attribution import Gradient
+from zennit.canonizers import SequentialMergeBatchNorm
+from zennit.composites import EpsilonPlusFlat
+
+from reldrop_bench.attributors.gradient import GradientTimesInput
+from reldrop_bench.attributors.lrp import (
+    LRP,
+    Alpha2Beta1LRP,
+    EpsilonFlatLRP,
+    EpsilonGammaBoxLRP,
+    EpsilonPlusFlatLRP,
+    ZennitEpsilonPlusFlatLRP,
+)
+from reldrop_bench.data import Facts
+from reldrop_bench.kinds.attributor import Attributor, explain_with, untouched
+from reldrop_bench.kinds.model import Model
+from reldrop_bench.models.pointnet import PointNet
+from reldrop_bench.models.pointnet import TransformNet as LearnedTransform
+from reldrop_bench.models.resnet import ResNet18, ResNet50
+from reldrop_bench.models.small_cnn import SmallCNN
+
+METHODS: list[LRP] = [
+    EpsilonPlusFlatLRP(),
+    EpsilonFlatLRP(),
+    EpsilonGammaBoxLRP(),
+    Alpha2Beta1LRP(),
+]
+MODELS: list[tuple[Model, tuple[int, ...], int]] = [
+    (SmallCNN(width=4), (2, 8, 8), 0),
+    (SmallCNN(width=4), (2, 8, 8), 3),
+    (ResNet18(), (3, 16, 16), 3),
+    (ResNet50(), (3, 8, 8), 1),
+    (PointNet(width=0.2), (3, 40), 0),
+    (PointNet(width=0.2), (3, 40), 3),
+    (PointNet(width=0.2, transforms=True), (3, 40), 0),
+    (PointNet(width=0.2, transforms=True), (6, 40), 3),
+]
+"""Models, shapes of their inputs and steps of training."""
+
+
+def make(model: Model, shape: tuple[int, ...], steps: int = 3) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a network after a few steps of training, inputs and targets."""
+    torch.manual_seed(1)
+    modality = "image" if len(shape) == 3 else "cloud"
+    channels = shape[0]
+    facts = Facts(modality, ("a", "b", "c"), shape, mean=(0.0,) * channels, std=(1.0,) * channels)
+    network = model.build(facts)
+    inputs, targets = torch.randn(6, *shape), torch.tensor([0, 2, 1, 1, 0, 2])
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(inputs), targets).backward()
+        optimizer.step()
+    return network.eval(), inputs, targets
+
+
+made = cache(make)
+"""For tests that change nothing of what they are given."""
+
+
+@cache
+def doubled(model: Model, shape: tuple[int, ...], steps: int) -> nn.Module:
+    """Return the same in double precision, also to be left unchanged."""
+    return copy.deepcopy(made(model, shape, steps)[0]).double()
+
+
+def explain(attributor: Attributor, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    return explain_with(attributor, model, inputs, targets, torch.Generator())
+
+
+def logits_of(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    with torch.no_grad():
+        return model(inputs).gather(1, targets[:, None])[:, 0]
+
+
+@pytest.mark.parametrize("attributor", METHODS, ids=lambda each: each.name)
+@pytest.mark.parametrize(("model", "shape", "steps"), MODELS, ids=str)
+def test_equals_stock_zennit(
+    model: Model,
+    shape: tuple[int, ...],
+    steps: int,
+    attributor: LRP,
+    stock_zennit: Callable[..., Tensor],
+    deviation: Callable[..., float],
+) -> None:
+    single, inputs, targets = made(model, shape, steps)
+    inputs, targets = inputs[:2], targets[:2]
+    double = doubled(model, shape, steps)
+    logits = logits_of(double, inputs.double(), targets)
+    expected = stock_zennit(attributor.rules(), double, inputs.double(), targets)
+    with untouched(double):
+        relevance = attributor.attribute(double, inputs.double(), targets, torch.Generator())
+        by_zennit = attributor.by_zennit(double, inputs.double(), targets, torch.Generator())
+    assert deviation(relevance, expected, logits) < 1e-8
+    # The box of our method by zennit is that of the network's inputs, also where transforms come
+    # before the first layer; of layers that see one point each it only moves the stabiliser.
+    assert deviation(by_zennit, expected, logits) < (1e-6 if shape[1:] == (40,) else 1e-8)
+    # Deep networks of random inputs keep well away from denominators of zero, so that single
+    # precision can be held against double.
+    relevance = explain(attributor, single, inputs, targets)
+    assert deviation(relevance, expected, logits) < 2e-3
+    pair = torch.stack([relevance.double().flatten(), expected.flatten()])
+    assert torch.corrcoef(pair)[0, 1] > 0.9999
+
+
+@pytest.mark.parametrize("attributor", METHODS, ids=lambda each: each.name)
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
+@pytest.mark.parametrize(("model", "shape", "steps"), [MODELS[1], MODELS[-2]], ids=str)
+def test_equals_stock_zennit_on_constant_inputs(
+    model: Model,
+    shape: tuple[int, ...],
+    steps: int,
+    value: float,
+    attributor: LRP,
+    stock_zennit: Callable[..., Tensor],
+    deviation: Callable[..., float],
+) -> None:
+    """Per sample: where all places are alike, rounding decides which of them is the largest."""
+    network = doubled(model, shape, steps)
+    inputs, targets = torch.full((3, *shape), value, dtype=torch.float64), torch.arange(3)
+    expected = stock_zennit(attributor.rules(), network, inputs, targets).flatten(1).sum(1)
+    with untouched(network):
+        relevance = attributor.attribute(network, inputs, targets, torch.Generator())
+    logits = logits_of(network, inputs, targets)
+    assert deviation(relevance.flatten(1).sum(1), expected, logits) < 1e-8
+
+
+def test_zennits_canonizers_restore_what_they_changed() -> None:
+    """Of themselves, without `explain_with` around them."""
+    network, inputs, targets = make(SmallCNN(width=4), (2, 8, 8))
+    before = {name: each.clone() for name, each in network.state_dict().items()}
+    settings = repr(network)
+    EpsilonPlusFlatLRP().by_zennit(network, inputs, targets, torch.Generator())
+    assert repr(network) == settings
+    after = network.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], each) for name, each in before.items())
+
+
+def test_zennits_methods_take_batch_norm_without_scale() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, affine=False), nn.ReLU(), nn.Flatten(),
+        nn.Linear(144, 3),
+    )  # fmt: skip
+    inputs, targets = torch.randn(3, 2, 8, 8), torch.tensor([0, 1, 2])
+    relevance = explain(EpsilonPlusFlatLRP(), network, inputs, targets)
+    expected = explain(ZennitEpsilonPlusFlatLRP(), network, inputs, targets)
+    torch.testing.assert_close(relevance, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("model", "shape", "steps"), [MODELS[1], MODELS[2], MODELS[5]], ids=str)
+def test_the_methods_differ(model: Model, shape: tuple[int, ...], steps: int) -> None:
+    network, inputs, targets = made(model, shape, steps)
+    maps = [explain(each, network, inputs, targets).flatten() for each in METHODS]
+    correlations = torch.corrcoef(torch.stack(maps)).fill_diagonal_(0)
+    assert correlations.max() < 0.999
+
+
+def test_tiny_epsilon_is_gradient_times_input() -> None:
+    """On ReLU networks without bias; the first layer's flat rule is met by a convolution of 1."""
+    torch.manual_seed(0)
+    first = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.ones_(first.weight)
+    network = nn.Sequential(
+        first,
+        nn.Conv2d(1, 6, 3, padding=1, bias=False),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 6, 3, padding=1, bias=False),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(96, 3, bias=False),
+    ).double()
+    inputs, targets = torch.randn(3, 1, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2])
+    gradient = explain(GradientTimesInput(), network, inputs, targets)
+    tiny = explain(EpsilonFlatLRP(epsilon=1e-10), network, inputs, targets)
+    large = explain(EpsilonFlatLRP(epsilon=1.0), network, inputs, targets)
+    torch.testing.assert_close(tiny, gradient, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(large, gradient, rtol=0.1)
+    torch.testing.assert_close(tiny.sum((1, 2)), logits_of(network, inputs, targets).float())
+
+
+def test_residual_sums_are_canonised() -> None:
+    network, inputs, targets = make(ResNet18(), (3, 16, 16))
+    logits = logits_of(network, inputs, targets)
+    right = explain(EpsilonPlusFlatLRP(), network, inputs, targets).sum((1, 2))
+    without = EpsilonPlusFlat(canonizers=[SequentialMergeBatchNorm()])
+    with Gradient(network, without) as attributor:
+        _, wrong = attributor(inputs, lambda logits: logits.detach() * torch.eye(3)[targets])
+    assert (right.abs() <= 2 * logits.abs()).all()
+    assert wrong.sum((1, 2, 3)).abs().mean() > 10 * logits.abs().mean()
+
+
+@pytest.mark.parametrize("channels", [3, 6])
+@pytest.mark.parametrize("transforms", [False, True])
+@pytest.mark.parametrize("attributor", METHODS, ids=lambda each: each.name)
+def test_relevance_of_clouds_is_bounded(
+    attributor: Attributor, transforms: bool, channels: int
+) -> None:
+    network, inputs, targets = make(PointNet(transforms=transforms), (channels, 100), steps=5)
+    for module in network.modules():
+        if isinstance(module, LearnedTransform):
+            nn.init.normal_(module.offset.weight, std=0.05)
+    logits = logits_of(network, inputs, targets)
+    relevance = explain(attributor, network, inputs, targets)
+    assert (relevance.sum(1).abs() <= 5 * logits.abs() + 1).all()
+    assert (relevance.abs().sum(1) <= 20 * logits.abs() + 5).all()
+    assert (relevance != 0).any(1).all()
+
+
+@pytest.mark.parametrize("attributor", METHODS, ids=lambda each: each.name)
+def test_a_transform_that_is_the_identity_changes_nothing(attributor: Attributor) -> None:
+    network, inputs, targets = make(PointNet(width=0.2, transforms=True), (3, 40), steps=0)
+    plain = PointNet(width=0.2).build(Facts("cloud", ("a", "b", "c"), (3, 40), (0.0,), (1.0,)))
+    plain.load_state_dict(network.state_dict(), strict=False)
+    expected = explain(attributor, plain, inputs, targets)
+    relevance = explain(attributor, network, inputs, targets)
+    torch.testing.assert_close(relevance, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_a_constant_transform_passes_relevance_in_proportion() -> None:
+    """Known answer: R_i = Σ_j x_i M_ji R_j / z_j, here with R = z, so that R_i = x_i Σ_j M_ji."""
+    torch.manual_seed(0)
+    transform = LearnedTransform(3, (4, 8, 16)).eval()
+    nn.init.normal_(transform.offset.weight)
+    head = nn.Sequential(nn.Flatten(), nn.Linear(15, 3, bias=False))
+    nn.init.ones_(head[1].weight)
+    network = nn.Sequential(nn.Conv1d(3, 3, 1, bias=False), transform, head)
+    network[0].weight.data.copy_(torch.eye(3)[:, :, None])
+    clouds = torch.randn(2, 3, 5)
+    matrix = transform.matrix(clouds)
+    expected = (clouds * matrix.sum(1)[:, :, None]).sum(1).detach()
+    relevance = explain(EpsilonFlatLRP(epsilon=1e-8), network, clouds, torch.tensor([0, 1]))
+    torch.testing.assert_close(relevance, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("transforms", [False, True])
+def test_the_flat_rule_goes_to_the_layer_that_reads_the_points(transforms: bool) -> None:
+    """Flat alone gives relevance to a point at the origin, which adds nothing to any product."""
+    network, _, targets = make(PointNet(transforms=transforms), (3, 40))
+    if transforms:
+        network.input_transform = nn.Identity()
+    clouds = torch.randn(6, 3, 2)
+    clouds[:, :, 0] = 0
+    flat = explain(EpsilonPlusFlatLRP(), network, clouds, targets)
+    assert (flat[:, 0] != 0).all()
+    assert (explain(GradientTimesInput(), network, clouds, targets)[:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("attributor", METHODS, ids=lambda each: each.name)
+def test_relevance_has_the_sign_of_the_logit(attributor: Attributor) -> None:
+    """A logit turned upside down turns its map; started from a bare one-hot, it would not."""
+    network, inputs, targets = make(SmallCNN(width=4), (1, 8, 8))
+    network[-1].bias.data.zero_()
+    network[-1].weight.data *= 100
+    relevance = explain(attributor, network, inputs, targets)
+    network[-1].weight.data.neg_()
+    turned = explain(attributor, network, inputs, targets)
+    assert (relevance.abs().amax((1, 2)) > 1e-3).all()
+    torch.testing.assert_close(turned, -relevance, rtol=1e-3, atol=1e-5)

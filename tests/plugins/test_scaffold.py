@@ -1,0 +1,85 @@
+"""What `new` writes works as it is, whatever the name; nothing is overwritten."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reldrop_bench import checking as contract
+from reldrop_bench import plugins
+from reldrop_bench.errors import UserError
+from reldrop_bench.plugins import registry
+from reldrop_bench.plugins.scaffold import TEMPLATES, create_plugin
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty plugin folder that is on the plugin path for the length of a test."""
+    monkeypatch.setenv(plugins.VARIABLE, "")
+    monkeypatch.setattr(plugins, "__path__", [*plugins.__path__, str(tmp_path)])
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_fresh_file_passes_its_contract(kind: str, folder: Path) -> None:
+    name = f"scaffold-{folder.name.replace('_', '-')}"
+    path = create_plugin(kind, name, folder)
+    assert path.parent.parent == folder
+    results = contract.run_checks(TEMPLATES[kind], name)
+    assert [result for result in results if result.status == "failed"] == []
+    assert sum(result.status == "passed" for result in results) >= 8
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+@pytest.mark.parametrize("name", ["batch", "task", "true", "regularizer", "x", "a-1", "tensor"])
+def test_any_name_that_is_allowed_gives_a_file_that_defines_its_plugin(
+    kind: str, name: str, tmp_path: Path
+) -> None:
+    source = create_plugin(kind, name, tmp_path).read_text(encoding="utf-8")
+    compile(source, name, "exec")
+    assert f'name: ClassVar[str] = "{name}"' in source
+    assert "$" not in source
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_fresh_file_is_formatted(kind: str, tmp_path: Path) -> None:
+    path = create_plugin(kind, "my-own-plugin", tmp_path)
+    command = [sys.executable, "-m", "ruff"]
+    options = ["--isolated", "--line-length", "100", str(path)]
+    for action in (["check", "--select", "E,F,I,UP,B"], ["format", "--check"]):
+        done = subprocess.run([*command, *action, *options], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_existing_files_and_names_are_refused(tmp_path: Path) -> None:
+    path = create_plugin("regularizer", "my-drop", tmp_path)
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="exists already"):
+        create_plugin("regularizer", "my-drop", tmp_path)
+    assert path.read_text(encoding="utf-8") == "mine"
+    taken = registry.names("regularizers")[0]
+    with pytest.raises(UserError, match="exists already"):
+        create_plugin("regularizer", taken, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "My-Drop", "1st", "a--b", "../up", "a b", "a_b", "-a", "a-", "é", "a\n"]
+)
+def test_bad_names_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="such as my-drop"):
+        create_plugin("regularizer", name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_kinds_are_answered_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="regularizer"):
+        create_plugin("regulariser", "my-drop", tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="cannot be written"):
+        create_plugin("regularizer", "my-drop", tmp_path / "file")
