@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reldrop_bench.data import Split, SubsetSplit, TrainingSplits, stratified_split
+from reldrop_bench import TrainingSplits
+from reldrop_bench.data import Split, SubsetSplit, stratified_split
 from reldrop_bench.seeding import numpy_generator
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reldrop_bench.errors import UserError
+from reldrop_bench import UserError
 
 
 def local_folder(name: str, root: Path | None, folder: str, advice: str) -> Path:

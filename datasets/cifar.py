@@ -5,17 +5,15 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import pydantic
 import torch
 from torch import Tensor
 
+from reldrop_bench import Batch, Facts, Recipe, Shifts, Task, TrainingSplits, UserError
 from reldrop_bench.corruptions import Levels, corrupted, image_blur, image_noise, image_occlusion
-from reldrop_bench.data import Batch, Facts, Shifts, TrainingSplits
-from reldrop_bench.errors import UserError, one_line
-from reldrop_bench.kinds.task import Task
-from reldrop_bench.recipe import Recipe
+from reldrop_bench.errors import one_line
 
 from ._holdout import cut_validation
 from ._local_folder import local_folder
@@ -44,18 +42,15 @@ class ByteImages:
         return Batch((self.images[indices].float() / 255 - mean) / std, self.targets[indices])
 
 
-@dataclass(frozen=True)
 class Cifar(Task):
     """What both CIFAR tasks share (Krizhevsky 2009)."""
 
-    modalities: ClassVar = frozenset({"image"})
-    default_model: ClassVar[str] = "resnet18"
-    recipe: ClassVar[Recipe] = Recipe(
-        epochs=200, batch_size=128, learning_rate=0.1, augmentation=("crop", "flip")
-    )
-    folder: ClassVar[str]
+    modalities = {"image"}
+    default_model = "resnet18"
+    recipe = Recipe(epochs=200, batch_size=128, learning_rate=0.1, augmentation=("crop", "flip"))
+    folder = ""
     """Folder of the unpacked archive, below DATA/NAME."""
-    archive: ClassVar[str]
+    archive = ""
 
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
 
@@ -87,22 +82,20 @@ class Cifar(Task):
         return _load(self.name, folder)
 
 
-@dataclass(frozen=True)
 class Cifar10(Cifar):
     """60 000 photographs of 32×32 pixels, 10 classes, in DATA/cifar10/cifar-10-batches-py."""
 
-    name: ClassVar[str] = "cifar10"
-    folder: ClassVar[str] = "cifar-10-batches-py"
-    archive: ClassVar[str] = "cifar-10-python.tar.gz"
+    name = "cifar10"
+    folder = "cifar-10-batches-py"
+    archive = "cifar-10-python.tar.gz"
 
 
-@dataclass(frozen=True)
 class Cifar100(Cifar):
     """60 000 photographs of 32×32 pixels, 100 classes, in DATA/cifar100/cifar-100-python."""
 
-    name: ClassVar[str] = "cifar100"
-    folder: ClassVar[str] = "cifar-100-python"
-    archive: ClassVar[str] = "cifar-100-python.tar.gz"
+    name = "cifar100"
+    folder = "cifar-100-python"
+    archive = "cifar-100-python.tar.gz"
 
 
 class _Data(NamedTuple):

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pydantic
 import torch
 from numpy.typing import NDArray
 
-from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
-from reldrop_bench.kinds.task import Task
-from reldrop_bench.plugins.base import NonNegative
-from reldrop_bench.recipe import Recipe
+from reldrop_bench import Facts, NonNegative, Recipe, Shifts, Task, TensorSplit, TrainingSplits
 from reldrop_bench.seeding import numpy_generator
 
 from ._holdout import cut_validation
@@ -27,7 +23,6 @@ WAVES = 3
 """The background holds the cosines of up to this many half periods along each side."""
 
 
-@dataclass(frozen=True)
 class CueImages(Task):
     """8 classes, each signalled by 4 redundant glyphs of falling contrast on a noisy background.
 
@@ -36,10 +31,10 @@ class CueImages(Task):
     same. Masks: k + 1 where glyph k lies.
     """
 
-    name: ClassVar[str] = "cue-images"
-    modalities: ClassVar = frozenset({"image"})
-    default_model: ClassVar[str] = "small-cnn"
-    recipe: ClassVar[Recipe] = Recipe(
+    name = "cue-images"
+    modalities = {"image"}
+    default_model = "small-cnn"
+    recipe = Recipe(
         epochs=12, batch_size=64, optimizer="adam", learning_rate=3e-3, weight_decay=1e-4
     )
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pydantic
 import torch
 from numpy.typing import NDArray
 
+from reldrop_bench import Facts, Recipe, Shifts, Task, TensorSplit, TrainingSplits
 from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted, random_orders
-from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
-from reldrop_bench.kinds.task import Task
-from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator
 
 from ._holdout import cut_validation
@@ -29,7 +26,6 @@ REACH = 0.4
 """Half the side of a region."""
 
 
-@dataclass(frozen=True)
 class CuePoints(Task):
     """8 classes, each signalled by 4 redundant constellations of growing jitter among clutter.
 
@@ -38,10 +34,10 @@ class CuePoints(Task):
     the order of points too, is the same. Masks: k + 1 on the points of constellation k.
     """
 
-    name: ClassVar[str] = "cue-points"
-    modalities: ClassVar = frozenset({"cloud"})
-    default_model: ClassVar[str] = "pointnet"
-    recipe: ClassVar[Recipe] = Recipe(
+    name = "cue-points"
+    modalities = {"cloud"}
+    default_model = "pointnet"
+    recipe = Recipe(
         epochs=12, batch_size=64, optimizer="adam", learning_rate=3e-3, weight_decay=1e-4
     )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import pydantic
 import torch
 
+from reldrop_bench import Facts, Recipe, Shifts, Task, TensorSplit, TrainingSplits
 from reldrop_bench.corruptions import (
     Levels,
     corrupted,
@@ -18,9 +18,7 @@ from reldrop_bench.corruptions import (
     image_occlusion,
     image_translation,
 )
-from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits, stratified_split
-from reldrop_bench.kinds.task import Task
-from reldrop_bench.recipe import Recipe
+from reldrop_bench.data import stratified_split
 from reldrop_bench.seeding import numpy_generator
 
 from ._holdout import cut_validation
@@ -33,14 +31,13 @@ LEVELS: Levels = {
 }
 
 
-@dataclass(frozen=True)
 class Digits(Task):
     """1797 real handwritten digits of 8×8 grey pixels (sklearn.datasets.load_digits)."""
 
-    name: ClassVar[str] = "digits"
-    modalities: ClassVar = frozenset({"image"})
-    default_model: ClassVar[str] = "small-cnn"
-    recipe: ClassVar[Recipe] = Recipe(
+    name = "digits"
+    modalities = {"image"}
+    default_model = "small-cnn"
+    recipe = Recipe(
         epochs=12, batch_size=64, optimizer="adam", learning_rate=3e-3, weight_decay=1e-4
     )
 

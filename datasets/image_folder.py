@@ -6,17 +6,14 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import pydantic
 import torch
 from torch import Tensor
 
-from reldrop_bench.data import Batch, Facts, TrainingSplits
-from reldrop_bench.errors import UserError, one_line
-from reldrop_bench.kinds.task import Task
-from reldrop_bench.plugins.base import Count
-from reldrop_bench.recipe import Recipe
+from reldrop_bench import Batch, Count, Facts, Recipe, Task, TrainingSplits, UserError
+from reldrop_bench.errors import one_line
 
 from ._holdout import cut_validation
 from ._local_folder import local_folder
@@ -32,7 +29,6 @@ READERS = 8
 """Images that are read at a time."""
 
 
-@dataclass(frozen=True)
 class ImageFolder(Task):
     """Your own images: DATA/FOLDER/train/CLASS/*.png (or .jpg …) and DATA/FOLDER/test/CLASS/*.png.
 
@@ -40,12 +36,10 @@ class ImageFolder(Task):
     Validation images are cut from the training ones; `test_folder: val` suits ImageNet's layout.
     """
 
-    name: ClassVar[str] = "image-folder"
-    modalities: ClassVar = frozenset({"image"})
-    default_model: ClassVar[str] = "resnet18"
-    recipe: ClassVar[Recipe] = Recipe(
-        epochs=90, batch_size=128, learning_rate=0.1, augmentation=("flip",)
-    )
+    name = "image-folder"
+    modalities = {"image"}
+    default_model = "resnet18"
+    recipe = Recipe(epochs=90, batch_size=128, learning_rate=0.1, augmentation=("flip",))
 
     folder: str
     size: Count = 224

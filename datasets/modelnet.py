@@ -6,30 +6,27 @@ import functools
 import hashlib
 import os
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import pydantic
 import torch
 from torch import Tensor
 
+from reldrop_bench import Facts, Recipe, Shifts, Task, TensorSplit, TrainingSplits, UserError
 from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted
-from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
-from reldrop_bench.errors import UserError, one_line
-from reldrop_bench.kinds.task import Task
-from reldrop_bench.recipe import Recipe
+from reldrop_bench.errors import one_line
 from reldrop_bench.seeding import global_seed
 
 from ._holdout import cut_validation
 from ._local_folder import local_folder
 
 # fmt: off
-CLASSES_10 = (
+CLASSES_10: tuple[str, ...] = (
     "bathtub", "bed", "chair", "desk", "dresser", "monitor", "night_stand", "sofa", "table",
     "toilet",
 )
-CLASSES_40 = (
+CLASSES_40: tuple[str, ...] = (
     "airplane", "bathtub", "bed", "bench", "bookshelf", "bottle", "bowl", "car", "chair",
     "cone", "cup", "curtain", "desk", "door", "dresser", "flower_pot", "glass_box", "guitar",
     "keyboard", "lamp", "laptop", "mantel", "monitor", "night_stand", "person", "piano",
@@ -39,13 +36,12 @@ CLASSES_40 = (
 # fmt: on
 
 
-@dataclass(frozen=True)
 class ModelNet(Task):
     """What both ModelNet tasks share (Wu et al. 2015); the concrete ones give name and classes."""
 
-    modalities: ClassVar = frozenset({"cloud"})
-    default_model: ClassVar[str] = "pointnet"
-    recipe: ClassVar[Recipe] = Recipe(
+    modalities = {"cloud"}
+    default_model = "pointnet"
+    recipe = Recipe(
         epochs=100,
         batch_size=32,
         optimizer="adam",
@@ -56,7 +52,7 @@ class ModelNet(Task):
         decay_epochs=20,
         augmentation=("scale-shift",),
     )
-    categories: ClassVar[tuple[str, ...]]
+    categories = CLASSES_40
 
     points: Annotated[int, pydantic.Field(ge=8)] = 1024
     normals: bool = False
@@ -103,20 +99,18 @@ class ModelNet(Task):
         return raw
 
 
-@dataclass(frozen=True)
 class ModelNet10(ModelNet):
     """3991 + 908 household CAD models of 10 classes, in DATA/modelnet10/raw/CLASS/train/*.off."""
 
-    name: ClassVar[str] = "modelnet10"
-    categories: ClassVar[tuple[str, ...]] = CLASSES_10
+    name = "modelnet10"
+    categories = CLASSES_10
 
 
-@dataclass(frozen=True)
 class ModelNet40(ModelNet):
     """9843 + 2468 CAD models of 40 classes, in DATA/modelnet40/raw/CLASS/train/*.off."""
 
-    name: ClassVar[str] = "modelnet40"
-    categories: ClassVar[tuple[str, ...]] = CLASSES_40
+    name = "modelnet40"
+    categories = CLASSES_40
 
 
 @functools.lru_cache(maxsize=4)

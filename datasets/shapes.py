@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 import pydantic
 import torch
 from numpy.typing import NDArray
 
+from reldrop_bench import Facts, Recipe, Shifts, Task, TensorSplit, TrainingSplits, UserError
 from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted, rotation_matrices, unit_vectors
-from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
-from reldrop_bench.errors import UserError
-from reldrop_bench.kinds.task import Task
-from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import derive_seed, numpy_generator
 
 from ._holdout import cut_validation
@@ -32,7 +28,6 @@ CANDIDATES = 4
 """Points drawn from the pool for each point kept, so that stretching leaves the density even."""
 
 
-@dataclass(frozen=True)
 class Shapes(Task):
     """8 simple solids (trimesh.creation) as clouds with random stretch, rotation and clutter.
 
@@ -40,10 +35,10 @@ class Shapes(Task):
     1 = side, 2 and 3 = what faces up and down (lids, or the halves of round solids), 4 = bore.
     """
 
-    name: ClassVar[str] = "shapes"
-    modalities: ClassVar = frozenset({"cloud"})
-    default_model: ClassVar[str] = "pointnet"
-    recipe: ClassVar[Recipe] = Recipe(
+    name = "shapes"
+    modalities = {"cloud"}
+    default_model = "pointnet"
+    recipe = Recipe(
         epochs=8, batch_size=64, optimizer="adam", learning_rate=3e-3, weight_decay=1e-4
     )
 

@@ -1,26 +1,17 @@
 """Mixup: convex combinations of pairs of samples and of their targets."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 import numpy as np
 import torch
 
-from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
-from reldrop_bench.plugins.base import Positive, Probability
+from reldrop_bench import Batch, Positive, Probability, Regularizer, Step
 
 
-@dataclass(frozen=True)
 class Mixup(Regularizer):
     """Mix each sample and its target with another one of the batch (Zhang, arXiv 1710.09412)."""
 
-    name: ClassVar[str] = "mixup"
-    modalities: ClassVar[Set[str]] = frozenset({"image"})
-    off: ClassVar[Mapping[str, Any] | None] = {"probability": 0.0}
+    name = "mixup"
+    modalities = {"image"}
+    off = {"probability": 0.0}
 
     probability: Probability = 1.0
     """The chance of a batch to be mixed."""

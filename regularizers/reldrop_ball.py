@@ -1,24 +1,15 @@
 """RelDrop's block for clouds: one ball of points around a relevant one."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 import torch
 from torch import Tensor
 
-from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench import Batch, Count, Probability, Regularizer, Step
 from reldrop_bench.occlusion.fill import CloudFill
 from reldrop_bench.occlusion.hide import hide
 from reldrop_bench.occlusion.score import ScoreName, score_maps, uses_relevance
 from reldrop_bench.occlusion.shape import ball_mask, draw_centres
-from reldrop_bench.plugins.base import Count, Probability
 
 
-@dataclass(frozen=True)
 class RelDropBall(Regularizer):
     """The points nearest to one of the k most relevant points are hidden.
 
@@ -26,9 +17,9 @@ class RelDropBall(Regularizer):
     their neighbours stand in for. It is new here, so there is no preset of the paper's.
     """
 
-    name: ClassVar[str] = "reldrop-ball"
-    modalities: ClassVar[Set[str]] = frozenset({"cloud"})
-    off: ClassVar[Mapping[str, Any] | None] = {"probability": 0.0}
+    name = "reldrop-ball"
+    modalities = {"cloud"}
+    off = {"probability": 0.0}
 
     probability: Probability = 0.5
     k: Count = 1

@@ -1,15 +1,8 @@
 """RelDrop with one rectangle on a relevant place."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 from torch import Tensor
 
-from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench import Batch, Count, Positive, Probability, Regularizer, Step
 from reldrop_bench.occlusion.fill import ImageFill
 from reldrop_bench.occlusion.hide import Per, hide
 from reldrop_bench.occlusion.score import ScoreName, moved, score_maps, uses_relevance
@@ -20,17 +13,15 @@ from reldrop_bench.occlusion.shape import (
     rectangle_mask,
     rectangles_at,
 )
-from reldrop_bench.plugins.base import Count, Positive, Probability
 
 
-@dataclass(frozen=True)
 class RelDropBlock(Regularizer):
     """One rectangle around one of the k most relevant pixels is hidden (arXiv 2505.21595)."""
 
-    name: ClassVar[str] = "reldrop-block"
-    modalities: ClassVar[Set[str]] = frozenset({"image"})
-    off: ClassVar[Mapping[str, Any] | None] = {"probability": 0.0}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    name = "reldrop-block"
+    modalities = {"image"}
+    off = {"probability": 0.0}
+    presets = {
         "paper": {},
         "authors-code": {"per": "batch", "fill": "channel-mean"},
         "corrected": {},

@@ -1,15 +1,8 @@
 """RelDrop with many small patches on the relevant places."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 from torch import Tensor
 
-from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench import Batch, Count, Positive, Probability, Regularizer, Step
 from reldrop_bench.occlusion.fill import ImageFill
 from reldrop_bench.occlusion.hide import Per, hide
 from reldrop_bench.occlusion.score import ScoreName, moved, score_maps, uses_relevance
@@ -21,20 +14,18 @@ from reldrop_bench.occlusion.shape import (
     rectangles_at,
     top_elements,
 )
-from reldrop_bench.plugins.base import Count, Positive, Probability
 
 
-@dataclass(frozen=True)
 class RelDropPatch(Regularizer):
     """A patch around each of the k most relevant pixels is hidden (arXiv 2505.21595).
 
     The patches of a sample share one block's area: each has a k-th of it, and an aspect of its own.
     """
 
-    name: ClassVar[str] = "reldrop-patch"
-    modalities: ClassVar[Set[str]] = frozenset({"image"})
-    off: ClassVar[Mapping[str, Any] | None] = {"probability": 0.0}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    name = "reldrop-patch"
+    modalities = {"image"}
+    off = {"probability": 0.0}
+    presets = {
         "paper": {},
         "authors-code": {"per": "batch", "single": True, "fill": "channel-mean"},
         "corrected": {},

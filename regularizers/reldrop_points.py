@@ -1,30 +1,21 @@
 """RelDrop on single points of a cloud."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 from torch import Tensor
 
-from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench import Batch, Probability, Regularizer, Step
 from reldrop_bench.occlusion.fill import CloudFill
 from reldrop_bench.occlusion.hide import hide
 from reldrop_bench.occlusion.score import ScoreName, score_maps, uses_relevance
 from reldrop_bench.occlusion.shape import normalise, threshold_mask
-from reldrop_bench.plugins.base import Probability
 
 
-@dataclass(frozen=True)
 class RelDropPoints(Regularizer):
     """Hide the points where alpha * u + (1 - alpha) * relevance >= 1 - beta (arXiv 2505.21595)."""
 
-    name: ClassVar[str] = "reldrop-points"
-    modalities: ClassVar[Set[str]] = frozenset({"cloud"})
-    off: ClassVar[Mapping[str, Any] | None] = {"probability": 0.0}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    name = "reldrop-points"
+    modalities = {"cloud"}
+    off = {"probability": 0.0}
+    presets = {
         "paper": {"probability": 1.0, "positive": False, "fill": "first"},
         "authors-code": {"probability": 1.0, "positive": False, "fill": "origin"},
         "corrected": {},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection
+from reldrop_bench import Figure, Prose, ReportSection, Results
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.paging import page_name, pages
 from reldrop_bench.reporting.rows import (
     PANELS,
@@ -21,7 +22,6 @@ from reldrop_bench.reporting.rows import (
     within,
 )
 from reldrop_bench.reporting.tables import by_setting
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from reldrop_bench.reporting.style import Style
@@ -38,13 +38,12 @@ METRICS = (
 FOLDED = ("rms_calibration_error", "brier", "nll")
 
 
-@dataclass(frozen=True)
 class Accuracy(ReportSection):
     """Accuracy overall and by class mean, calibration error and likelihood."""
 
-    name: ClassVar[str] = "accuracy"
-    title: ClassVar[str] = "Accuracy and calibration"
-    order: ClassVar[int] = 300
+    name = "accuracy"
+    title = "Accuracy and calibration"
+    order = 300
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         frames = {

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench import Figure, Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.judgement import Paired, paired
 from reldrop_bench.reporting.outcomes import outcomes
 from reldrop_bench.reporting.scopes import Scope, left_out, scopes
-from reldrop_bench.results import Results
 from reldrop_bench.statistics import aggregates as of
 from reldrop_bench.statistics.bootstrap import Interval, bootstrap_interval
 from reldrop_bench.statistics.coverage import Aggregate, Shape, bootstrap_coverage
@@ -27,13 +26,12 @@ SHAPES: tuple[Shape, ...] = ("normal", "skewed")
 AGGREGATES: tuple[Aggregate, ...] = ("mean", "interquartile mean", "probability of improvement")
 
 
-@dataclass(frozen=True)
 class AggregateScores(ReportSection):
     """Runs of all tasks in one number each, with bootstrap intervals and what those really cover."""
 
-    name: ClassVar[str] = "aggregate-scores"
-    title: ClassVar[str] = "Aggregate scores"
-    order: ClassVar[int] = 730
+    name = "aggregate-scores"
+    title = "Aggregate scores"
+    order = 730
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         lined_up = [paired(results, outcome) for outcome in outcomes(results)]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from reldrop_bench import Prose, ReportSection, Results, Table
 from reldrop_bench.errors import one_line
-from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.rows import labels, settings
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from reldrop_bench.reporting.style import Style
@@ -23,13 +22,12 @@ SOME = re.compile(r"(\d+) of \d+ ")
 """How a reason begins that holds for some samples only."""
 
 
-@dataclass(frozen=True)
 class Completeness(ReportSection):
     """Cells done, failed and missing; errors, warnings, deviations; recipe and rules."""
 
-    name: ClassVar[str] = "completeness"
-    title: ClassVar[str] = "Completeness and protocol"
-    order: ClassVar[int] = 200
+    name = "completeness"
+    title = "Completeness and protocol"
+    order = 200
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         remarks = [Prose(remark, "warning") for remark in results.remarks]
@@ -148,7 +146,7 @@ def _left_out(results: Results) -> list[Block]:
     names = settings(results)
     columns = ["task", "model", "label", "seed", "evaluation", "split", "metric", "reason"]
     # One line a reason: many metrics and cells lack a value, or some samples, for one and the same.
-    merged: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    merged: dict[tuple[str, str, str], list[dict[Any, Any]]] = {}
     for row in notes[columns].to_dict("records"):
         some = SOME.match(row["reason"])
         row["samples"] = int(some[1]) if some else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection
+from reldrop_bench import Figure, Prose, ReportSection, Results
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.paging import page_name, pages
 from reldrop_bench.reporting.rows import (
     POINTS,
@@ -20,7 +21,6 @@ from reldrop_bench.reporting.rows import (
     written,
 )
 from reldrop_bench.reporting.tables import by_column, differences
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from reldrop_bench.reporting.style import Style
@@ -40,13 +40,12 @@ USE: Mapping[str, str] = {
 """Columns of the table that sets the two answers side by side."""
 
 
-@dataclass(frozen=True)
 class Cues(ReportSection):
     """Accuracy by removed cues, what each adds, and whether relevance lies on what is used."""
 
-    name: ClassVar[str] = "cues"
-    title: ClassVar[str] = "Cues: which features are used"
-    order: ClassVar[int] = 600
+    name = "cues"
+    title = "Cues: which features are used"
+    order = 600
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         rows = written(results, "cues")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench import Figure, Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.judgement import LEVEL, Paired, paired
 from reldrop_bench.reporting.outcomes import outcomes
 from reldrop_bench.reporting.rows import labels
-from reldrop_bench.results import Results
 from reldrop_bench.statistics.coverage import Shape, interval_coverage
 from reldrop_bench.statistics.power import (
     pairs_needed_a_setting,
@@ -30,13 +29,12 @@ NAMED = 0.93, 0.97
 """An interval called 95 % is one if it covers this much."""
 
 
-@dataclass(frozen=True)
 class Detectable(ReportSection):
     """Smallest detectable differences, seeds needed, smallest p-values, coverage of intervals."""
 
-    name: ClassVar[str] = "detectable"
-    title: ClassVar[str] = "What could have been found"
-    order: ClassVar[int] = 745
+    name = "detectable"
+    title = "What could have been found"
+    order = 745
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         lined_up = [paired(results, outcome) for outcome in outcomes(results)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench import Figure, Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.rows import (
     CELL,
     POINTS,
@@ -22,7 +23,6 @@ from reldrop_bench.reporting.rows import (
     written,
 )
 from reldrop_bench.reporting.tables import by_column, differences, directed
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,13 +47,12 @@ AGREEMENT: Mapping[str, str] = {
 BASELINE, SEEDS = "to the baseline", "between seeds"
 
 
-@dataclass(frozen=True)
 class FeatureDiversity(ReportSection):
     """Spread of relevance and dimensions of features, beside accuracy, SRG and a control."""
 
-    name: ClassVar[str] = "diversity"
-    title: ClassVar[str] = "Feature diversity"
-    order: ClassVar[int] = 550
+    name = "diversity"
+    title = "Feature diversity"
+    order = 550
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         values, control = (_statistics(results, split) for split in ("test", CONTROL))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from reldrop_bench import Prose, ReportSection, Results, Table
 from reldrop_bench.errors import one_line
-from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.rows import labels, settings
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from reldrop_bench.reporting.style import Style
@@ -26,13 +25,12 @@ TRACEBACKS = 20
 """Tracebacks that are shown at most: one an error, the most frequent first."""
 
 
-@dataclass(frozen=True)
 class Failures(ReportSection):
     """Cells that are not done by error, with tracebacks and the pairs that are lost."""
 
-    name: ClassVar[str] = "failures"
-    title: ClassVar[str] = "Failures"
-    order: ClassVar[int] = 950
+    name = "failures"
+    title = "Failures"
+    order = 950
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         rows = results.cells[results.cells["status"] != "done"]

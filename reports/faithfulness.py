@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench import Figure, Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.paging import page_name, pages
 from reldrop_bench.reporting.rows import (
     PANELS,
@@ -25,7 +26,6 @@ from reldrop_bench.reporting.rows import (
 )
 from reldrop_bench.reporting.style import Style
 from reldrop_bench.reporting.tables import by_column, stacked
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,13 +35,12 @@ LINES: Mapping[str, str] = {"mrf": "-", "lrf": "--", "": ":"}
 """By what is hidden first: the most relevant, the least, or whatever chance says."""
 
 
-@dataclass(frozen=True)
 class FaithfulnessOfMaps(ReportSection):
     """Symmetric relevance gain by label, method and fill; curves beside the random order."""
 
-    name: ClassVar[str] = "faithfulness"
-    title: ClassVar[str] = "Faithfulness of the explanations"
-    order: ClassVar[int] = 520
+    name = "faithfulness"
+    title = "Faithfulness of the explanations"
+    order = 520
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         rows = _parts(written(results, "faithfulness", "test"))

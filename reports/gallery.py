@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection
-from reldrop_bench.plugins.base import Count
+from reldrop_bench import Count, Figure, Prose, ReportSection, Results
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.paging import label_pages, page_name
 from reldrop_bench.reporting.pictures import draw_input, draw_relevance
 from reldrop_bench.reporting.rows import (
@@ -21,7 +20,6 @@ from reldrop_bench.reporting.rows import (
     within,
     without_figures,
 )
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,13 +39,12 @@ WIDTH = 8.4
 MUTED = "#6e7781"
 
 
-@dataclass(frozen=True)
 class Gallery(ReportSection):
     """The same samples for all labels: input, relevance, what was hidden."""
 
-    name: ClassVar[str] = "gallery"
-    title: ClassVar[str] = "Gallery"
-    order: ClassVar[int] = 900
+    name = "gallery"
+    title = "Gallery"
+    order = 900
     items: Count = 3
     """Samples a task."""
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench import Figure, Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.judgement import Paired, paired
 from reldrop_bench.reporting.outcomes import outcomes
 from reldrop_bench.reporting.rows import labels
 from reldrop_bench.reporting.tables import interval_text
-from reldrop_bench.results import Results
 from reldrop_bench.statistics.bayes import Posterior, available, signed_rank_posterior
 from reldrop_bench.statistics.mixed import FEWEST_SETTINGS, mixed_difference
 
@@ -28,13 +27,12 @@ Posteriors = dict[tuple[str, str], Posterior]
 """By outcome and label."""
 
 
-@dataclass(frozen=True)
 class OtherTasks(ReportSection):
     """How much labels differ from the baseline between tasks, and what that says of further ones."""
 
-    name: ClassVar[str] = "other-tasks"
-    title: ClassVar[str] = "Would it hold on other tasks?"
-    order: ClassVar[int] = 725
+    name = "other-tasks"
+    title = "Would it hold on other tasks?"
+    order = 725
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         lined_up = [paired(results, outcome) for outcome in outcomes(results)]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench import Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.judgement import LEVEL
 from reldrop_bench.reporting.rows import Setting, labels, settings, within
 from reldrop_bench.reporting.tables import p_text, signed
-from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import benjamini_hochberg, holm
 from reldrop_bench.statistics.items import cochran_q, item_bootstrap, mcnemar
 
@@ -21,13 +20,12 @@ if TYPE_CHECKING:
     from reldrop_bench.reporting.style import Style
 
 
-@dataclass(frozen=True)
 class TestItems(ReportSection):
     """McNemar's and Cochran's tests and item bootstrap over the items of the test split."""
 
-    name: ClassVar[str] = "test-items"
-    title: ClassVar[str] = "Test items: do these very models differ?"
-    order: ClassVar[int] = 740
+    name = "test-items"
+    title = "Test items: do these very models differ?"
+    order = 740
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         found = dict(_right(results))
@@ -92,7 +90,7 @@ def _compared(results: Results, found: dict[Setting, pd.DataFrame]) -> Compared:
 
 
 def _rows(results: Results, compared: Compared, names: dict[Setting, str]) -> list[dict[str, Any]]:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (setting, label), seeds in compared.items():
         cells = within(results.cells, setting)
         planned = int((cells["label"] == label).sum())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench import Figure, Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.paging import label_pages, page_name, pages
 from reldrop_bench.reporting.rows import (
     Setting,
@@ -22,7 +23,6 @@ from reldrop_bench.reporting.rows import (
     written,
 )
 from reldrop_bench.reporting.tables import by_column
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -40,13 +40,12 @@ TARGET = "epochs_to_"
 GAPS = {"accuracy_gap": "accuracy gap", "loss_gap": "loss gap"}
 
 
-@dataclass(frozen=True)
 class LearningCurves(ReportSection):
     """Validation accuracy, training loss and the gap by epoch; the gap at the end."""
 
-    name: ClassVar[str] = "learning-curves"
-    title: ClassVar[str] = "Learning curves"
-    order: ClassVar[int] = 800
+    name = "learning-curves"
+    title = "Learning curves"
+    order = 800
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         epochs = results.epochs

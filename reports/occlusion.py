@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
+from reldrop_bench import Figure, Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.paging import page_name, pages
 from reldrop_bench.reporting.rows import (
     CELL,
@@ -24,7 +25,6 @@ from reldrop_bench.reporting.rows import (
     written,
 )
 from reldrop_bench.reporting.tables import by_column, differences, stacked
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -37,13 +37,12 @@ BIASED = "origin"
 """A fill that tells a model that something was hidden."""
 
 
-@dataclass(frozen=True)
 class Occlusion(ReportSection):
     """Robustness curves and their areas, raw and relative to the clean accuracy."""
 
-    name: ClassVar[str] = "occlusion"
-    title: ClassVar[str] = "Robustness to occlusion"
-    order: ClassVar[int] = 500
+    name = "occlusion"
+    title = "Robustness to occlusion"
+    order = 500
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         curves = results.curves

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
 
-from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench import Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.plugins import builtin_folder, registry
 from reldrop_bench.reporting.stamp import versions
-from reldrop_bench.results import Results
 
 from .completeness import texts
 
@@ -28,13 +27,12 @@ MACHINES = 5
 """Environments that are shown beside each other; the CSV has all."""
 
 
-@dataclass(frozen=True)
 class Provenance(ReportSection):
     """Everything that is needed to make the same results again."""
 
-    name: ClassVar[str] = "provenance"
-    title: ClassVar[str] = "Provenance"
-    order: ClassVar[int] = 1000
+    name = "provenance"
+    title = "Provenance"
+    order = 1000
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         return [

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Prose, ReportSection
+from reldrop_bench import Prose, ReportSection, Results
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.rows import settings, with_holes, written
 from reldrop_bench.reporting.tables import by_column, differences, directed
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from reldrop_bench.reporting.style import Style
@@ -19,13 +18,12 @@ if TYPE_CHECKING:
 GROUPS = ("localisation", "complexity", "faithfulness", "robustness", "randomisation")
 
 
-@dataclass(frozen=True)
 class Quantus(ReportSection):
     """Localisation, complexity, faithfulness, robustness, randomisation: a table a group."""
 
-    name: ClassVar[str] = "quantus"
-    title: ClassVar[str] = "Quantus metrics"
-    order: ClassVar[int] = 650
+    name = "quantus"
+    title = "Quantus metrics"
+    order = 650
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         rows = written(results, "quantus", "test")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection
+from reldrop_bench import Figure, Prose, ReportSection, Results
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.paging import page_name, pages
 from reldrop_bench.reporting.rows import (
     CELL,
@@ -21,7 +21,6 @@ from reldrop_bench.reporting.rows import (
     written,
 )
 from reldrop_bench.reporting.tables import by_column, differences
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,13 +35,12 @@ NUMBERS = 1000
 """Cells that have their numbers written into them; where there are more, a scale tells the colours."""
 
 
-@dataclass(frozen=True)
 class Shifts(ReportSection):
     """Accuracy by kind of shift, beside the clean accuracy."""
 
-    name: ClassVar[str] = "shifts"
-    title: ClassVar[str] = "Shifted test sets"
-    order: ClassVar[int] = 400
+    name = "shifts"
+    title = "Shifted test sets"
+    order = 400
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         values = _by_kind(results)

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from relevance import SETTINGS, build
@@ -36,7 +36,8 @@ from reldrop_bench.data import Batch, Facts, Shifts, TrainingSplits
 from reldrop_bench.evaluations._occluding.kept import KEPT
 from reldrop_bench.evaluations.occlusion import FILLS, OcclusionRobustness
 from reldrop_bench.kinds.attributor import untouched
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins.registry import create
@@ -70,13 +71,12 @@ class Made:
         return Batch(inputs, indices % len(self.facts.classes), masks)
 
 
-@dataclass(frozen=True)
 class MadeTask(Task):
     """Random inputs with a region of interest."""
 
-    name: ClassVar[str] = "made"
-    default_model: ClassVar[str] = "none"
-    recipe: ClassVar[Recipe] = Recipe()
+    name = "made"
+    default_model = "none"
+    recipe = Recipe()
 
     made: Any = field(default=None, compare=False)
 
@@ -93,11 +93,10 @@ class MadeTask(Task):
         return {}
 
 
-@dataclass(frozen=True)
 class Nothing(Regularizer):
     """Changes nothing."""
 
-    name: ClassVar[str] = "nothing"
+    name = "nothing"
 
 
 class Timed(nn.Module):

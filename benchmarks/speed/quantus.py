@@ -13,10 +13,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -24,7 +22,8 @@ from torch import nn
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.evaluations.quantus import QuantusMetrics
 from reldrop_bench.kinds.attributor import default_attributor
-from reldrop_bench.kinds.evaluation import Context, Record
+from reldrop_bench.kinds.evaluation import Context
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins.registry import create
 from reldrop_bench.recipe import Recipe
@@ -33,14 +32,13 @@ from reldrop_bench.seeding import global_seed
 SIDE, CLASSES = 32, 10
 
 
-@dataclass(frozen=True)
 class Noise(Task):
     """Random images, the middle of each its mask."""
 
-    name: ClassVar[str] = "speed-noise"
-    modalities: ClassVar = frozenset({"image"})
-    default_model: ClassVar[str] = "resnet18"
-    recipe: ClassVar[Recipe] = Recipe()
+    name = "speed-noise"
+    modalities = {"image"}
+    default_model = "resnet18"
+    recipe = Recipe()
 
     count: int = 64
 

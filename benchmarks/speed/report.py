@@ -38,7 +38,7 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import load_results
-from reldrop_bench.kinds.evaluation import Record
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.section import Block, ReportSection
 from reldrop_bench.matrix.cells import CellSpec, expand
 from reldrop_bench.matrix.spec import BenchmarkSpec

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +11,6 @@ from reldrop_bench.kinds.attributor import Attributor, logit_gradient, loss_rele
 from reldrop_bench.plugins.base import Count, NonNegative
 
 
-@dataclass(frozen=True)
 class GradientTimesInput(Attributor):
     """The target logit's gradient times the input, summed over channels.
 
@@ -22,7 +18,7 @@ class GradientTimesInput(Attributor):
     Shrikumar et al., arXiv 1605.01713.
     """
 
-    name: ClassVar[str] = "gradient-x-input"
+    name = "gradient-x-input"
 
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
@@ -30,7 +26,6 @@ class GradientTimesInput(Attributor):
         return (logit_gradient(model, inputs, targets) * inputs).sum(1)
 
 
-@dataclass(frozen=True)
 class LossGradientTimesInput(Attributor):
     """The loss's gradient times the input, negated and summed over channels: free in training.
 
@@ -39,8 +34,8 @@ class LossGradientTimesInput(Attributor):
     Elsewhere it is computed at the cost of gradient-x-input.
     """
 
-    name: ClassVar[str] = "loss-gradient-x-input"
-    from_training: ClassVar[bool] = True
+    name = "loss-gradient-x-input"
+    from_training = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,7 +51,6 @@ class LossGradientTimesInput(Attributor):
         return loss_relevance(inputs, gradient)
 
 
-@dataclass(frozen=True)
 class IntegratedGradients(Attributor):
     """The gradient averaged from the zero input (the data's mean) to the input, times the input.
 
@@ -64,7 +58,7 @@ class IntegratedGradients(Attributor):
     arXiv 1703.01365; the integral by the midpoint rule, one step after the other.
     """
 
-    name: ClassVar[str] = "integrated-gradients"
+    name = "integrated-gradients"
     steps: Count = 32
     """Points between the two, each of the cost of gradient-x-input."""
 
@@ -77,7 +71,6 @@ class IntegratedGradients(Attributor):
         return (total / self.steps * inputs).sum(1)
 
 
-@dataclass(frozen=True)
 class SmoothGrad(Attributor):
     """Gradient times input, averaged over noisy copies of the input.
 
@@ -85,7 +78,7 @@ class SmoothGrad(Attributor):
     have it, so that it tells for a logit from against it.
     """
 
-    name: ClassVar[str] = "smoothgrad"
+    name = "smoothgrad"
     samples: Count = 16
     """Noisy copies, each of the cost of gradient-x-input."""
     noise: NonNegative = 0.15

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -58,11 +56,10 @@ class LRP(Attributor):
         return propagate_by_zennit(self.rules(), model, inputs, targets)
 
 
-@dataclass(frozen=True)
 class EpsilonPlusFlatLRP(LRP):
     """LRP: flat rule for the first layer, z-plus for convolutions, epsilon for dense layers."""
 
-    name: ClassVar[str] = "lrp-epsilon-plus-flat"
+    name = "lrp-epsilon-plus-flat"
     epsilon: Positive = 1e-6
     """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
 
@@ -70,7 +67,6 @@ class EpsilonPlusFlatLRP(LRP):
         return Rules(ZPlus(), Epsilon(self.epsilon), first=Flat())
 
 
-@dataclass(frozen=True)
 class EpsilonFlatLRP(LRP):
     """LRP: flat rule for the first layer, epsilon for all others; what RelDrop's authors computed.
 
@@ -78,7 +74,7 @@ class EpsilonFlatLRP(LRP):
     done here.
     """
 
-    name: ClassVar[str] = "lrp-epsilon-flat"
+    name = "lrp-epsilon-flat"
     epsilon: Positive = 1e-3
     """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
 
@@ -87,11 +83,10 @@ class EpsilonFlatLRP(LRP):
         return Rules(epsilon, epsilon, first=Flat())
 
 
-@dataclass(frozen=True)
 class EpsilonGammaBoxLRP(LRP):
     """LRP: box rule for the first layer, gamma for convolutions, epsilon for dense layers."""
 
-    name: ClassVar[str] = "lrp-epsilon-gamma-box"
+    name = "lrp-epsilon-gamma-box"
     epsilon: Positive = 1e-6
     """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
     gamma: NonNegative = 0.25
@@ -107,11 +102,10 @@ class EpsilonGammaBoxLRP(LRP):
         return Rules(Gamma(self.gamma), Epsilon(self.epsilon), first=box)
 
 
-@dataclass(frozen=True)
 class Alpha2Beta1LRP(LRP):
     """LRP: alpha-beta rule (2, 1) for convolutions, epsilon for dense layers."""
 
-    name: ClassVar[str] = "lrp-alpha2-beta1"
+    name = "lrp-alpha2-beta1"
     epsilon: Positive = 1e-6
     """Stabiliser of the epsilon rule, on the scale of a layer's outputs."""
 
@@ -119,33 +113,29 @@ class Alpha2Beta1LRP(LRP):
         return Rules(AlphaBeta(2.0, 1.0), Epsilon(self.epsilon))
 
 
-@dataclass(frozen=True)
 class ZennitEpsilonPlusFlatLRP(EpsilonPlusFlatLRP):
     """lrp-epsilon-plus-flat as zennit computes it."""
 
-    name: ClassVar[str] = EpsilonPlusFlatLRP.name + "@zennit"
+    name = EpsilonPlusFlatLRP.name + "@zennit"
     attribute = LRP.by_zennit
 
 
-@dataclass(frozen=True)
 class ZennitEpsilonFlatLRP(EpsilonFlatLRP):
     """lrp-epsilon-flat as zennit computes it."""
 
-    name: ClassVar[str] = EpsilonFlatLRP.name + "@zennit"
+    name = EpsilonFlatLRP.name + "@zennit"
     attribute = LRP.by_zennit
 
 
-@dataclass(frozen=True)
 class ZennitEpsilonGammaBoxLRP(EpsilonGammaBoxLRP):
     """lrp-epsilon-gamma-box as zennit computes it."""
 
-    name: ClassVar[str] = EpsilonGammaBoxLRP.name + "@zennit"
+    name = EpsilonGammaBoxLRP.name + "@zennit"
     attribute = LRP.by_zennit
 
 
-@dataclass(frozen=True)
 class ZennitAlpha2Beta1LRP(Alpha2Beta1LRP):
     """lrp-alpha2-beta1 as zennit computes it."""
 
-    name: ClassVar[str] = Alpha2Beta1LRP.name + "@zennit"
+    name = Alpha2Beta1LRP.name + "@zennit"
     attribute = LRP.by_zennit

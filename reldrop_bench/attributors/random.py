@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
 from reldrop_bench.kinds.attributor import Attributor
 
 
-@dataclass(frozen=True)
 class RandomRelevance(Attributor):
     """Uniform random values in [0, 1), the same on every device."""
 
-    name: ClassVar[str] = "random"
+    name = "random"
 
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator

@@ -23,7 +23,8 @@ from reldrop_bench.checking.rules import (
 from reldrop_bench.checking.tiny import TASKS, Plain, TinyAttributor, tiny_facts, tiny_model
 from reldrop_bench.checking.trace import ModelTrace
 from reldrop_bench.data import Facts
-from reldrop_bench.kinds.evaluation import COLUMNS, ROLES, Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import ROLES, Context, Evaluation
+from reldrop_bench.kinds.record import COLUMNS, Metric, Record
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.seeding import global_seed
 

@@ -1,8 +1,7 @@
-"""Checks of what every plugin is: a described, frozen dataclass of plain parameters."""
+"""Checks of what every plugin is: described, frozen, and made of plain parameters."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import pickle
 import re
@@ -20,7 +19,7 @@ def name_and_description(cls: type[Plugin]) -> None:
         f"name = {cls.name!r}: use lower-case letters, digits and dashes, such as 'my-drop'",
     )
     own = cls.__dict__.get("__doc__") or ""
-    # A dataclass without docstring is given its signature as one.
+    # A class without docstring is given its signature as one.
     require(
         bool(own.strip()) and not own.startswith(f"{cls.__name__}("),
         "the class has no docstring; its first line is what `list` and reports show",
@@ -43,17 +42,12 @@ def modalities_are_known(cls: type[Plugin]) -> None:
 
 def parameters_are_plain(cls: type[Plugin]) -> None:
     """Parameters are JSON-able, hashable and picklable, and make the same instance again."""
-    require(
-        dataclasses.is_dataclass(cls) and "__dataclass_fields__" in cls.__dict__,
-        "the class is no dataclass; put @dataclass(frozen=True) above it",
-    )
     instance = example(cls)
     try:
         hash(instance)
     except TypeError as error:
         raise Broken(
-            f"an instance cannot be hashed ({error}); write @dataclass(frozen=True), "
-            "and tuples in place of lists"
+            f"an instance cannot be hashed ({error}); write tuples in place of lists"
         ) from None
     values = instance.parameters()
     try:

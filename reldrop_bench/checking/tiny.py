@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +52,8 @@ def tiny_batch(modality: str, count: int = 8) -> Batch:
 
 
 class _TinyTask(Task):
-    default_model: ClassVar[str] = ""
-    recipe: ClassVar[Recipe] = Recipe(epochs=2, batch_size=8, learning_rate=0.05)
+    default_model = ""
+    recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.05)
 
     def facts(self, root: Path | None) -> Facts:
         return tiny_facts(self.modality)
@@ -77,30 +75,27 @@ class _TinyTask(Task):
         return TensorSplit(test.inputs * 0.5, test.targets, test.masks)
 
 
-@dataclass(frozen=True)
 class TinyImages(_TinyTask):
     """Random images."""
 
-    name: ClassVar[str] = "contract-images"
-    modalities: ClassVar = frozenset({"image"})
+    name = "contract-images"
+    modalities = {"image"}
 
 
-@dataclass(frozen=True)
 class TinyClouds(_TinyTask):
     """Random clouds."""
 
-    name: ClassVar[str] = "contract-clouds"
-    modalities: ClassVar = frozenset({"cloud"})
+    name = "contract-clouds"
+    modalities = {"cloud"}
 
 
 TASKS: dict[str, Callable[[], Task]] = {"image": TinyImages, "cloud": TinyClouds}
 
 
-@dataclass(frozen=True)
 class TinyNetwork(Model):
     """Two convolutions with batch norm, pooling, dropout and a linear layer."""
 
-    name: ClassVar[str] = "contract-network"
+    name = "contract-network"
 
     def build(self, facts: Facts) -> nn.Module:
         channels, classes = facts.input_shape[0], len(facts.classes)
@@ -139,11 +134,10 @@ def tiny_model(modality: str) -> nn.Module:
     return model
 
 
-@dataclass(frozen=True)
 class TinyAttributor(Attributor):
     """Gradient times input: the cheapest map that depends on everything."""
 
-    name: ClassVar[str] = "contract-gradient"
+    name = "contract-gradient"
 
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
@@ -151,11 +145,10 @@ class TinyAttributor(Attributor):
         return (logit_gradient(model, inputs, targets) * inputs).sum(1)
 
 
-@dataclass(frozen=True)
 class Plain(Regularizer):
     """Training as it is, to compare with."""
 
-    name: ClassVar[str] = "contract-plain"
+    name = "contract-plain"
 
 
 class ObservedStep(Step):

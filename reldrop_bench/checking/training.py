@@ -24,7 +24,7 @@ from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.entries import Choice
-from reldrop_bench.plugins.base import Plugin
+from reldrop_bench.plugins.base import Plugin, parameters_of
 from reldrop_bench.running.training import train
 
 STRENGTHS = ("probability", "p", "strength", "weight", "alpha", "size", "ratio")
@@ -35,18 +35,17 @@ def _off(cls: type[Regularizer]) -> tuple[dict[str, Any], Regularizer]:
     """Return the values at which a regularizer does nothing, and the instance."""
     if cls.off is not None:
         return dict(cls.off), cls.create(cls.off)
-    fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    name = next((name for name in STRENGTHS if name in fields), None)
+    known = parameters_of(cls)
+    name = next((name for name in STRENGTHS if name in known), None)
     if name is None:
         raise NotConcerned(
-            "no parameter is known to switch it off; say which does, such as "
-            'off: ClassVar = {"rate": 0.0}'
+            'no parameter is known to switch it off; say which does, such as off = {"rate": 0.0}'
         )
     try:
         return {name: 0}, cls.create({name: 0})
     except UserError as error:
         raise NotConcerned(
-            f"{error}; say with `off: ClassVar = {{…}}` at which values it does nothing"
+            f"{error}; say with `off = {{…}}` at which values it does nothing"
         ) from None
 
 

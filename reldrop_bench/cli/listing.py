@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import types
 import typing
@@ -15,7 +14,7 @@ from rich.table import Table
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.kinds.evaluation import Evaluation
 from reldrop_bench.plugins import broken_entry_points, registry
-from reldrop_bench.plugins.base import Plugin
+from reldrop_bench.plugins.base import Plugin, parameters_of
 
 
 def listing(kind: str | None = None) -> list[dict[str, Any]]:
@@ -208,19 +207,15 @@ def _details(kind: str, name: str) -> dict[str, Any]:
     }
     if entry.cls is None:
         return found
-    hints = typing.get_type_hints(entry.cls, include_extras=True)
-    parameters = []
-    for field in dataclasses.fields(typing.cast(Any, entry.cls)):
-        default = field.default
-        if default is dataclasses.MISSING:
-            default = (
-                "required"
-                if field.default_factory is dataclasses.MISSING
-                else field.default_factory()
-            )
-        parameters.append(
-            {"name": field.name, "type": _type_name(hints[field.name]), "default": default}
-        )
+    parameters = [
+        {
+            "name": parameter.name,
+            "type": _type_name(parameter.annotation),
+            "default": "required" if parameter.required else parameter.default,
+            "help": parameter.help,
+        }
+        for parameter in parameters_of(entry.cls).values()
+    ]
     return found | {
         "description": inspect.getdoc(entry.cls) or "",
         "modalities": sorted(entry.cls.modalities),
@@ -241,9 +236,10 @@ def print_details(found: dict[str, Any], console: Console) -> None:
     console.print(found["description"], markup=False)
     console.print(f"\ninputs: {', '.join(found['modalities'])}")
     if found["parameters"]:
-        table = Table("parameter", "type", "default", box=None, pad_edge=False)
+        table = Table("parameter", "type", "default", "what it is", box=None, pad_edge=False)
         for row in found["parameters"]:
-            table.add_row(escape(row["name"]), escape(row["type"]), escape(str(row["default"])))
+            cells = (row["name"], row["type"], str(row["default"]), row["help"])
+            table.add_row(*map(escape, cells))
         console.print()
         console.print(table)
     for preset, values in found["presets"].items():

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
 import numpy as np
 
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Metric, Record
 
 
 def accuracy(predictions: np.ndarray, targets: np.ndarray) -> float:
@@ -26,7 +23,6 @@ def class_mean_accuracy(predictions: np.ndarray, targets: np.ndarray) -> float:
     return float(np.mean(right / count))
 
 
-@dataclass(frozen=True)
 class Accuracy(Evaluation):
     """Overall and class-mean accuracy on the test split, with every single prediction.
 
@@ -34,9 +30,9 @@ class Accuracy(Evaluation):
     probability), for tests over items such as McNemar's.
     """
 
-    name: ClassVar[str] = "accuracy"
-    uses_relevance: ClassVar[bool] = False
-    metrics: ClassVar[Mapping[str, Metric]] = {
+    name = "accuracy"
+    uses_relevance = False
+    metrics = {
         "accuracy": Metric("higher", "share of right predictions, 0 to 1"),
         "class_mean_accuracy": Metric("higher", "mean over classes of the accuracy within a class"),
         "prediction": Metric("neither", "predicted class of an item"),

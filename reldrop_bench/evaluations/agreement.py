@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.plugins.base import Count
 
 from ._measures.agreement import (
@@ -24,7 +23,6 @@ SPLITS: Mapping[str, str] = {"baseline": "to-baseline", "first-seed": "between-s
 """The split that each companion is compared under."""
 
 
-@dataclass(frozen=True)
 class Agreement(Evaluation):
     """Whether two models have like features and make the same errors, on the clean test items.
 
@@ -38,10 +36,10 @@ class Agreement(Evaluation):
     Example rows: "prediction_disagreement" and "error_disagreement", 0 or 1 for each test item.
     """
 
-    name: ClassVar[str] = "agreement"
-    uses_relevance: ClassVar[bool] = False
-    companions: ClassVar[frozenset[str]] = frozenset(SPLITS)
-    metrics: ClassVar[Mapping[str, Metric]] = {
+    name = "agreement"
+    uses_relevance = False
+    companions = frozenset(SPLITS)
+    metrics = {
         "linear_cka": Metric(
             "neither",
             "likeness of the penultimate features up to rotation and scale, 0 to 1; chance is above 0",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
 import numpy as np
 
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.plugins.base import Count
 
 
@@ -77,13 +74,12 @@ def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray) -> f
     return float(-np.log(np.maximum(right, np.finfo(np.float64).tiny)).mean())
 
 
-@dataclass(frozen=True)
 class Calibration(Evaluation):
     """Expected and RMS calibration error, Brier score and NLL on the test split."""
 
-    name: ClassVar[str] = "calibration"
-    uses_relevance: ClassVar[bool] = False
-    metrics: ClassVar[Mapping[str, Metric]] = {
+    name = "calibration"
+    uses_relevance = False
+    metrics = {
         "ece": Metric("lower", "expected calibration error, 0 to 1"),
         "rms_calibration_error": Metric("lower", "root mean square calibration error, 0 to 1"),
         "brier": Metric("lower", "squared distance of the probabilities to the target, 0 to 2"),

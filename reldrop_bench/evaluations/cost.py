@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,14 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
 from reldrop_bench.kinds.memory import RelevanceMemory
+from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.kinds.regularizer import Step
 from reldrop_bench.plugins.base import Count
 from reldrop_bench.seeding import global_seed
 
 
-@dataclass(frozen=True)
 class Cost(Evaluation):
     """Floating-point operations of a training step, in forward passes of the same batch.
 
@@ -37,9 +37,9 @@ class Cost(Evaluation):
     training record counts).
     """
 
-    name: ClassVar[str] = "cost"
-    uses_relevance: ClassVar[bool] = False
-    metrics: ClassVar[Mapping[str, Metric]] = {
+    name = "cost"
+    uses_relevance = False
+    metrics = {
         "passes_per_step": Metric(
             "lower", "operations of a training step in forward passes", "a few steps", seeded=True
         ),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.plugins.base import Count
 
 from ._measures.cues import (
@@ -30,7 +27,6 @@ _LEAST = 1e-6
 _CAUSAL = "cue_*_shapley, causal_effective_cues, *_agreement"
 
 
-@dataclass(frozen=True)
 class CueUse(Evaluation):
     """Accuracy with every subset of cues removed, relevance by cue, and whether the two agree.
 
@@ -52,8 +48,8 @@ class CueUse(Evaluation):
     "cue_rank_agreement" the single values.
     """
 
-    name: ClassVar[str] = "cues"
-    metrics: ClassVar[Mapping[str, Metric]] = {
+    name = "cues"
+    metrics = {
         "accuracy": Metric("higher", "accuracy with these cues removed"),
         "effective_cues": Metric("higher", "exp(entropy) of the mass over cues, 1 to K", _COST),
         "roi_mass": Metric("higher", "share of the positive relevance on any cue", _COST),
@@ -77,7 +73,7 @@ class CueUse(Evaluation):
             "higher", "the same correlation within a sample, mean over samples", _BOTH
         ),
     }
-    requires: ClassVar[frozenset[str]] = frozenset({"cues"})
+    requires = {"cues"}
 
     max_samples: Count = 256
     """Test items that are explained."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, SubsetSplit
 from reldrop_bench.kinds.attributor import RelevanceError
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Explained, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation, Explained
+from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.plugins.base import Count
 
 from ._measures import features, maps
@@ -88,7 +87,6 @@ def features_in_order(context: Context, size: int) -> Iterator[Tensor]:
         yield penultimate_features(context.model, batch.inputs).cpu()
 
 
-@dataclass(frozen=True)
 class Diversity(Evaluation):
     """Spread and place of relevance, dimensions of the features, variety of maps within a class.
 
@@ -112,8 +110,8 @@ class Diversity(Evaluation):
     "critical_set_fraction" is the share of points that a PointNet's maximum takes something from.
     """
 
-    name: ClassVar[str] = "diversity"
-    metrics: ClassVar[Mapping[str, Metric]] = {
+    name = "diversity"
+    metrics = {
         "samples": Metric("neither", "measured samples", "nothing"),
         "attribution_entropy": Metric(
             "higher", "entropy of the relevance over log n: 0 one element, 1 all alike", _MAP

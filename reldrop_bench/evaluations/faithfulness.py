@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from reldrop_bench.data import Batch
 from reldrop_bench.kinds.attributor import Attributor
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.occlusion.order import random_ranks, relevance_ranks
 from reldrop_bench.plugins.base import Count, Probability
 from reldrop_bench.plugins.registry import create
@@ -41,7 +40,6 @@ def _metric(direction: str, measures: str, cost: str = _MAP) -> Metric:
     return Metric(direction, measures, cost, seeded=True)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
 class Faithfulness(Evaluation):
     """Symmetric relevance gain of attribution methods, with most and least relevant hidden first.
 
@@ -57,8 +55,8 @@ class Faithfulness(Evaluation):
     stays in the mean.
     """
 
-    name: ClassVar[str] = "faithfulness"
-    metrics: ClassVar[Mapping[str, Metric]] = {
+    name = "faithfulness"
+    metrics = {
         "clean_accuracy": Metric("higher", "accuracy on the same items, nothing hidden"),
         "clean_probability": Metric("higher", "the label's probability there, 0 to 1"),
         "samples": Metric("neither", "number of items", "nothing"),

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.regularizer import Step
 from reldrop_bench.plugins.base import Count
 
@@ -68,7 +65,6 @@ def draw_occlusion(context: Context, batch: Batch, step: Step) -> tuple[Tensor, 
     return inputs, hidden, touched
 
 
-@dataclass(frozen=True)
 class Gallery(Evaluation):
     """A few test items with their relevance and with what the cell's regularizer hides of them.
 
@@ -79,8 +75,8 @@ class Gallery(Evaluation):
     `max_side` pixels a side.
     """
 
-    name: ClassVar[str] = "gallery"
-    metrics: ClassVar[Mapping[str, Metric]] = {}
+    name = "gallery"
+    metrics = {}
 
     items: Count = 4
     max_side: Count = 64

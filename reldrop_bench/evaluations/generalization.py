@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from reldrop_bench.data import SubsetSplit
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.plugins.base import Count, Probability
 
 _LOG = "the training log"
 _BOTH = "1 prediction, of training and test items"
 
 
-@dataclass(frozen=True)
 class Generalization(Evaluation):
     """The gap between training and test data at the end, the gap over epochs, epochs to a target.
 
@@ -31,9 +27,9 @@ class Generalization(Evaluation):
     is left out with a note, and a mean over the seeds that are left flatters the method.
     """
 
-    name: ClassVar[str] = "generalization"
-    uses_relevance: ClassVar[bool] = False
-    metrics: ClassVar[Mapping[str, Metric]] = {
+    name = "generalization"
+    uses_relevance = False
+    metrics = {
         "train_accuracy": Metric("neither", "accuracy on training items as they are", _BOTH),
         "train_loss": Metric("neither", "cross-entropy there, in nats", _BOTH),
         "test_loss": Metric("lower", "cross-entropy on the test split, in nats"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.occlusion.order import ORDERS, random_ranks, relevance_ranks
 from reldrop_bench.plugins.base import Count, Probability
 
@@ -34,7 +34,6 @@ FILLS: Mapping[str, tuple[str, ...]] = {
 _COST = "1 prediction a fraction, order and fill"
 
 
-@dataclass(frozen=True)
 class OcclusionRobustness(Evaluation):
     """Accuracy under growing occlusion, hidden at the same places for every model and seed.
 
@@ -50,9 +49,9 @@ class OcclusionRobustness(Evaluation):
     on the same items and their number.
     """
 
-    name: ClassVar[str] = "occlusion"
-    companions: ClassVar[frozenset[str]] = frozenset({"reference"})
-    metrics: ClassVar[Mapping[str, Metric]] = {
+    name = "occlusion"
+    companions = {"reference"}
+    metrics = {
         "clean_accuracy": Metric("higher", "accuracy on the same items, nothing hidden"),
         "samples": Metric("neither", "number of items", "nothing"),
         "*/accuracy": Metric("higher", "accuracy at a hidden fraction", _COST, seeded=True),

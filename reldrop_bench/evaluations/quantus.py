@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
 
 import numpy as np
 
 from reldrop_bench.errors import UserError, one_line, suggest
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.plugins.base import Count
 
 from ._quantus.calls import joined, scores, visiting
@@ -105,7 +105,6 @@ class _Tally:
             record.curve("test", f"{self.entry.key}/{self.entry.curve}", self.x, mean)
 
 
-@dataclass(frozen=True)
 class QuantusMetrics(Evaluation):
     """Quality of explanations by Quantus: localisation, complexity, faithfulness, robustness, more.
 
@@ -120,12 +119,12 @@ class QuantusMetrics(Evaluation):
     not which model is better. `refused` tells which of Quantus' metrics are left out and why.
     """
 
-    name: ClassVar[str] = "quantus"
-    metrics: ClassVar[Mapping[str, Metric]] = _described()
-    refused: ClassVar[Mapping[str, Mapping[str, str]]] = REFUSED
+    name = "quantus"
+    metrics = _described()
+    refused = REFUSED
     """What Quantus has and is not offered: class → modality → reason."""
-    default: ClassVar[bool] = False
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {size: {"size": size} for size in SIZES}
+    default = False
+    presets = {size: {"size": size} for size in SIZES}
 
     size: Size = "fast"
     """Which metrics with which settings: fast takes seconds, standard minutes, full a quarter of an

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Metric, Record
 
 from .accuracy import accuracy
 
 
-@dataclass(frozen=True)
 class ShiftAccuracy(Evaluation):
     """Accuracy on every shifted test set of the task; the split carries the shift's name.
 
@@ -19,11 +15,9 @@ class ShiftAccuracy(Evaluation):
     hold dozens of copies of the test set.
     """
 
-    name: ClassVar[str] = "shifts"
-    uses_relevance: ClassVar[bool] = False
-    metrics: ClassVar[Mapping[str, Metric]] = {
-        "accuracy": Metric("higher", "share of right predictions on a shifted test set")
-    }
+    name = "shifts"
+    uses_relevance = False
+    metrics = {"accuracy": Metric("higher", "share of right predictions on a shifted test set")}
 
     def evaluate(self, context: Context, record: Record) -> None:
         for name in context.shifts:

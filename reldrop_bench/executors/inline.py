@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
 from reldrop_bench.kinds.executor import Executor, Finished, Job, Queue, Resources
 
 
-@dataclass(frozen=True)
 class InlineExecutor(Executor):
     """This process, one cell after another, without limits of time or memory (`--workers 0`)."""
 
-    name: ClassVar[str] = "inline"
+    name = "inline"
 
     def run(self, jobs: Sequence[Job], finished: Finished, resources: Resources) -> None:
         queue = Queue(jobs)

@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -60,14 +59,13 @@ def _finish(job: Job, future: Future[Any], seconds: float) -> str:
     return status
 
 
-@dataclass(frozen=True)
 class LocalPool(Executor):
     """Spawned processes on this machine, each computing one cell at a time, killed when time is up.
 
     Where there are GPUs, a job gets the one that the fewest others use.
     """
 
-    name: ClassVar[str] = "local"
+    name = "local"
 
     def run(self, jobs: Sequence[Job], finished: Finished, resources: Resources) -> None:
         context = multiprocessing.get_context("spawn")

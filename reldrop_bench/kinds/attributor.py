@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 import torch
@@ -17,9 +17,8 @@ DEFAULT_RELEVANCE = "lrp-epsilon-plus-flat"
 """The attribution method where nobody chose one."""
 
 
-@dataclass(frozen=True)
 class Attributor(Plugin, ABC):
-    """A way to explain a logit: a frozen dataclass of its hyper-parameters."""
+    """A way to explain a logit; a plugin in an `attributors/` folder."""
 
     from_training: ClassVar[bool] = False
     """Whether training takes maps from its own backward passes instead of asking for any."""

@@ -1,9 +1,9 @@
-"""The contract of an evaluation: what it is given, and what it says of itself."""
+"""An evaluation: what it is given, and what it says of itself."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -17,23 +17,12 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts, Shifts, Split
 from reldrop_bench.kinds.attributor import Attributor, explain_with
-from reldrop_bench.kinds.record import COLUMNS, Direction, Metric, Record
+from reldrop_bench.kinds.record import Direction, Metric, Record
 from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins.base import Plugin
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator, torch_generator
-
-__all__ = [
-    "COLUMNS",
-    "ROLES",
-    "Context",
-    "Direction",
-    "Evaluation",
-    "Explained",
-    "Metric",
-    "Record",
-]
 
 ROLES = frozenset({"reference", "baseline", "first-seed"})
 """What an evaluation may name in `companions`."""
@@ -241,7 +230,7 @@ class Context:
 
 
 class Evaluation(Plugin, ABC):
-    """A measurement: a frozen dataclass of its settings."""
+    """A measurement on a trained model."""
 
     metrics: ClassVar[Mapping[str, Metric]] = {}
     """Every metric it can write, with what is to be known of it.
@@ -252,11 +241,11 @@ class Evaluation(Plugin, ABC):
     """Whether a spec that names no evaluations includes it."""
     uses_relevance: ClassVar[bool] = True
     """Whether its values depend on the benchmark's attribution method."""
-    requires: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[Set[str]] = frozenset()
     """Facts that a task must offer ("masks", "cues"); elsewhere it is left out."""
     refused: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     """Measures that one might look for here and that are not offered: by name and modality, why."""
-    companions: ClassVar[frozenset[str]] = frozenset()
+    companions: ClassVar[Set[str]] = frozenset()
     """Other models of the benchmark that it compares with, on the same task and model:
 
     - "reference": the baseline of the first seed, the same for all cells (also for itself);

@@ -12,7 +12,7 @@ from reldrop_bench.plugins.base import Plugin
 
 
 class Model(Plugin, ABC):
-    """An architecture: a frozen dataclass of its hyper-parameters."""
+    """An architecture; a plugin in a `models/` folder."""
 
     @abstractmethod
     def build(self, facts: Facts) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The contract of a regularizer, and what it is given at each training step."""
+"""A regularizer, and what it is given at each training step."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _facts(
 
 
 class Regularizer(Plugin):
-    """A way to train better: a frozen dataclass with three optional hooks.
+    """A way to train better, with three optional hooks.
 
     `transform` changes what the model sees, `penalty` adds to the loss, `wrap` changes the model
     before training. None of them acts in evaluation.

@@ -1,4 +1,4 @@
-"""The contract of a report section: results in; prose, tables and figures out."""
+"""A section of the report: results in; prose, tables and figures out."""
 
 from __future__ import annotations
 

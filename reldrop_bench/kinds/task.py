@@ -1,4 +1,4 @@
-"""The contract of a task: facts, splits, shifted test sets, and how it is trained by default."""
+"""A task: facts, splits, shifted test sets, and how it is trained by default."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 from reldrop_bench.errors import UserError
 from reldrop_bench.matrix.spec import BenchmarkSpec, Entry
 from reldrop_bench.plugins import registry
-from reldrop_bench.plugins.base import Plugin, field_accepts
+from reldrop_bench.plugins.base import Plugin, parameters_of
 
 TRAINING_LOG = "train"
 """Name of the table that training itself writes."""
@@ -82,10 +82,11 @@ def _parse(
 
 def _expand(cls: type[Plugin], parameters: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     """Expand each list that a parameter does not itself accept; returns parameters and a label suffix."""
+    known = parameters_of(cls)
     lists = {
         key: value
         for key, value in parameters.items()
-        if isinstance(value, list) and not field_accepts(cls, key, value)
+        if isinstance(value, list) and not (key in known and known[key].accepts(value))
     }
     for key, value in lists.items():
         if not value:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-from dataclasses import dataclass
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +12,6 @@ from reldrop_bench.plugins.base import Positive, Probability
 _COORDINATES = 3
 
 
-@dataclass(frozen=True)
 class PointNet(Model):
     """A shared multi-layer perceptron over points, max-pooling and a classification head.
 
@@ -24,8 +19,8 @@ class PointNet(Model):
     default (64-128-256 instead of 64-64-64-128-1024) and without its orthogonality loss.
     """
 
-    name: ClassVar[str] = "pointnet"
-    modalities: ClassVar[Set[str]] = frozenset({"cloud"})
+    name = "pointnet"
+    modalities = {"cloud"}
     width: Positive = 0.5
     """Factor on the hidden widths 64, 128 and 256."""
     transforms: bool = False

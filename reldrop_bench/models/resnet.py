@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 from torch import nn
 
@@ -23,7 +21,7 @@ class ResNet(Model):
     is their CIFAR one: a 3x3 convolution of stride 1 and no max-pool.
     """
 
-    modalities: ClassVar[Set[str]] = frozenset({"image"})
+    modalities = {"image"}
     stem: Stem
 
     def build(self, facts: Facts) -> nn.Module:
@@ -42,28 +40,25 @@ class ResNet(Model):
         return cast(nn.Module, network)
 
 
-@dataclass(frozen=True)
 class ResNet18(ResNet):
     """The residual network of 18 layers."""
 
-    name: ClassVar[str] = "resnet18"
+    name = "resnet18"
     stem: Stem = "auto"
     """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""
 
 
-@dataclass(frozen=True)
 class ResNet34(ResNet):
     """The residual network of 34 layers."""
 
-    name: ClassVar[str] = "resnet34"
+    name = "resnet34"
     stem: Stem = "auto"
     """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""
 
 
-@dataclass(frozen=True)
 class ResNet50(ResNet):
     """The residual network of 50 layers, in blocks with a bottleneck."""
 
-    name: ClassVar[str] = "resnet50"
+    name = "resnet50"
     stem: Stem = "auto"
     """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-from dataclasses import dataclass
-from typing import ClassVar
-
 from torch import nn
 
 from reldrop_bench.data import Facts
@@ -13,7 +9,6 @@ from reldrop_bench.kinds.model import Model
 from reldrop_bench.plugins.base import Count
 
 
-@dataclass(frozen=True)
 class SmallCNN(Model):
     """A plain stack of 3x3 convolutions for images of about 8 to 32 pixels.
 
@@ -22,8 +17,8 @@ class SmallCNN(Model):
     layer follow. (B, C, H, W) → (B, classes). A small VGG: Simonyan & Zisserman, arXiv 1409.1556.
     """
 
-    name: ClassVar[str] = "small-cnn"
-    modalities: ClassVar[Set[str]] = frozenset({"image"})
+    name = "small-cnn"
+    modalities = {"image"}
     width: Count = 16
     """Channels of the first convolution."""
     depth: Count = 5

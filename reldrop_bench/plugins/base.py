@@ -1,11 +1,16 @@
-"""What every plugin is: a frozen dataclass of validated parameters with a name."""
+"""What every plugin is: a frozen set of validated parameters with a name."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
+import inspect
+import itertools
+import textwrap
 import typing
 from collections.abc import Mapping, Set
+from dataclasses import FrozenInstanceError, dataclass
 from typing import Annotated, Any, ClassVar
 
 import pydantic
@@ -20,38 +25,87 @@ Count = Annotated[int, pydantic.Field(ge=1)]
 MODALITIES = frozenset({"image", "cloud"})
 
 
+@dataclass(frozen=True)
+class Parameter:
+    """What is known of a plugin's parameter."""
+
+    name: str
+    annotation: Any
+    """What it may be, bounds included."""
+    validator: pydantic.TypeAdapter[Any]
+    default: Any
+    """Where it is not `required`."""
+    required: bool
+    help: str
+    """The docstring below it."""
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether it allows a value as it is."""
+        try:
+            self.validator.validate_python(value)
+        except pydantic.ValidationError:
+            return False
+        return True
+
+
+def parameters_of(cls: type[Plugin]) -> Mapping[str, Parameter]:
+    """Return the parameters of a plugin's class by name, in the order in which it declares them."""
+    return _parameters(typing.cast(Any, cls))
+
+
 @functools.cache
-def _validators(cls: Any) -> dict[str, pydantic.TypeAdapter[Any]]:
+def _parameters(cls: Any) -> Mapping[str, Parameter]:
     hints = typing.get_type_hints(cls, include_extras=True)
     config = pydantic.ConfigDict(allow_inf_nan=False)
-    return {
-        field.name: pydantic.TypeAdapter(hints[field.name], config=config)
-        for field in dataclasses.fields(cls)
-    }
+    texts = _attribute_docstrings(cls)
+    found = {}
+    for field in dataclasses.fields(cls):
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        validator = pydantic.TypeAdapter[Any](hints[field.name], config=config)
+        required = default is dataclasses.MISSING
+        text = texts.get(field.name, "")
+        found[field.name] = Parameter(
+            field.name, hints[field.name], validator, default, required, text
+        )
+    return found
 
 
-def field_accepts(cls: type, name: str, value: Any) -> bool:
-    """Return whether a plugin's parameter allows a value as it is; unknown parameters allow none."""
-    validators = _validators(cls)
-    if name not in validators:
-        return False
-    try:
-        validators[name].validate_python(value)
-    except pydantic.ValidationError:
-        return False
-    return True
+def _attribute_docstrings(cls: type) -> dict[str, str]:
+    """Return the texts below a class's annotated attributes, inherited ones included, by name."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+        except (OSError, TypeError, SyntaxError):  # built in, or written where no file is
+            continue
+        body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+        for attribute, text in itertools.pairwise(body):
+            if (
+                isinstance(attribute, ast.AnnAssign)
+                and isinstance(attribute.target, ast.Name)
+                and isinstance(text, ast.Expr)
+                and isinstance(text.value, ast.Constant)
+                and isinstance(text.value.value, str)
+            ):
+                found[attribute.target.id] = inspect.cleandoc(text.value.value)
+    return found
 
 
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 class Plugin:
-    """Base of all plugins: subclasses are frozen dataclasses whose fields are hyper-parameters.
+    """Base of all plugins: annotated attributes of a subclass are its hyper-parameters.
 
-    Every field is validated (and converted) against its annotation when an instance is made, so
-    that a plugin never sees a value that its author did not allow.
+    Each is validated (and converted) against its annotation when an instance is made, so that a
+    plugin never sees a value that its author did not allow. Instances are frozen, hashable and equal
+    where their parameters are. A subclass is a frozen dataclass without saying so; saying so does no
+    harm.
 
     Raises
     ------
     UserError
-        A field has a value that its annotation forbids.
+        A parameter has a value that its annotation forbids.
     """
 
     name: ClassVar[str]
@@ -60,11 +114,28 @@ class Plugin:
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named sets of parameter values, chosen with ``preset: NAME``."""
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        _refuse_annotated_facts(cls)
+        declared = {
+            name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)
+        }
+        dataclass(frozen=True)(cls)
+        # What a decorator of the subclass's own would find in its way, or miss.
+        del cls.__setattr__, cls.__delattr__
+        for name, value in declared.items():
+            setattr(cls, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise FrozenInstanceError(f"cannot assign to {name!r}: plugins are frozen")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete {name!r}: plugins are frozen")
+
     def __post_init__(self) -> None:
-        cls: Any = type(self)
-        for name, validator in _validators(cls).items():
+        for name, parameter in parameters_of(type(self)).items():
             try:
-                value = validator.validate_python(getattr(self, name))
+                value = parameter.validator.validate_python(getattr(self, name))
             except pydantic.ValidationError as error:
                 what = error.errors()[0]["msg"]
                 raise UserError(
@@ -82,8 +153,7 @@ class Plugin:
             An unknown parameter or preset, a missing parameter or a forbidden value.
         """
         given = dict(parameters or {})
-        fields = [field for field in dataclasses.fields(typing.cast(Any, cls)) if field.init]
-        known = [field.name for field in fields]
+        known = parameters_of(cls)
         preset = given.pop("preset", None)
         values: dict[str, Any] = {}
         if preset is not None:
@@ -97,26 +167,35 @@ class Plugin:
                 allowed = [*known, "preset"] if cls.presets else known
                 raise UserError(f"{cls.name}: no parameter {key!r}; {suggest(str(key), allowed)}")
         values.update(given)
-        for field in fields:
-            required = (
-                field.default is dataclasses.MISSING
-                and field.default_factory is dataclasses.MISSING
-            )
-            if required and field.name not in values:
-                raise UserError(f"{cls.name}: the parameter {field.name!r} is required")
+        for name, parameter in known.items():
+            if parameter.required and name not in values:
+                raise UserError(f"{cls.name}: the parameter {name!r} is required")
         return cls(**values)
 
     def parameters(self) -> dict[str, Any]:
         """Return all parameters, defaults included, as JSON-able values."""
-        fields = dataclasses.fields(typing.cast(Any, self))
+        plain = pydantic.TypeAdapter(Any)
         return {
-            field.name: pydantic.TypeAdapter(Any).dump_python(
-                getattr(self, field.name), mode="json"
-            )
-            for field in fields
+            name: plain.dump_python(getattr(self, name), mode="json")
+            for name in parameters_of(type(self))
         }
 
     @classmethod
     def description(cls) -> str:
         """Return the first line of the docstring."""
-        return (cls.__doc__ or "").strip().partition("\n")[0]
+        return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0]
+
+
+def _refuse_annotated_facts(cls: type[Plugin]) -> None:
+    """Raise TypeError where a class annotates what is a fact of the class as if it were a parameter."""
+    facts = {
+        name
+        for base in cls.__mro__[1:]
+        for name, annotation in inspect.get_annotations(base).items()
+        if "ClassVar" in str(annotation)
+    }
+    for name, annotation in inspect.get_annotations(cls).items():
+        if name in facts and "ClassVar" not in str(annotation):
+            raise TypeError(
+                f"{cls.__name__}.{name} is no parameter: write '{name} = …' without an annotation"
+            )

@@ -16,7 +16,8 @@ from torch import nn
 
 from reldrop_bench.data import Facts
 from reldrop_bench.errors import one_line
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.entries import Choice
 from reldrop_bench.running.training import build_model

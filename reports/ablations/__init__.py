@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench import Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.judgement import Paired, paired
 from reldrop_bench.reporting.outcomes import outcomes
 from reldrop_bench.reporting.rows import Setting, labels, settings
 from reldrop_bench.reporting.tables import interval_text, p_text
-from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
 from reldrop_bench.statistics.overall import overall_difference
 from reldrop_bench.statistics.paired import compare
@@ -28,13 +28,12 @@ if TYPE_CHECKING:
     from reldrop_bench.reporting.style import Style
 
 
-@dataclass(frozen=True)
 class Ablations(ReportSection):
     """Labels that differ in one parameter alone: its values against the outcomes."""
 
-    name: ClassVar[str] = "ablations"
-    title: ClassVar[str] = "Ablations: a parameter against the outcome"
-    order: ClassVar[int] = 750
+    name = "ablations"
+    title = "Ablations: a parameter against the outcome"
+    order = 750
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         found = sweeps(results.parameters, labels(results))

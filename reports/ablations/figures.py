@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Figure
+from reldrop_bench import Figure, Results
 from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.paging import page_name, pages
 from reldrop_bench.reporting.rows import Setting, settings, within
 from reldrop_bench.reporting.style import BASELINE, INK
-from reldrop_bench.results import Results
 
 from .sweeps import Line, Sweep, written
 

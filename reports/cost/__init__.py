@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench import Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.judgement import Paired, paired
 from reldrop_bench.reporting.outcomes import ranked
 from reldrop_bench.reporting.rows import (
@@ -21,7 +21,6 @@ from reldrop_bench.reporting.rows import (
     within,
     without_figures,
 )
-from reldrop_bench.results import Results
 from reldrop_bench.statistics.paired import pair
 from reldrop_bench.statistics.spread import shown
 
@@ -49,13 +48,12 @@ Standings = Mapping[tuple[str, str, Setting], Mapping[str, Standing]]
 """By axis, outcome and setting: where each label stands."""
 
 
-@dataclass(frozen=True)
 class Cost(ReportSection):
     """Time of a training step relative to the baseline, explanations, memory; benefit against it."""
 
-    name: ClassVar[str] = "cost"
-    title: ClassVar[str] = "Cost against benefit"
-    order: ClassVar[int] = 700
+    name = "cost"
+    title = "Cost against benefit"
+    order = 700
     axis: Literal["all", "time", "passes"] = "all"
     """What the figures count as cost: the time of a step, its passes, or each of them."""
 

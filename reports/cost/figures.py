@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Figure
+from reldrop_bench import Figure, Results
 from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.paging import page_name, pages
 from reldrop_bench.reporting.rows import Setting, detailed, labels, settings, within
 from reldrop_bench.reporting.style import BASELINE
-from reldrop_bench.results import Results
 from reldrop_bench.statistics.paired import compare
 
 from .pareto import FRONT, Standing

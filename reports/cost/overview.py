@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reldrop_bench.kinds.section import Figure
+from reldrop_bench import Figure, Results
 from reldrop_bench.reporting.judgement import Paired, judge
 from reldrop_bench.reporting.rows import labels, within
 from reldrop_bench.reporting.style import BASELINE
-from reldrop_bench.results import Results
 
 from .figures import Axis
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
+from reldrop_bench import Prose, ReportSection, Results, Table
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.judgement import LEVEL, Paired, paired
 from reldrop_bench.reporting.outcomes import outcomes
 from reldrop_bench.reporting.outcomes import ranked as ranked_outcomes
 from reldrop_bench.reporting.scopes import Scope, left_out, scopes
 from reldrop_bench.reporting.tables import interval_text, p_text
-from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
 from reldrop_bench.statistics.overall import overall_difference
 from reldrop_bench.statistics.ranks import (
@@ -53,13 +53,12 @@ class Ranked:
     groups: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True)
 class Significance(ReportSection):
     """Average ranks, Friedman and Wilcoxon tests over tasks, and all pairs of labels."""
 
-    name: ClassVar[str] = "significance"
-    title: ClassVar[str] = "Significance: ranks and pairs of labels"
-    order: ClassVar[int] = 720
+    name = "significance"
+    title = "Significance: ranks and pairs of labels"
+    order = 720
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         lined_up = [paired(results, outcome) for outcome in ranked_outcomes(results)]
@@ -208,7 +207,8 @@ def _friedman(ranked: Sequence[Ranked]) -> Table:
 
 def _ranks(results: Results, ranked: Sequence[Ranked]) -> Table:
     incomplete = any(len(each.kept) < len(each.scope.settings) for each in ranked)
-    rows, tones = [], {}
+    rows: list[dict[str, Any]] = []
+    tones: dict[str, str] = {}
     for each in ranked:
         base = each.scope.labels.index(results.baseline)
         others = [number for number in range(len(each.scope.labels)) if number != base]

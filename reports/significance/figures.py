@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reldrop_bench.kinds.section import Figure
+from reldrop_bench import Figure, Results
 from reldrop_bench.reporting.judgement import LEVEL
 from reldrop_bench.reporting.tables import signed
-from reldrop_bench.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,15 +93,11 @@ def matrix(results: Results, style: Style, each: Ranked) -> Figure:
     largest = largest or 1.0
     picture = axis.imshow(values, cmap="PuOr", vmin=-largest, vmax=largest)
     figure.colorbar(picture, ax=axis, shrink=0.7, label="row − column")
-    for row in range(len(labels)):
-        for column in range(len(labels)):
-            star = "*" if marked[row, column] else ""
-            text = star
-            if len(labels) <= WRITTEN and np.isfinite(values[row, column]):
-                text = f"{signed(values[row, column])}{star}"
-            dark = abs(values[row, column]) > 0.62 * largest
-            color = "#ffffff" if dark else "#1b1f23"
-            axis.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
+    for (down, across), value in np.ndenumerate(values):
+        star = "*" if marked[down, across] else ""
+        text = f"{signed(value)}{star}" if len(labels) <= WRITTEN and np.isfinite(value) else star
+        color = "#ffffff" if abs(value) > 0.62 * largest else "#1b1f23"
+        axis.text(across, down, text, ha="center", va="center", fontsize=7, color=color)
     shown = [style.text(label, 20) for label in labels]
     axis.set_xticks(range(len(labels)), shown, rotation=45, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(labels)), shown)

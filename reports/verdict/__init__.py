@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Block, Prose, ReportSection
+from reldrop_bench import Prose, ReportSection, Results
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.reporting.judgement import (
     LEVEL,
     Paired,
@@ -19,7 +19,6 @@ from reldrop_bench.reporting.judgement import (
 )
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of, outcomes
 from reldrop_bench.reporting.tables import interval_text
-from reldrop_bench.results import Results
 from reldrop_bench.statistics.power import limits_of
 
 from .figures import forest
@@ -32,13 +31,12 @@ NAMED = 3
 """Labels that a headline names; the table has all."""
 
 
-@dataclass(frozen=True)
 class Verdict(ReportSection):
     """Every label against the baseline over all tasks: differences, intervals, adjusted verdicts."""
 
-    name: ClassVar[str] = "verdict"
-    title: ClassVar[str] = "Verdict: what is better, by how much, how sure"
-    order: ClassVar[int] = 100
+    name = "verdict"
+    title = "Verdict: what is better, by how much, how sure"
+    order = 100
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         judged = outcomes(results)
@@ -96,11 +94,11 @@ def _headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
         if alone:
             how = f"{word} on its own, but not after adjustment for the whole page (*)"
             sentences.append(f"{how}: {_named(alone)}.")
-    if found := by_word.get("equivalent"):
+    if found := by_word.get("equivalent", []):
         names = ", ".join(f"“{row['label']}”" for row in found)
         margin = margin_of(results, item.outcome)
         sentences.append(f"Equivalent to it within ±{margin:g}: {names}.")
-    if found := by_word.get("unclear"):
+    if found := by_word.get("unclear", []):
         sentences.append(f"{len(found)} of {len(rows)} labels are unclear.")
     ceiling = [
         label
@@ -111,7 +109,7 @@ def _headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
     ]
     if ceiling:
         sentences.append(f"{len(ceiling)} more are saturated, like the baseline.")
-    if found := by_word.get("no measure"):
+    if found := by_word.get("no measure", []):
         sentences.append(f"{len(found)} of {len(rows)} cannot be compared.")
     text = " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
     return f"{item.outcome.text[0].upper()}{item.outcome.text[1:]}: {text[0].lower()}{text[1:]}"

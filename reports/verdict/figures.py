@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.kinds.section import Figure
+from reldrop_bench import Figure, Results
 from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.rows import POINTS, labels
-from reldrop_bench.results import Results
 
 from .tables import unjudged
 

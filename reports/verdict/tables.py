@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from reldrop_bench.kinds.section import Table
+from reldrop_bench import Results, Table
 from reldrop_bench.reporting.judgement import DECIDED, LEVEL, Paired
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.rows import labels, settings
 from reldrop_bench.reporting.tables import interval_text, p_text
-from reldrop_bench.results import Results
 
 TONES = {
     "better": "good",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +20,8 @@ from reldrop_bench.checking.rules import random_state
 from reldrop_bench.checking.tiny import TinyImages, tiny_facts, tiny_split
 from reldrop_bench.data import Batch, Facts, Shifts, Split, TensorSplit, TrainingSplits
 from reldrop_bench.errors import UserError
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Metric, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
 from reldrop_bench.plugins import registry
@@ -42,11 +43,10 @@ def hidden(batch: Batch, step: Step, probability: float = 0.5) -> Tensor:
     return torch.rand(shape, generator=step.generator) < probability
 
 
-@dataclass(frozen=True)
 class Good(Regularizer):
     """Hide single pixels or points, as it should be done."""
 
-    name: ClassVar[str] = "good"
+    name = "good"
     probability: Probability = 0.5
 
     def transform(self, batch: Batch, step: Step) -> Batch:
@@ -54,7 +54,6 @@ class Good(Regularizer):
         return batch.replace(inputs=batch.inputs.masked_fill(mask[:, None], 0.0), occluded=mask)
 
 
-@dataclass(frozen=True)
 class InPlace(Good):
     """It changes the batch that it is given."""
 
@@ -64,7 +63,6 @@ class InPlace(Good):
         return batch.replace(occluded=mask)
 
 
-@dataclass(frozen=True)
 class GlobalTorch(Good):
     """It draws from torch's global generator."""
 
@@ -72,7 +70,6 @@ class GlobalTorch(Good):
         return batch.replace(inputs=batch.inputs + self.probability * torch.randn(()))
 
 
-@dataclass(frozen=True)
 class GlobalNumpy(Good):
     """It draws from numpy's global generator."""
 
@@ -80,7 +77,6 @@ class GlobalNumpy(Good):
         return batch.replace(inputs=batch.inputs * (1 + self.probability * np.random.rand()))  # noqa: NPY002
 
 
-@dataclass(frozen=True)
 class GlobalPython(Good):
     """It draws from Python's global generator."""
 
@@ -88,7 +84,6 @@ class GlobalPython(Good):
         return batch.replace(inputs=batch.inputs * (1 + self.probability * random.random()))
 
 
-@dataclass(frozen=True)
 class LeavesEval(Good):
     """It leaves the network in evaluation mode."""
 
@@ -97,7 +92,6 @@ class LeavesEval(Good):
         return batch
 
 
-@dataclass(frozen=True)
 class ForwardInTraining(Good):
     """It runs the network in training mode, which moves the batch norms."""
 
@@ -107,7 +101,6 @@ class ForwardInTraining(Good):
         return batch
 
 
-@dataclass(frozen=True)
 class Backward(Good):
     """It calls backward, which adds to the gradients of the parameters."""
 
@@ -118,7 +111,6 @@ class Backward(Good):
         return batch
 
 
-@dataclass(frozen=True)
 class LeavesHook(Good):
     """It leaves a hook on the network."""
 
@@ -127,7 +119,6 @@ class LeavesHook(Good):
         return batch
 
 
-@dataclass(frozen=True)
 class NotANumber(Good):
     """It divides zero by zero."""
 
@@ -135,7 +126,6 @@ class NotANumber(Good):
         return batch.replace(inputs=batch.inputs * (batch.inputs.new_zeros(()) / 0))
 
 
-@dataclass(frozen=True)
 class WrongSums(Good):
     """Its soft targets do not sum to one."""
 
@@ -144,7 +134,6 @@ class WrongSums(Good):
         return batch.replace(targets=one_hot * 0.9)
 
 
-@dataclass(frozen=True)
 class WrongClasses(Good):
     """It gives classes that there are not."""
 
@@ -152,7 +141,6 @@ class WrongClasses(Good):
         return batch.replace(targets=batch.targets + 1)
 
 
-@dataclass(frozen=True)
 class Unreported(Good):
     """It hides and does not say what."""
 
@@ -160,7 +148,6 @@ class Unreported(Good):
         return super().transform(batch, step).replace(occluded=None)
 
 
-@dataclass(frozen=True)
 class Underreported(Good):
     """It says of half of what it hides."""
 
@@ -172,7 +159,6 @@ class Underreported(Good):
         return out.replace(occluded=half)
 
 
-@dataclass(frozen=True)
 class HalfPrecision(Good):
     """It changes the dtype."""
 
@@ -180,7 +166,6 @@ class HalfPrecision(Good):
         return batch.replace(inputs=batch.inputs.half())
 
 
-@dataclass(frozen=True)
 class Squeezes(Good):
     """It squeezes the batch axis away."""
 
@@ -188,7 +173,6 @@ class Squeezes(Good):
         return batch.replace(inputs=batch.inputs.squeeze())
 
 
-@dataclass(frozen=True)
 class NeverOff(Good):
     """At probability 0 it still acts."""
 
@@ -196,7 +180,6 @@ class NeverOff(Good):
         return batch.replace(inputs=batch.inputs * 1.5)
 
 
-@dataclass(frozen=True)
 class Undeclared(Good):
     """It asks for relevance and does not say so."""
 
@@ -205,7 +188,6 @@ class Undeclared(Good):
         return batch
 
 
-@dataclass(frozen=True)
 class VectorPenalty(Good):
     """Its penalty has one value a sample."""
 
@@ -220,7 +202,6 @@ class AlwaysNoise(nn.Module):
         return inputs + 1.0
 
 
-@dataclass(frozen=True)
 class ActsInEvaluation(Good):
     """What it builds in acts in evaluation as well."""
 
@@ -228,7 +209,6 @@ class ActsInEvaluation(Good):
         return nn.Sequential(AlwaysNoise(), model)
 
 
-@dataclass(frozen=True)
 class UnseededWrap(Good):
     """What it builds in starts from torch's global generator."""
 
@@ -237,37 +217,32 @@ class UnseededWrap(Good):
         return model
 
 
-@dataclass(frozen=True)
 class KeepsState(Good):
     """What it does depends on how often it was called."""
 
-    calls: ClassVar[list[int]] = []
+    calls = []
 
     def transform(self, batch: Batch, step: Step) -> Batch:
         self.calls.append(1)
         return batch.replace(inputs=batch.inputs + len(self.calls))
 
 
-@dataclass(frozen=True)
 class ListParameter(Good):
     """A parameter that cannot be hashed."""
 
     sizes: list[int] = field(default_factory=lambda: [1, 2])
 
 
-@dataclass(frozen=True)
 class Undescribed(Good):
     pass
 
 
-@dataclass(frozen=True)
 class Sounds(Good):
     """It works on inputs that there are not."""
 
-    modalities: ClassVar[Set[str]] = frozenset({"sound"})
+    modalities = {"sound"}
 
 
-@dataclass(frozen=True)
 class Raises(Good):
     """It does not work at all."""
 
@@ -319,11 +294,10 @@ def test_a_bad_regularizer_is_caught(cls: type[Regularizer], check: str, advice:
 
 
 def test_what_cannot_be_switched_off_is_skipped_with_advice() -> None:
-    @dataclass(frozen=True)
     class NoSwitch(Regularizer):
         """It has nothing to switch off."""
 
-        name: ClassVar[str] = "no-switch"
+        name = "no-switch"
         depth: int = 3
 
     results = {
@@ -333,18 +307,16 @@ def test_what_cannot_be_switched_off_is_skipped_with_advice() -> None:
     assert "off: ClassVar" in results["off_trains_like_none"].message
 
 
-@dataclass(frozen=True)
 class UnseededTask(TinyImages):
     """Its test split is another one each time."""
 
-    default_model: ClassVar[str] = "no-such-model"
+    default_model = "no-such-model"
 
     def test(self, root: Path | None) -> TensorSplit:
         split = tiny_split("image", "test", 24)
         return TensorSplit(split.inputs + torch.randn(()), split.targets, split.masks)
 
 
-@dataclass(frozen=True)
 class LeakyTask(TinyImages):
     """Validation is a part of training, and the facts are wrong."""
 
@@ -357,7 +329,6 @@ class LeakyTask(TinyImages):
         return TrainingSplits(whole, part)
 
 
-@dataclass(frozen=True)
 class UnstratifiedTask(TinyImages):
     """Validation has one class alone, and a shift has fewer items."""
 
@@ -379,7 +350,6 @@ def _part(split: TensorSplit, chosen: Tensor) -> TensorSplit:
     return TensorSplit(split.inputs[chosen], split.targets[chosen], split.masks[chosen])
 
 
-@dataclass(frozen=True)
 class MissingTask(TinyImages):
     """Its data is not there."""
 
@@ -409,13 +379,12 @@ def test_tasks_that_cannot_be_checked_are_skipped_with_the_reason() -> None:
     assert (short.status, "12 items" in short.message) == ("skipped", True)
 
 
-@dataclass(frozen=True)
 class BadEvaluation(Evaluation):
     """It writes what it did not declare, NaN, and draws from the global generator."""
 
-    name: ClassVar[str] = "bad"
-    metrics: ClassVar[Mapping[str, Any]] = {"known": Metric("up", "what is known")}
-    requires: ClassVar[frozenset[str]] = frozenset({"sound"})
+    name = "bad"
+    metrics = {"known": Metric("up", "what is known")}
+    requires = {"sound"}
 
     def applies_to(self, facts: Facts) -> bool:
         return True
@@ -436,12 +405,11 @@ def test_a_bad_evaluation_is_caught() -> None:
     assert "context.generator" in found["measuring_twice_gives_the_same"]
 
 
-@dataclass(frozen=True)
 class BadSection(ReportSection):
     """It expects results, names two tables alike and changes what it is given."""
 
-    name: ClassVar[str] = "bad"
-    title: ClassVar[str] = "Bad"
+    name = "bad"
+    title = "Bad"
 
     def build(self, results: Results, style: Any) -> list[Block]:
         if results.metrics.empty and len(results.cells):

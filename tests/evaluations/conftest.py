@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +14,8 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.kinds.attributor import Attributor
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.recipe import Recipe
@@ -23,17 +23,16 @@ from reldrop_bench.recipe import Recipe
 CUES, LABELS = 4, 4
 
 
-@dataclass(frozen=True)
 class Glyphs(Task):
     """6x6 images; cue k of class c is one bright pixel, number c of a 2x2 square in quadrant k.
 
     There is a fifth class that no item has, so that a model can be wrong about every item.
     """
 
-    name: ClassVar[str] = "tiny-glyphs"
-    modalities: ClassVar = frozenset({"image"})
-    default_model: ClassVar[str] = "none"
-    recipe: ClassVar[Recipe] = Recipe()
+    name = "tiny-glyphs"
+    modalities = {"image"}
+    default_model = "none"
+    recipe = Recipe()
 
     count: int = 120
     scale: int = 1
@@ -81,14 +80,13 @@ class Glyphs(Task):
         return TensorSplit(clean.inputs.flip(-1), clean.targets, clean.masks)
 
 
-@dataclass(frozen=True)
 class Clouds(Task):
     """Clouds of 20 points without masks, cues or shifts; the class is the sign of x."""
 
-    name: ClassVar[str] = "tiny-clouds"
-    modalities: ClassVar = frozenset({"cloud"})
-    default_model: ClassVar[str] = "none"
-    recipe: ClassVar[Recipe] = Recipe()
+    name = "tiny-clouds"
+    modalities = {"cloud"}
+    default_model = "none"
+    recipe = Recipe()
 
     def facts(self, root: Path | None) -> Facts:
         return Facts("cloud", ("left", "right"), (3, 20), (0.0,) * 3, (1.0,) * 3)
@@ -103,11 +101,10 @@ class Clouds(Task):
         return TensorSplit(clouds, targets)
 
 
-@dataclass(frozen=True)
 class GradientTimesInput(Attributor):
     """The oracle: exact for a linear model."""
 
-    name: ClassVar[str] = "oracle"
+    name = "oracle"
 
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
@@ -117,11 +114,10 @@ class GradientTimesInput(Attributor):
         return (torch.autograd.grad(logit, inputs)[0] * inputs).detach().sum(1)
 
 
-@dataclass(frozen=True)
 class Nothing(Regularizer):
     """Changes nothing."""
 
-    name: ClassVar[str] = "nothing"
+    name = "nothing"
 
 
 class CueReader(nn.Module):

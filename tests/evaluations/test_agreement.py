@@ -10,7 +10,8 @@ from sklearn.metrics import cohen_kappa_score
 from torch import nn
 
 from reldrop_bench.evaluations.agreement import Agreement
-from reldrop_bench.kinds.evaluation import Context, Record
+from reldrop_bench.kinds.evaluation import Context
+from reldrop_bench.kinds.record import Record
 
 
 def run(context: Context, **settings: object) -> tuple[pd.DataFrame, list[dict[str, str]]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch
 from reldrop_bench.evaluations.cost import Cost
-from reldrop_bench.kinds.evaluation import Record
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.plugins import registry
 from reldrop_bench.recipe import Recipe
@@ -29,11 +27,10 @@ FIRST, SECOND = 2 * 36 * HIDDEN, 2 * HIDDEN * LABELS
 """Operations of the layers for one sample: a multiplication and an addition a weight."""
 
 
-@dataclass(frozen=True)
 class Extra(Regularizer):
     """Another forward pass in each part of a step."""
 
-    name: ClassVar[str] = "extra"
+    name = "extra"
     transforms: bool = False
     penalises: bool = False
     explains: bool = False
@@ -117,11 +114,10 @@ def test_a_model_without_products_is_noted(context_of, measure):
     assert "no matrix product" in record.notes[0]["reason"]
 
 
-@dataclass(frozen=True)
 class Guided(Regularizer):
     """Asks for the map of every sample."""
 
-    name: ClassVar[str] = "guided"
+    name = "guided"
 
     @property
     def uses_relevance(self) -> bool:

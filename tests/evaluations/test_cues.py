@@ -7,7 +7,7 @@ import torch
 
 from reldrop_bench.data import TensorSplit
 from reldrop_bench.evaluations.cues import CueUse
-from reldrop_bench.kinds.evaluation import Record
+from reldrop_bench.kinds.record import Record
 
 
 def metrics(rows, split: str = "test") -> dict[str, float]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,7 +14,8 @@ from torch import Tensor, nn
 from reldrop_bench.data import Batch, Facts, TensorSplit
 from reldrop_bench.evaluations.diversity import Diversity, permuted, settle
 from reldrop_bench.kinds.attributor import Attributor
-from reldrop_bench.kinds.evaluation import Context, Record
+from reldrop_bench.kinds.evaluation import Context
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.models.pointnet import PointNet
 
 FEATURES = ["effective_rank", "participation_ratio", "vendi_score"]
@@ -24,11 +23,10 @@ PLACES = ["relevance_mass_accuracy", "relevance_rank_accuracy", "in_mask_entropy
 SPREAD = ["attribution_entropy", "gini", "mass_coverage"]
 
 
-@dataclass(frozen=True)
 class FirstChannel(Attributor):
     """Relevance is the input's first channel: a test chooses the map by choosing the input."""
 
-    name: ClassVar[str] = "first-channel"
+    name = "first-channel"
 
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator

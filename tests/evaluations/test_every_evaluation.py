@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -37,11 +35,10 @@ EVERY = [
 every = pytest.mark.parametrize("evaluation", EVERY, ids=lambda evaluation: evaluation.name)
 
 
-@dataclass(frozen=True)
 class HideRelevant(Regularizer):
     """Hides what is relevant, in half of the samples."""
 
-    name: ClassVar[str] = "hide-relevant"
+    name = "hide-relevant"
 
     def transform(self, batch: Batch, step: Step) -> Batch:
         relevance = step.relevance(batch.inputs, batch.labels)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import numpy as np
 import pytest
 import torch
@@ -14,14 +11,13 @@ from reldrop_bench.data import TensorSplit
 from reldrop_bench.errors import UserError
 from reldrop_bench.evaluations.faithfulness import FILLS, RANDOM, Faithfulness
 from reldrop_bench.kinds.attributor import Attributor
-from reldrop_bench.kinds.evaluation import Record
+from reldrop_bench.kinds.record import Record
 
 
-@dataclass(frozen=True)
 class Upside(Attributor):
     """The oracle of a linear model, times `factor`."""
 
-    name: ClassVar[str] = "upside"
+    name = "upside"
 
     factor: float = 1.0
 

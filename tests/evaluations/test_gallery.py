@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import numpy as np
 import pytest
 import torch
@@ -13,11 +10,10 @@ from reldrop_bench.evaluations.gallery import Gallery, pick_items
 from reldrop_bench.kinds.regularizer import Regularizer, Step
 
 
-@dataclass(frozen=True)
 class HideTop(Regularizer):
     """Hides the upper half of a sample with probability .4 and fills it with 7."""
 
-    name: ClassVar[str] = "hide-top"
+    name = "hide-top"
 
     def transform(self, batch: Batch, step: Step) -> Batch:
         who = torch.rand(len(batch), generator=step.generator) < 0.4
@@ -26,11 +22,10 @@ class HideTop(Regularizer):
         return batch.replace(inputs=batch.inputs.masked_fill(hidden[:, None], 7), occluded=hidden)
 
 
-@dataclass(frozen=True)
 class Mix(Regularizer):
     """Averages neighbours and says nothing of hidden elements."""
 
-    name: ClassVar[str] = "mix"
+    name = "mix"
 
     def transform(self, batch: Batch, step: Step) -> Batch:
         return batch.replace(inputs=(batch.inputs + batch.inputs.roll(1, 0)) / 2)

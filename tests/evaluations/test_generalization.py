@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -14,19 +12,18 @@ from torch import nn
 
 from reldrop_bench.data import Facts, TensorSplit, TrainingSplits
 from reldrop_bench.evaluations.generalization import Generalization
-from reldrop_bench.kinds.evaluation import Record
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.recipe import Recipe
 
 
-@dataclass(frozen=True)
 class Signs(Task):
     """The class is the sign of a pixel; a tenth of the training and a quarter of the test labels lie."""
 
-    name: ClassVar[str] = "signs"
-    modalities: ClassVar = frozenset({"image"})
-    default_model: ClassVar[str] = "none"
-    recipe: ClassVar[Recipe] = Recipe()
+    name = "signs"
+    modalities = {"image"}
+    default_model = "none"
+    recipe = Recipe()
 
     def facts(self, root: Path | None) -> Facts:
         return Facts("image", ("minus", "plus"), (1, 1, 1), (0.0,), (1.0,))

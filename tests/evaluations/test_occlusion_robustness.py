@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from reldrop_bench.data import Batch
 from reldrop_bench.errors import UserError
 from reldrop_bench.evaluations.occlusion import FILLS, OcclusionRobustness
-from reldrop_bench.kinds.evaluation import Record
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.occlusion.order import ORDERS, random_ranks
 
 

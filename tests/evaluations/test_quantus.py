@@ -9,9 +9,8 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,8 @@ from reldrop_bench.evaluations._quantus.settings import penultimate_layer
 from reldrop_bench.evaluations._quantus.spaces import Case, Masked
 from reldrop_bench.evaluations.quantus import QuantusMetrics
 from reldrop_bench.kinds.attributor import Attributor, RelevanceError, logit_gradient
-from reldrop_bench.kinds.evaluation import Context, Record
+from reldrop_bench.kinds.evaluation import Context
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import MODALITIES
@@ -39,11 +39,10 @@ Build = Callable[..., Context]
 GROUPS = {"localisation", "complexity", "faithfulness", "robustness", "randomisation"}
 
 
-@dataclass(frozen=True)
 class Odd(Attributor):
     """Gradient times input with something wrong, as `what` says."""
 
-    name: ClassVar[str] = "quantus-odd"
+    name = "quantus-odd"
     what: str = ""
 
     def attribute(
@@ -66,7 +65,7 @@ class Odd(Attributor):
 class Fragile(TinyAttributor):
     """It explains what it is given first, and nothing else."""
 
-    name: ClassVar[str] = "quantus-fragile"
+    name = "quantus-fragile"
 
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
@@ -113,14 +112,13 @@ def values(frame: pd.DataFrame) -> dict[str, float]:
 
 
 def task_of(known: Facts, inputs: Tensor, targets: Tensor, masks: Tensor | None = None) -> Task:
-    @dataclass(frozen=True)
     class Given(Task):
         """What the test gives."""
 
-        name: ClassVar[str] = "quantus-given"
-        modalities: ClassVar = frozenset({known.modality})
-        default_model: ClassVar[str] = "none"
-        recipe: ClassVar[Recipe] = Recipe()
+        name = "quantus-given"
+        modalities = frozenset({known.modality})
+        default_model = "none"
+        recipe = Recipe()
 
         def facts(self, root: Path | None) -> Facts:
             return known

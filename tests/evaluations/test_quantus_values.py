@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,8 @@ from reldrop_bench.evaluations._quantus.settings import NOISE, equal_steps
 from reldrop_bench.evaluations._quantus.spaces import FLOOR, break_ties, scaled
 from reldrop_bench.evaluations.quantus import QuantusMetrics
 from reldrop_bench.kinds.attributor import Attributor
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import derive_seed
@@ -36,14 +36,13 @@ FAITHFULNESS = [entry for entry in CATALOGUE.values() if entry.group == "faithfu
 def task_of(known: Facts, inputs: Tensor, masks: Tensor | None = None) -> Task:
     """Return a task with these test items of two alternating classes."""
 
-    @dataclass(frozen=True)
     class Given(Task):
         """What the test gives."""
 
-        name: ClassVar[str] = "quantus-given"
-        modalities: ClassVar = frozenset({known.modality})
-        default_model: ClassVar[str] = "none"
-        recipe: ClassVar[Recipe] = Recipe()
+        name = "quantus-given"
+        modalities = frozenset({known.modality})
+        default_model = "none"
+        recipe = Recipe()
 
         def facts(self, root: Path | None) -> Facts:
             return known
@@ -127,11 +126,10 @@ def gradient_x_input(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tenso
     return (torch.autograd.grad(logit, inputs)[0] * inputs).detach().sum(1)
 
 
-@dataclass(frozen=True)
 class Explainer(Attributor):
     """The truth of a model that is linear in what counts, or a map that is wrong on purpose."""
 
-    name: ClassVar[str] = "quantus-explainer"
+    name = "quantus-explainer"
     kind: str = "oracle"
 
     def attribute(

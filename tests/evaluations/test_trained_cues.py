@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from reldrop_bench.evaluations.cues import CueUse
 from reldrop_bench.evaluations.diversity import Diversity
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Record
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.datasets import cue_images, cue_points
 from reldrop_bench.seeding import global_seed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -123,11 +123,10 @@ def test_model_and_random_state_are_untouched(
     assert state(network) == before
 
 
-@dataclass(frozen=True)
 class Vandal(Attributor):
     """Breaks everything it can reach, then fails."""
 
-    name: ClassVar[str] = "vandal"
+    name = "vandal"
 
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
@@ -199,11 +198,10 @@ class Failing(Rule):
         raise ZeroDivisionError
 
 
-@dataclass(frozen=True)
 class FailingLRP(LRP):
     """Its rule for first layers fails, when all others have done their work."""
 
-    name: ClassVar[str] = "failing"
+    name = "failing"
 
     def rules(self) -> Rules:
         return Rules(ZPlus(), Epsilon(), first=Failing())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import field
 
 import pytest
 import torch
@@ -21,11 +20,10 @@ CPU = torch.device("cpu")
 IMAGE = Facts("image", ("a", "b"), (1, 12, 10), (0.0,), (1.0,), fill=-1.0)
 
 
-@dataclass(frozen=True)
 class Shown(Attributor):
     """The input itself, and a note of how many samples were asked for."""
 
-    name: ClassVar[str] = "shown"
+    name = "shown"
     asked: list[int] = field(default_factory=list)
 
     def attribute(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 import torch
@@ -19,11 +17,10 @@ IMAGE = Facts("image", ("a", "b", "c"), (3, 32, 32), (0.5, 0.4, 0.3), (0.2, 0.2,
 CLOUD = Facts("cloud", ("a", "b", "c"), (3, 128), (0.0,) * 3, (1.0,) * 3)
 
 
-@dataclass(frozen=True)
 class FirstChannel(Attributor):
     """Relevance is the input's first channel: a test chooses the map by choosing the input."""
 
-    name: ClassVar[str] = "first-channel"
+    name = "first-channel"
 
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator

@@ -7,9 +7,8 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -44,13 +43,12 @@ def lacking(message: str) -> None:
     pytest.skip(message)
 
 
-@dataclass(frozen=True)
 class Known(ReportSection):
     """Tables whose order is known, and a text that would do harm."""
 
-    name: ClassVar[str] = "known"
-    title: ClassVar[str] = HOSTILE
-    order: ClassVar[int] = 50
+    name = "known"
+    title = HOSTILE
+    order = 50
 
     def build(self, results: Results, style: Any) -> Sequence[Block]:
         frame = pd.DataFrame({"name": [f"n{i}" for i in range(len(VALUES))], "value": VALUES})

@@ -9,9 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -25,24 +24,22 @@ from reldrop_bench.results import Results
 copies = pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux alone")
 
 
-@dataclass(frozen=True)
 class Named(ReportSection):
     """Gives its table a name that another section may have as well."""
 
-    name: ClassVar[str] = "named"
-    title: ClassVar[str] = "Named"
-    order: ClassVar[int] = 1
+    name = "named"
+    title = "Named"
+    order = 1
     row: int = 0
 
     def build(self, results: Results, style: Any) -> Sequence[Block]:
         return [Table("same", "A table.", pd.DataFrame({"row": [self.row]}))]
 
 
-@dataclass(frozen=True)
 class Dying(Named):
     """Ends its process, unless that is the one that tests run in."""
 
-    title: ClassVar[str] = "Dying"
+    title = "Dying"
     tests: int = 0
 
     def build(self, results: Results, style: Any) -> Sequence[Block]:
@@ -51,7 +48,6 @@ class Dying(Named):
         return [Prose("survived")]
 
 
-@dataclass(frozen=True)
 class Unsendable(Named):
     """Returns what no other process can read."""
 
@@ -77,11 +73,10 @@ class UnreadableError(Exception):
         super().__init__(f"{first} {second}")
 
 
-@dataclass(frozen=True)
 class Exiting(Named):
     """Ends the program, as a command line tool that is called as a function may."""
 
-    title: ClassVar[str] = "Exiting"
+    title = "Exiting"
 
     def build(self, results: Results, style: Any) -> Sequence[Block]:
         raise SystemExit(2)

@@ -7,10 +7,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -281,25 +281,23 @@ def test_a_report_of_nothing(empty: Results, tmp_path: Path) -> None:
         assert "This section failed" not in text
 
 
-@dataclass(frozen=True)
 class Raising(ReportSection):
     """Fails."""
 
-    name: ClassVar[str] = "raising"
-    title: ClassVar[str] = "A section <of> someone’s"
-    order: ClassVar[int] = 1
+    name = "raising"
+    title = "A section <of> someone’s"
+    order = 1
 
     def build(self, results: Results, style: Any) -> Sequence[Block]:
         raise ValueError("broken <b>\nbadly")
 
 
-@dataclass(frozen=True)
 class Odd(ReportSection):
     """Gives its blocks odd names."""
 
-    name: ClassVar[str] = "odd"
-    title: ClassVar[str] = "Odd"
-    order: ClassVar[int] = 2
+    name = "odd"
+    title = "Odd"
+    order = 2
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         figure, axes = style.grid(1, 1)
@@ -309,12 +307,11 @@ class Odd(ReportSection):
         return [table, table, Figure("f/../g", "caption", 'alt "quoted" <b>', figure)]
 
 
-@dataclass(frozen=True)
 class Long(ReportSection):
     """Has more rows than a page can show."""
 
-    name: ClassVar[str] = "long"
-    title: ClassVar[str] = "Long"
+    name = "long"
+    title = "Long"
 
     def build(self, results: Results, style: Any) -> Sequence[Block]:
         frame = pd.DataFrame({"row": [f"row {number} of" for number in range(10_000)]})

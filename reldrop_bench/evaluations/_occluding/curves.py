@@ -16,7 +16,8 @@ from torch import Tensor
 from reldrop_bench.data import Batch, Facts
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.kinds.attributor import Attributor
-from reldrop_bench.kinds.evaluation import Context, Record
+from reldrop_bench.kinds.evaluation import Context
+from reldrop_bench.kinds.record import Record
 from reldrop_bench.occlusion.fill import FILLS, MASKED, draw_partners, occlude, replacement
 from reldrop_bench.occlusion.order import ORDERS
 

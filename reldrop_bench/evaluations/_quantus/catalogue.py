@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from reldrop_bench.kinds.evaluation import Direction, Metric
+from reldrop_bench.kinds.record import Direction, Metric
 from reldrop_bench.plugins.base import MODALITIES
 
 from . import settings as use

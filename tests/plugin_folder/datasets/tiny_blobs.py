@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 
@@ -22,14 +20,13 @@ from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator, torch_generator
 
 
-@dataclass(frozen=True)
 class TinyBlobs(Task):
     """A bright spot at one of three places on noise, 8×8 pixels."""
 
-    name: ClassVar[str] = "tiny-blobs"
-    modalities: ClassVar = {"image"}
-    default_model: ClassVar[str] = "small-cnn"
-    recipe: ClassVar[Recipe] = Recipe(epochs=2, batch_size=16, learning_rate=0.05)
+    name = "tiny-blobs"
+    modalities = {"image"}
+    default_model = "small-cnn"
+    recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.05)
     samples: int = 64
 
     def facts(self, root: Path | None) -> Facts:

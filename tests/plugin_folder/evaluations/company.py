@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
 from reldrop_bench import Context, Evaluation, Metric, Record
 from reldrop_bench.kinds.evaluation import ROLES
 
@@ -14,15 +10,14 @@ def weight_sum(context: Context) -> float:
     return sum(each.double().sum().item() for each in context.model.parameters())
 
 
-@dataclass(frozen=True)
 class Company(Evaluation):
     """The sum of the weights of the cell and of each companion."""
 
-    name: ClassVar[str] = "company"
-    default: ClassVar[bool] = False
-    uses_relevance: ClassVar[bool] = False
-    companions: ClassVar[frozenset[str]] = ROLES
-    metrics: ClassVar[Mapping[str, Metric]] = {"*": Metric("neither", "sum of the weights")}
+    name = "company"
+    default = False
+    uses_relevance = False
+    companions = ROLES
+    metrics = {"*": Metric("neither", "sum of the weights")}
 
     again: bool = False
     """Changes nothing but the key."""

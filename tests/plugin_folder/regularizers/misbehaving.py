@@ -6,19 +6,17 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 
 from reldrop_bench import Batch, Regularizer, Step
 
 
-@dataclass(frozen=True)
 class Misbehaving(Regularizer):
     """Fails in the way that `how` says, at the third step."""
 
-    name: ClassVar[str] = "misbehaving"
+    name = "misbehaving"
     how: Literal["raise", "loop", "nan", "kill", "exit", "sys-exit", "memory"] = "raise"
 
     def transform(self, batch: Batch, step: Step) -> Batch:
