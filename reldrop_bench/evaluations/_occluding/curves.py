@@ -21,7 +21,7 @@ from reldrop_bench.kinds.record import Record
 from reldrop_bench.occlusion.fill import FILLS, MASKED, draw_partners, occlude, replacement
 from reldrop_bench.occlusion.order import ORDERS
 
-from .._measures.curves import area
+from .._measures.area import area
 from .kept import KEPT
 
 CHUNK = 256

@@ -11,7 +11,7 @@ from torch import nn
 
 from reldrop_bench.seeding import derive_seed
 
-from .._measures.curves import area as curve_area
+from .._measures.area import area as curve_area
 from .spaces import FLOOR, Case
 
 Settings = dict[str, Any]
