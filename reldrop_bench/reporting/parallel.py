@@ -5,18 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, MutableSequence, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, TypeVar
 
-Part = TypeVar("Part")
+import psutil
+from pebble import ProcessPool
 
-_work: Callable[[int], Any] | None = None
-"""What a copied process is to do: it holds the results, which are never sent."""
+Part = TypeVar("Part")
 
 
 def cores() -> int:
@@ -34,55 +32,45 @@ def in_processes(
     The processes are copies of this one (fork), so that whatever `work` refers to is there at no
     cost; only what it returns is sent. Where the system cannot copy, this process may have no
     children, or one worker is asked for, this process does the work, as it does for a part that
-    raised or cannot be sent. `lost` gives what stands for a part whose process died, also when it
-    was tried again alone. An interrupt ends the processes at once.
+    raised or cannot be sent. `lost` gives what stands for a part whose process died. An interrupt
+    ends the processes at once.
     """
-    global _work
     workers = min(workers, count)
-    alone = workers < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon
-    if alone or _work is not None:
+    if workers < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon:
         return [work(number) for number in range(count)]
-    _work = work
-    try:
-        futures = _run(range(count), workers)
-        # A process that dies takes the unfinished parts of the others with it.
-        for number, future in futures.items():
-            if isinstance(future.exception(), BrokenProcessPool):
-                futures[number] = _run([number], 1)[number]
-    finally:
-        _work = None
-    return [
-        lost(number)
-        if isinstance(future.exception(), BrokenProcessPool)
-        else _received(future.result(), work, number)
-        for number, future in futures.items()
-    ]
-
-
-def _run(numbers: Sequence[int], workers: int) -> dict[int, Future[bytes | None]]:
-    context = multiprocessing.get_context("fork")
-    others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    fork = multiprocessing.get_context("fork")
+    takers = fork.RawArray("l", count)
+    pool = ProcessPool(workers, initializer=_begin, initargs=[work, takers], context=fork)
     try:
         with warnings.catch_warnings():
             # Python 3.12 warns of threads; those of the libraries here are idle, or started again.
             warnings.simplefilter("ignore", DeprecationWarning)
-            futures = {number: pool.submit(_do, number) for number in numbers}
-        wait(futures.values())
-    except BaseException:
-        # Python does not exit before the processes have, however long their work would take.
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.terminate()
-        raise
-    pool.shutdown()
-    return futures
+            futures = [pool.schedule(_do, [number]) for number in range(count)]
+            # pebble takes an exit code of 0 for an orderly end, and a part with it for unfinished.
+            while waiting := [
+                future
+                for future, taker in zip(futures, takers, strict=True)
+                if not future.done() and (taker == 0 or psutil.pid_exists(taker))
+            ]:
+                wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+    finally:
+        pool.stop()
+        pool.join()
+    return [
+        _received(future, work, number)
+        if future.done() and not future.exception()
+        else lost(number)
+        for number, future in enumerate(futures)
+    ]
 
 
-def _begin() -> None:
-    """Leave Ctrl-C, which a terminal sends to all processes, to the one that started this."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+_task: tuple[Callable[[int], Any], MutableSequence[int]]
+"""What a copied process is to do, and where it says which part it has taken."""
+
+
+def _begin(*task: Any) -> None:
+    global _task
+    _task = task
 
 
 def _do(number: int) -> bytes | None:
@@ -90,14 +78,16 @@ def _do(number: int) -> bytes | None:
 
     An object, or an exception, that cannot be read again would break the pool where it arrives.
     """
-    assert _work is not None
+    work, takers = _task
+    takers[number] = os.getpid()
     try:
-        return pickle.dumps(_work(number))
+        return pickle.dumps(work(number))
     except (Exception, SystemExit):  # noqa: BLE001 - done again, and raised, where it was asked for
         return None
 
 
-def _received(sent: bytes | None, work: Callable[[int], Part], number: int) -> Part:
+def _received(future: Future[bytes | None], work: Callable[[int], Part], number: int) -> Part:
+    sent = future.result()
     if sent is not None:
         try:
             return pickle.loads(sent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +18,6 @@ SCALE, SHIFT = (0.8, 1.25), 0.1
 """Range of the random scale of a cloud, and the largest shift along each axis."""
 
 
-def _uniform(
-    shape: tuple[int, ...], low: float, high: float, generator: torch.Generator, like: Tensor
-) -> Tensor:
-    return (torch.rand(shape, generator=generator) * (high - low) + low).to(like)
-
-
 def _places(batch: Batch) -> Tensor:
     """Return where each pixel was before augmentation, (B, H, W)."""
     if batch.places is not None:
@@ -35,9 +29,8 @@ def _places(batch: Batch) -> Tensor:
 
 def _crop(batch: Batch, facts: Facts, generator: torch.Generator) -> Batch:
     count, _, height, width = batch.inputs.shape
-    offsets = torch.randint(0, 2 * PADDING + 1, (2, count), generator=generator).to(
-        batch.inputs.device
-    )
+    offsets = torch.randint(0, 2 * PADDING + 1, (2, count), generator=generator)
+    offsets = offsets.to(batch.inputs.device)
     rows = offsets[0][:, None] + torch.arange(height, device=offsets.device)
     columns = offsets[1][:, None] + torch.arange(width, device=offsets.device)
     samples = torch.arange(count, device=offsets.device)[:, None, None]
@@ -53,7 +46,7 @@ def _crop(batch: Batch, facts: Facts, generator: torch.Generator) -> Batch:
     return batch.replace(inputs=cut(batch.inputs, facts.fill), masks=masks, places=places)
 
 
-def _flip(batch: Batch, generator: torch.Generator) -> Batch:
+def _flip(batch: Batch, facts: Facts, generator: torch.Generator) -> Batch:
     chosen = (torch.rand(len(batch), generator=generator) < 0.5).to(batch.inputs.device)
 
     def mirror(images: Tensor) -> Tensor:
@@ -64,13 +57,22 @@ def _flip(batch: Batch, generator: torch.Generator) -> Batch:
     return batch.replace(inputs=mirror(batch.inputs), masks=masks, places=places)
 
 
-def _scale_shift(batch: Batch, generator: torch.Generator) -> Batch:
-    count = len(batch)
-    scale = _uniform((count, 1, 1), *SCALE, generator, batch.inputs)
-    shift = _uniform((count, 3, 1), -SHIFT, SHIFT, generator, batch.inputs)
+def _scale_shift(batch: Batch, facts: Facts, generator: torch.Generator) -> Batch:
+    def uniform(channels: int, low: float, high: float) -> Tensor:
+        values = torch.rand((len(batch), channels, 1), generator=generator)
+        return (values * (high - low) + low).to(batch.inputs)
+
+    scale, shift = uniform(1, *SCALE), uniform(3, -SHIFT, SHIFT)
     inputs = batch.inputs.clone()
     inputs[:, :3] = inputs[:, :3] * scale + shift
     return batch.replace(inputs=inputs)
+
+
+_AUGMENT: Mapping[str, Callable[[Batch, Facts, torch.Generator], Batch]] = {
+    "crop": _crop,
+    "flip": _flip,
+    "scale-shift": _scale_shift,
+}
 
 
 def augment(
@@ -87,10 +89,5 @@ def augment(
             raise UserError(
                 f"recipe.augmentation: {name!r} is for {wanted} inputs, not {facts.modality}"
             )
-        if name == "crop":
-            batch = _crop(batch, facts, generator)
-        elif name == "flip":
-            batch = _flip(batch, generator)
-        else:
-            batch = _scale_shift(batch, generator)
+        batch = _AUGMENT[name](batch, facts, generator)
     return batch

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -22,6 +24,9 @@ from reldrop_bench.recipe import Recipe
 from reldrop_bench.running.augmentation import augment
 from reldrop_bench.running.energy import EnergyMeter
 from reldrop_bench.seeding import global_seed, torch_generator
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class TrainingError(RuntimeError):
@@ -110,27 +115,71 @@ def loss_and_accuracy(
     return (total / count, correct / count) if count else (math.nan, math.nan)
 
 
-class _Meter:
+@dataclass
+class _Totals:
     """Sums over an epoch's samples."""
 
-    def __init__(self) -> None:
-        self.loss = 0.0
-        self.correct = 0
-        self.count = 0
-        self.occluded = 0.0
-        self.occlusion_known = False
+    loss: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    occluded: float | None = None
+    """None where the regularizer hides nothing."""
 
     def add(self, loss: float, logits: Tensor, batch: Batch) -> None:
         self.loss += loss * len(batch)
         self.correct += int((logits.detach().argmax(1) == batch.labels).sum())
-        self.count += len(batch)
+        self.samples += len(batch)
         if batch.occluded is not None:
-            self.occlusion_known = True
-            self.occluded += batch.occluded.float().flatten(1).mean(1).sum().item()
+            hidden = batch.occluded.float().flatten(1).mean(1).sum().item()
+            self.occluded = (self.occluded or 0.0) + hidden
 
-    @property
-    def occluded_fraction(self) -> float:
-        return self.occluded / self.count if self.occlusion_known else math.nan
+
+@dataclass(frozen=True)
+class _Setup:
+    """What the epochs work with."""
+
+    fabric: Fabric
+    train: Split
+    validation: Split
+    probe: Split
+    """As many training items as there are for validation, as they are: not augmented, not occluded."""
+    step: Step
+    """Holds the model as it is, for the regularizer and for evaluation."""
+    forward: Callable[[Tensor], Tensor]
+    """The model in the recipe's precision."""
+    optimizer: torch.optim.Optimizer
+    order: torch.Generator
+    augmentation: torch.Generator
+
+
+def _set_up(cell: CellSpec, root: Path | None, device: torch.device) -> _Setup:
+    from lightning_fabric import Fabric  # takes seconds to import: only where it is needed
+
+    stream = cell_stream(cell)
+    facts = cell.task.plugin.facts(root)
+    train, validation = cell.task.plugin.splits(root, cell.seed)
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=1 if device.index is None else [device.index],
+        precision=cell.recipe.precision,
+    )
+    model = build_model(cell, facts)
+    forward, optimizer = fabric.setup(model, make_optimizer(cell.recipe, model))
+    generator = torch_generator("regularizer", cell.regularizer.name, *stream)
+    step = Step(model, facts, generator, attributor=cell.relevance.plugin)
+    if cell.uses_relevance and (step.attributor.from_training or step.attributor.refresh > 1):
+        step.memory = RelevanceMemory(len(train), facts.element_shape, fabric.device)
+    return _Setup(
+        fabric=fabric,
+        train=train,
+        validation=validation,
+        probe=SubsetSplit(train, probe_items(len(train), len(validation), stream)),
+        step=step,
+        forward=forward,
+        optimizer=optimizer,
+        order=torch_generator("order", *stream),
+        augmentation=torch_generator("augmentation", *stream),
+    )
 
 
 def train(
@@ -152,108 +201,79 @@ def train(
     TrainingError
         The loss is not finite; the message says at which step.
     """
-    from lightning_fabric import Fabric  # takes seconds to import: only where it is needed
+    device = device or torch.device("cpu")
+    setup = _set_up(cell, root, device)
+    recipe, regularizer = cell.recipe, cell.regularizer.plugin
+    fabric, optimizer, step, model = setup.fabric, setup.optimizer, setup.step, setup.step.model
+    learns_maps = step.memory is not None and step.attributor.from_training
 
-    recipe, stream = cell.recipe, cell_stream(cell)
-    regularizer: Regularizer = cell.regularizer.plugin
-    facts = cell.task.plugin.facts(root)
-    train_split, validation = cell.task.plugin.splits(root, cell.seed)
-
-    place = device or torch.device("cpu")
-    fabric = Fabric(
-        accelerator=place.type,
-        devices=1 if place.index is None else [place.index],
-        precision=recipe.precision,
-    )
-    model = build_model(cell, facts)
-    optimizer = make_optimizer(recipe, model)
-    wrapped, optimizer = fabric.setup(model, optimizer)
-    order = torch_generator("order", *stream)
-    augmentation = torch_generator("augmentation", *stream)
-    step = Step(
-        model=model,
-        facts=facts,
-        generator=torch_generator("regularizer", cell.regularizer.name, *stream),
-        attributor=cell.relevance.plugin,
-    )
-    from_training = cell.uses_relevance and step.attributor.from_training
-    if cell.uses_relevance and (from_training or step.attributor.refresh > 1):
-        step.memory = RelevanceMemory(len(train_split), facts.element_shape, fabric.device)
-
-    # As many training items as there are for validation, as they are: not augmented, not occluded.
-    probe = SubsetSplit(train_split, probe_items(len(train_split), len(validation), stream))
     rows: list[dict[str, float]] = []
-    step_times: list[float] = []
+    step_seconds: list[float] = []
     best: tuple[float, int, dict[str, Tensor]] | None = None
     started = time.perf_counter()
-    steps_per_epoch = len(epoch_batches(len(train_split), recipe.batch_size, torch.Generator()))
     with (
-        global_seed("training", *stream),  # for dropout inside models
-        EnergyMeter(place) as energy,
+        global_seed("training", *cell_stream(cell)),  # for dropout inside models
+        EnergyMeter(device) as energy,
     ):
         for epoch in range(recipe.epochs):
             epoch_started, explained_before = time.perf_counter(), step.explained
             model.train()
-            meter = _Meter()
-            rate = recipe.learning_rate
-            batches = epoch_batches(len(train_split), recipe.batch_size, order)[:steps]
-            for index, indices in enumerate(batches):
+            totals = _Totals()
+            batches = epoch_batches(len(setup.train), recipe.batch_size, setup.order)
+            for index, indices in enumerate(batches[:steps]):
                 step_started = time.perf_counter()
-                done = epoch * steps_per_epoch + index
-                step.epoch, step.progress = epoch, done / (recipe.epochs * steps_per_epoch)
-                rate = learning_rate(recipe, step.progress, epoch)
+                step.epoch = epoch
+                step.progress = (epoch * len(batches) + index) / (recipe.epochs * len(batches))
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = learning_rate(recipe, step.progress, epoch)
 
-                batch = train_split.batch(indices).replace(samples=indices).to(fabric.device)
-                batch = augment(batch, recipe.augmentation, facts, augmentation)
+                batch = setup.train.batch(indices).replace(samples=indices).to(fabric.device)
+                batch = augment(batch, recipe.augmentation, step.facts, setup.augmentation)
                 batch = regularizer.transform(batch, step)
-                if from_training:
+                if learns_maps:
                     batch = batch.replace(inputs=batch.inputs.detach().requires_grad_())
-                logits = wrapped(batch.inputs)
+                logits = setup.forward(batch.inputs)
                 loss = F.cross_entropy(logits.float(), batch.targets)
                 penalty = regularizer.penalty(logits, batch, step)
                 if penalty is not None:
                     loss = loss + penalty
-                value = loss.item()
-                if not math.isfinite(value):
+                if not math.isfinite(value := loss.item()):
                     raise TrainingError(
-                        f"the loss is {value} at epoch {epoch + 1}, step {index + 1} of {steps_per_epoch}"
+                        f"the loss is {value} at epoch {epoch + 1}, step {index + 1} of {len(batches)}"
                     )
                 optimizer.zero_grad(set_to_none=True)
                 fabric.backward(loss)
                 optimizer.step()
-                if from_training:
+                if learns_maps:
                     step.learn(batch)
-                meter.add(value, logits, batch)
-                step_times.append(time.perf_counter() - step_started)
+                totals.add(value, logits, batch)
+                step_seconds.append(time.perf_counter() - step_started)
 
             model.eval()
-            loss_value, accuracy = loss_and_accuracy(model, validation, 512, fabric.device)
-            clean_loss, clean_accuracy = loss_and_accuracy(model, probe, 512, fabric.device)
+            loss_now, accuracy = loss_and_accuracy(model, setup.validation, 512, fabric.device)
+            clean_loss, clean_accuracy = loss_and_accuracy(model, setup.probe, 512, fabric.device)
             energy.read()
+            occluded = math.nan if totals.occluded is None else totals.occluded / totals.samples
             rows.append(
                 {
                     "epoch": epoch + 1,
-                    "train_loss": meter.loss / meter.count,
-                    "train_accuracy": meter.correct / meter.count,
+                    "train_loss": totals.loss / totals.samples,
+                    "train_accuracy": totals.correct / totals.samples,
                     "clean_train_loss": clean_loss,
                     "clean_train_accuracy": clean_accuracy,
-                    "validation_loss": loss_value,
+                    "validation_loss": loss_now,
                     "validation_accuracy": accuracy,
-                    "learning_rate": rate,
-                    "occluded_fraction": meter.occluded_fraction,
+                    "learning_rate": optimizer.param_groups[0]["lr"],
+                    "occluded_fraction": occluded,
                     "explained": step.explained - explained_before,
                     "seconds": time.perf_counter() - epoch_started,
-                    "samples": meter.count,
+                    "samples": totals.samples,
                 }
             )
             if recipe.select == "best-validation" and (best is None or accuracy > best[0]):
-                state = {
-                    name: tensor.detach().clone() for name, tensor in model.state_dict().items()
-                }
-                best = (accuracy, epoch + 1, state)
+                best = accuracy, epoch + 1, copy.deepcopy(model.state_dict())
             progress(epoch + 1, recipe.epochs)
+
     if best is not None:
         model.load_state_dict(best[2])
     for name, tensor in model.state_dict().items():
@@ -266,14 +286,14 @@ def train(
     occluded = (epochs.occluded_fraction * epochs.samples).sum() / epochs.samples.sum()
     return Trained(
         model=model,
-        facts=facts,
+        facts=step.facts,
         device=fabric.device,
         epochs=epochs,
         train_seconds=time.perf_counter() - started,
-        step_seconds=statistics.median(step_times),
+        step_seconds=statistics.median(step_seconds),
         explained=step.explained,
         occluded_fraction=None if epochs.occluded_fraction.isna().any() else float(occluded),
         samples=int(epochs.samples.sum()),
-        selected_epoch=best[1] if best is not None else recipe.epochs,
+        selected_epoch=recipe.epochs if best is None else best[1],
         energy=energy.joules,
     )

@@ -41,10 +41,11 @@ class Dying(Named):
 
     title = "Dying"
     tests: int = 0
+    code: int = 3
 
     def build(self, results: Results, style: Any) -> Sequence[Block]:
         if os.getpid() != self.tests:
-            os._exit(3)
+            os._exit(self.code)
         return [Prose("survived")]
 
 
@@ -106,8 +107,11 @@ def test_names_are_unique_over_processes(complete: Results, tmp_path: Path) -> N
 
 
 @copies
-def test_a_process_that_dies_costs_its_section_alone(complete: Results, tmp_path: Path) -> None:
-    sections = [Named(1), Dying(2, os.getpid()), Named(3)]
+@pytest.mark.parametrize("code", [3, 0])
+def test_a_process_that_dies_costs_its_section_alone(
+    complete: Results, tmp_path: Path, code: int
+) -> None:
+    sections = [Named(1), Dying(2, os.getpid(), code), Named(3)]
     built = {section.title: section for section in build_sections(complete, sections, tmp_path, 2)}
     assert "its process died" in built["Dying"].error
     assert built["Named"].blocks
