@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import yaml
 
+import reldrop_bench
 from reldrop_bench import Prose, ReportSection, Results, Table
 from reldrop_bench.kinds.section import Block
 from reldrop_bench.plugins import builtin_folder, registry
@@ -153,17 +154,21 @@ def _foreign(results: Results) -> list[str]:
     kinds: dict[str, Iterable[Any]] = {
         "regularizers": results.cells["regularizer"],
         "tasks": [_entry_name(entry) for entry in results.spec.get("tasks") or ()],
+        "models": results.cells["model"],
+        "attributors": results.cells["relevance"],
         "evaluations": results.metrics["evaluation"],
     }
-    own = (builtin_folder(), Path(registry.__file__).parent)
     found = []
     for kind, names in kinds.items():
-        known = {entry.name: entry.file for entry in registry.entries(kind)}
-        for name in dict.fromkeys(str(name) for name in names):
-            file = known.get(name)
-            # What is not known here at all may be anyone's: nothing is said of it.
-            if file is not None and file.parent.parent not in own:
-                found.append(f"{registry.KINDS[kind].singular} “{name}”")
+        folder = registry.KINDS[kind].folder
+        own = {root / folder for root in (builtin_folder(), Path(reldrop_bench.__file__).parent)}
+        files = {entry.name: entry.file for entry in registry.entries(kind)}
+        # What is not known here at all may be anyone's: nothing is said of it.
+        found += [
+            f"{registry.KINDS[kind].singular} “{name}”"
+            for name in dict.fromkeys(map(str, names))
+            if name in files and own.isdisjoint(files[name].parents)
+        ]
     return found
 
 

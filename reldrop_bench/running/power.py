@@ -19,15 +19,15 @@ from reldrop_bench.results import Results
 from reldrop_bench.running.runner import Benchmark
 from reldrop_bench.statistics.paired import pair
 from reldrop_bench.statistics.power import (
+    POWER,
     pairs_needed_a_setting,
     smallest_detectable_difference,
     smallest_exact_p,
 )
+from reldrop_bench.statistics.verdicts import LEVEL
 from reldrop_bench.store.folder import BENCHMARK_FILE
 from reldrop_bench.store.load import load_results
 
-POWER = 0.8
-LEVEL = 0.05
 METRIC = "accuracy"
 """What earlier results are asked for where no metric is given."""
 OUTCOMES = 4

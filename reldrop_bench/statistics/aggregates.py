@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reldrop_bench.statistics.bootstrap import Interval, Method, bootstrap_interval
+from reldrop_bench.statistics.bootstrap import Interval, bootstrap_interval
 
 Runs = Sequence[np.ndarray]
 
@@ -28,7 +28,7 @@ def interquartile_mean(runs: Runs) -> np.ndarray:
 
     Of N runs the ⌊N/4⌋ lowest and highest are left out.
     """
-    pooled = np.sort(_pooled(runs), axis=-1)
+    pooled = np.sort(np.concatenate(list(runs), axis=-1), axis=-1)
     cut = pooled.shape[-1] // 4
     return pooled[..., cut : pooled.shape[-1] - cut].mean(axis=-1)
 
@@ -61,19 +61,14 @@ def probability_of_improvement(first: Runs, second: Runs) -> np.ndarray:
 
 
 def improvement_interval(
-    first: Runs,
-    second: Runs,
-    method: Method = "expanded",
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    first: Runs, second: Runs, resamples: int = 2000, seed: int = 0
 ) -> Interval:
     """Return the bootstrap interval of `probability_of_improvement`, runs (n_t,) and (m_t,).
 
-    The runs of both are resampled independently, as they are compared. "expanded" covers best of
-    the methods that are quick: the jackknife that "studentised" needs is 0 in many resamples. Where
-    every run of one is above every run of the other, all resamples agree and the interval collapses
-    to 0 or 1, which says little where runs are few: see `coverage.bootstrap_coverage`.
+    The runs of both are resampled independently, as they are compared. The method is "expanded":
+    the jackknife of the studentised one is 0 in many resamples. Where every run of one is above
+    every run of the other, all resamples agree and the interval collapses to 0 or 1, which says
+    little where runs are few: see `coverage.bootstrap_coverage`.
     """
     count = len(first)
     if count != len(second):
@@ -82,12 +77,8 @@ def improvement_interval(
     def statistic(both: list[np.ndarray]) -> np.ndarray:
         return probability_of_improvement(both[:count], both[count:])
 
-    found = bootstrap_interval([*first, *second], statistic, method, confidence, resamples, seed)
-    return Interval(max(found.low, 0.0), min(found.high, 1.0), found.method)
-
-
-def _pooled(runs: Runs) -> np.ndarray:
-    return np.concatenate(list(runs), axis=-1)
+    found = bootstrap_interval([*first, *second], statistic, "expanded", resamples, seed)
+    return Interval(max(found.low, 0.0), min(found.high, 1.0))
 
 
 def _over_settings(values: Sequence[np.ndarray]) -> np.ndarray:

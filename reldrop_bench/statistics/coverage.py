@@ -15,6 +15,7 @@ from scipy import special
 from reldrop_bench.statistics import aggregates
 from reldrop_bench.statistics.bootstrap import Method, bounds
 from reldrop_bench.statistics.overall import stratified_t
+from reldrop_bench.statistics.verdicts import TAIL
 
 Shape = Literal["normal", "skewed", "heavy-tailed", "unequal"]
 Aggregate = Literal["mean", "interquartile mean", "probability of improvement"]
@@ -56,7 +57,6 @@ def interval_coverage(
     shape: Shape = "normal",
     repetitions: int = 20_000,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> float:
     """Return what the t interval of `overall.overall_difference` covers, n pairs a setting.
 
@@ -77,7 +77,7 @@ def interval_coverage(
         differences = draw(shape, (count, settings, n), random)
         means, variances = differences.mean(axis=-1), differences.var(axis=-1, ddof=1)
         mean, error, df, _ = stratified_t(means, variances, np.full(settings, n))
-        half = special.stdtrit(df, 0.5 + confidence / 2) * error
+        half = special.stdtrit(df, 1 - TAIL) * error
         covered += int((np.abs(mean) <= half).sum())
     return covered / repetitions
 
@@ -87,18 +87,16 @@ def bootstrap_coverage(
     n: int,
     settings: int = 1,
     aggregate: Aggregate = "mean",
-    method: Method = "automatic",
     shape: Shape = "normal",
     repetitions: int = 400,
     resamples: int = 400,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> float:
     """Return what the bootstrap interval of an aggregate covers, n runs a setting.
 
     Scores scatter over seeds in this shape (see `draw`) around settings that lie further apart than
     their seeds. The truth is the aggregate of very many runs; two methods are in truth the same where
-    the aggregate compares two. "automatic" is the default of `bootstrap_interval`, or that of
+    the aggregate compares two. Intervals are those of `bootstrap_interval`, or of
     `aggregates.improvement_interval`. Standard error at the default: 1.1 points.
 
     Raises
@@ -126,13 +124,12 @@ def bootstrap_coverage(
     truth = {"mean": float(place.mean()), "probability of improvement": 0.5}.get(aggregate)
     if truth is None:
         truth = float(statistic(scores(1, _TRUTH_DRAWS))[0])
-    used: Method = "expanded" if two and method == "automatic" else method
-    jackknife = used in ("automatic", "studentised")
-    held = n * settings * resamples * (1 + two) * (n if jackknife else 1)
+    method: Method = "expanded" if two else "automatic"
+    held = n * settings * resamples * (2 if two else n)
     rows = max(1, _CHUNK // held)
     covered = 0
     for start in range(0, repetitions, rows):
         runs = scores(min(rows, repetitions - start), n)
-        low, high = bounds(runs, statistic, used, confidence, resamples, random)
+        low, high = bounds(runs, statistic, method, resamples, random)
         covered += int(((low <= truth) & (truth <= high)).sum())
     return covered / repetitions

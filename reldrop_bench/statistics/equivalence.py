@@ -8,13 +8,13 @@ from scipy import special
 
 
 def equivalence_p(
-    mean: ArrayLike | None, error: ArrayLike | None, df: ArrayLike | None, margin: ArrayLike
+    mean: ArrayLike, error: ArrayLike, df: ArrayLike, margin: ArrayLike
 ) -> float | np.ndarray:
     """Return the p of two one-sided t tests (TOST): small says |difference| < margin.
 
     mean, error, df: difference, its standard error and degrees of freedom, any shapes that
     broadcast, as `overall_difference` gives them; the result is a float where all are scalars.
-    None, NaN or an error of 0 (nothing to test with): NaN. Below 0.05 is the same as: the 90 %
+    NaN or an error of 0 (nothing to test with): NaN. Below 0.05 is the same as: the 90 %
     interval lies within ±margin.
     Source: Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987).
 
@@ -26,9 +26,7 @@ def equivalence_p(
     width = np.asarray(margin, dtype=np.float64)
     if not (width > 0).all():
         raise ValueError(f"an equivalence margin is positive, not {margin!r}")
-    middle, spread, freedom = (
-        np.asarray(np.nan if part is None else part, dtype=np.float64) for part in (mean, error, df)
-    )
+    middle, spread, freedom = (np.asarray(part, dtype=np.float64) for part in (mean, error, df))
     with np.errstate(divide="ignore", invalid="ignore"):
         # The nearer of the two bounds gives the larger p.
         p = special.stdtr(freedom, (np.abs(middle) - width) / spread)

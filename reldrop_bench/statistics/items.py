@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from reldrop_bench.statistics.bootstrap import Interval
+from reldrop_bench.statistics.verdicts import TAIL
 
 _CHUNK = 1_000_000
 _FEW_VALUES = 100
@@ -87,10 +88,8 @@ def cochran_q(right: ArrayLike) -> CochranQ:
     return CochranQ(n, informative, k, q, k - 1, float(special.chdtrc(k - 1, q)))
 
 
-def item_bootstrap(
-    differences: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Interval:
-    """Return the percentile interval of the mean of paired differences (N,), one a test item.
+def item_bootstrap(differences: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
+    """Return the 95 % percentile interval of the mean of paired differences (N,), one a test item.
 
     Items are drawn with replacement; with the thousands that a test split has, the percentile
     interval covers what it says. The order of the items has no influence.
@@ -104,9 +103,8 @@ def item_bootstrap(
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ValueError("an item bootstrap needs one or more finite differences (N,)")
     means = _resampled_means(values, resamples, np.random.default_rng(seed))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(low), float(high), "percentile")
+    low, high = np.quantile(means, [TAIL, 1 - TAIL])
+    return Interval(float(low), float(high))
 
 
 def _resampled_means(values: np.ndarray, resamples: int, random: np.random.Generator) -> np.ndarray:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from reldrop_bench.statistics.verdicts import TAIL
+
 FEWEST_SETTINGS = 3
 """With less, how much settings differ cannot be estimated."""
 
@@ -23,20 +25,20 @@ FEWEST_SETTINGS = 3
 class MixedDifference:
     """The fixed effect with its interval, and how much settings and seeds scatter.
 
-    None stands for "cannot be computed"; `note` says why, or what to be careful about.
+    NaN stands for "cannot be computed"; `note` says why, or what to be careful about.
     """
 
-    mean: float | None
-    low: float | None
-    high: float | None
-    between: float | None
+    mean: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    between: float = np.nan
     """Standard deviation of the true difference between settings."""
-    within: float | None
+    within: float = np.nan
     """Standard deviation of the differences between seeds of a setting."""
     note: str = ""
 
 
-def mixed_difference(groups: Sequence[ArrayLike], confidence: float = 0.95) -> MixedDifference:
+def mixed_difference(groups: Sequence[ArrayLike]) -> MixedDifference:
     """Fit a random intercept a setting by REML; groups: seed-paired differences, (n_t,) a setting.
 
     Settings with equal numbers of pairs have a closed form, which is then taken. NaN stands for an
@@ -50,15 +52,19 @@ def mixed_difference(groups: Sequence[ArrayLike], confidence: float = 0.95) -> M
     values = sorted((group for group in values if len(group)), key=lambda group: group.tolist())
     settings = len(values)
     if settings < FEWEST_SETTINGS:
-        return _nothing(f"{settings} settings with pairs: a mixed model needs {FEWEST_SETTINGS}")
+        return MixedDifference(
+            note=f"{settings} settings with pairs: a mixed model needs {FEWEST_SETTINGS}"
+        )
     if max(map(len, values)) < 2:
-        return _nothing("one pair a setting: seeds and settings cannot be told apart")
+        return MixedDifference(note="one pair a setting: seeds and settings cannot be told apart")
     pooled = np.concatenate(values)
     spread = float(pooled.std())
     if spread <= 1e-12 * max(1.0, float(np.abs(pooled).max())):
-        return _nothing("all differences are equal")
+        return MixedDifference(note="all differences are equal")
     if all(np.ptp(group) <= 1e-12 * spread for group in values):
-        return _nothing("the pairs of each setting are equal: nothing varies over seeds")
+        return MixedDifference(
+            note="the pairs of each setting are equal: nothing varies over seeds"
+        )
     if _at_the_border(values, pooled):
         note = (
             "the variance between settings is estimated as 0: with few settings it may well be "
@@ -66,10 +72,10 @@ def mixed_difference(groups: Sequence[ArrayLike], confidence: float = 0.95) -> M
         )
         within = float(pooled.std(ddof=1))
         error = within / math.sqrt(len(pooled))
-        return _found(float(pooled.mean()), error, 0.0, within, settings, confidence, note)
+        return _found(float(pooled.mean()), error, 0.0, within, settings, note)
     if len({len(group) for group in values}) == 1:
-        return _balanced(np.stack(values), confidence)
-    return _fit(values, pooled, spread, confidence)
+        return _balanced(np.stack(values))
+    return _fit(values, pooled, spread)
 
 
 def _at_the_border(values: Sequence[np.ndarray], pooled: np.ndarray) -> bool:
@@ -84,14 +90,14 @@ def _at_the_border(values: Sequence[np.ndarray], pooled: np.ndarray) -> bool:
     return bool((sums**2).sum() <= pooled.var(ddof=1) * (total - (counts**2).sum() / total))
 
 
-def _balanced(values: np.ndarray, confidence: float) -> MixedDifference:
+def _balanced(values: np.ndarray) -> MixedDifference:
     """Return what REML finds of (settings, pairs) inside the border: the analysis of variance."""
     settings, pairs = values.shape
     means = values.mean(axis=1)
     within, mean_square = float(values.var(axis=1, ddof=1).mean()), pairs * float(means.var(ddof=1))
     between = math.sqrt(max(mean_square - within, 0.0) / pairs)
     error = math.sqrt(mean_square / (pairs * settings))
-    return _found(float(means.mean()), error, between, math.sqrt(within), settings, confidence)
+    return _found(float(means.mean()), error, between, math.sqrt(within), settings)
 
 
 def _found(
@@ -100,20 +106,13 @@ def _found(
     between: float,
     within: float,
     settings: int,
-    confidence: float,
     note: str = "",
 ) -> MixedDifference:
-    half = float(special.stdtrit(settings - 1, 0.5 + confidence / 2)) * error
+    half = float(special.stdtrit(settings - 1, 1 - TAIL)) * error
     return MixedDifference(mean, mean - half, mean + half, between, within, note)
 
 
-def _nothing(note: str) -> MixedDifference:
-    return MixedDifference(None, None, None, None, None, note)
-
-
-def _fit(
-    values: Sequence[np.ndarray], pooled: np.ndarray, spread: float, confidence: float
-) -> MixedDifference:
+def _fit(values: Sequence[np.ndarray], pooled: np.ndarray, spread: float) -> MixedDifference:
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     labels = np.repeat(np.arange(len(values)), [len(group) for group in values])
@@ -124,17 +123,16 @@ def _fit(
         try:
             fitted = model.fit(reml=True, method=["bfgs", "lbfgs", "cg", "powell", "nm"])
         except (np.linalg.LinAlgError, ValueError) as problem:
-            return _nothing(f"the fit failed: {problem}")
+            return MixedDifference(note=f"the fit failed: {problem}")
         between, within = float(fitted.cov_re[0, 0]), float(fitted.scale)
         error = float(fitted.bse_fe[0])
         effect = float(fitted.fe_params[0])
     if not (fitted.converged and math.isfinite(error)):
-        return _nothing("the fit did not converge")
+        return MixedDifference(note="the fit did not converge")
     return _found(
         effect * spread,
         error * spread,
         math.sqrt(max(between, 0.0)) * spread,
         math.sqrt(within) * spread,
         len(values),
-        confidence,
     )

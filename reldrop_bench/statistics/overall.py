@@ -19,7 +19,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class OverallDifference:
-    """What all settings say together; None stands for "cannot be computed", `note` says why."""
+    """What all settings say together; NaN stands for "cannot be computed", `note` says why."""
 
     settings: int
     """Settings that everything else is computed from."""
@@ -28,16 +28,16 @@ class OverallDifference:
     """Complete pairs in those settings."""
     n_expected: int
     """Pairs that the matrix holds, in all settings."""
-    mean: float | None
+    mean: float = np.nan
     """Mean over the settings of their mean differences."""
-    low: float | None
-    high: float | None
+    low: float = np.nan
+    high: float = np.nan
     """The t interval of the mean, not adjusted for multiple comparisons."""
-    error: float | None
+    error: float = np.nan
     """Standard error of the mean."""
-    df: float | None
+    df: float = np.nan
     """Of the t distribution, see `degrees_of_freedom`."""
-    p: float | None
+    p: float = np.nan
     """Two-sided t test of "the mean is 0", not adjusted."""
     note: str = ""
 
@@ -55,7 +55,7 @@ def overall_difference(groups: Sequence[ArrayLike], confidence: float = 0.95) ->
     n = sum(map(len, kept))
     expected = (len(groups), n, n_expected)
     if not kept:
-        return _unknown(0, *expected, None, "no complete pair")
+        return OverallDifference(0, *expected, note="no complete pair")
     notes = []
     if len(kept) < len(groups):
         left_out = len(groups) - len(kept)
@@ -65,14 +65,15 @@ def overall_difference(groups: Sequence[ArrayLike], confidence: float = 0.95) ->
     if len(kept[0]) == 1:
         mean = float(np.sort(means).mean())
         where = "one pair" if len(kept) == 1 else "one pair a setting"
-        return _unknown(len(kept), *expected, mean, "; ".join([*notes, f"{where}: no interval"]))
+        note = "; ".join([*notes, f"{where}: no interval"])
+        return OverallDifference(len(kept), *expected, mean, note=note)
     variances = np.array([_variance(values) for values in kept])
     counts = np.array([len(values) for values in kept])
     mean, error, df, p = (float(part) for part in stratified_t(means, variances, counts))
     if error == 0:
         what = "no pair differs" if abs(mean) <= ROUNDING else "all differences are equal"
         note = "; ".join([*notes, f"{what}: no t test"])
-        return OverallDifference(len(kept), *expected, mean, mean, mean, 0.0, None, None, note)
+        return OverallDifference(len(kept), *expected, mean, mean, mean, 0.0, note=note)
     half = float(special.stdtrit(df, 0.5 + confidence / 2)) * error
     return OverallDifference(
         len(kept), *expected, mean, mean - half, mean + half, error, df, p, "; ".join(notes)
@@ -138,11 +139,3 @@ def _variance(values: np.ndarray) -> float:
     deviation = float(values.std(ddof=1))
     noise = ROUNDING * max(1.0, float(np.abs(values).max()))
     return 0.0 if deviation <= noise else deviation**2
-
-
-def _unknown(
-    settings: int, settings_expected: int, n: int, n_expected: int, mean: float | None, note: str
-) -> OverallDifference:
-    return OverallDifference(
-        settings, settings_expected, n, n_expected, mean, None, None, None, None, None, note
-    )

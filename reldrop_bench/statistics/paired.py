@@ -16,54 +16,48 @@ import pandas as pd
 from scipy import special
 
 from reldrop_bench.statistics.overall import ROUNDING
+from reldrop_bench.statistics.verdicts import TAIL
 
 _NUMBERS = ["mean", "low", "high", "d_z", "p"]
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """What n pairs say; None stands for "cannot be computed", `note` says why."""
+    """What n pairs say; NaN stands for "cannot be computed", `note` says why."""
 
     n: int
     """Complete pairs, the ones that everything else is computed from."""
     n_expected: int
     """Pairs that the matrix holds."""
-    mean: float | None
-    low: float | None
-    high: float | None
+    mean: float
+    low: float
+    high: float
     """The t interval of the mean, not adjusted for multiple comparisons."""
-    d_z: float | None
+    d_z: float
     """Mean over standard deviation of the differences (Cohen's d for pairs)."""
-    p: float | None
+    p: float
     """Two-sided paired t test, not adjusted."""
     note: str = ""
 
 
 def paired_difference(
     differences: Sequence[float] | np.ndarray,
-    n_expected: int | None = None,
-    confidence: float = 0.95,
 ) -> PairedDifference:
-    """Summarise differences (m,), one a pair; NaN stands for an incomplete pair.
+    """Summarise differences (m,), one for each pair that should exist; NaN: an incomplete pair.
 
-    n_expected: pairs that should exist, m unless given. Equal differences (variance 0 up to
-    rounding) leave t and d_z undefined: the interval collapses to the mean and p is None, however
+    Equal differences (variance 0 up to
+    rounding) leave t and d_z undefined: the interval collapses to the mean and p is NaN, however
     large the difference is.
     """
-    values = np.asarray(differences, dtype=np.float64)
-    expected = len(values) if n_expected is None else n_expected
-    values = np.sort(values[np.isfinite(values)])  # sorted: the sum must not depend on row order
-    columns, (note,) = _summaries(values[None, :], confidence)
-    mean, low, high, d_z, p = (
-        None if np.isnan(column[0]) else float(column[0]) for column in columns
-    )
-    return PairedDifference(len(values), expected, mean, low, high, d_z, p, note)
+    planned = np.asarray(differences, dtype=np.float64)
+    values = np.sort(planned[np.isfinite(planned)])  # sorted: the sum must not depend on row order
+    columns, (note,) = _summaries(values[None, :])
+    mean, low, high, d_z, p = (float(column[0]) for column in columns)
+    return PairedDifference(len(values), len(planned), mean, low, high, d_z, p, note)
 
 
-def _summaries(
-    values: np.ndarray, confidence: float
-) -> tuple[tuple[np.ndarray, ...], Sequence[str]]:
-    """Return mean, low, high, d_z and p, each (g,), NaN for None, and the notes of groups (g, n)."""
+def _summaries(values: np.ndarray) -> tuple[tuple[np.ndarray, ...], Sequence[str]]:
+    """Return mean, low, high, d_z and p, each (g,), and the notes of groups (g, n)."""
     groups, n = values.shape
     unknown = np.full(groups, np.nan)
     if n == 0:
@@ -75,7 +69,7 @@ def _summaries(
     equal = deviation <= ROUNDING * np.maximum(1.0, np.abs(values).max(axis=1))
     deviation = np.where(equal, np.nan, deviation)
     error = deviation / math.sqrt(n)
-    half = np.where(equal, 0.0, special.stdtrit(n - 1, 0.5 + confidence / 2) * error)
+    half = np.where(equal, 0.0, special.stdtrit(n - 1, 1 - TAIL) * error)
     p = np.minimum(2 * special.stdtr(n - 1, -np.abs(mean) / error), 1.0)
     notes = np.where(np.abs(mean) <= ROUNDING, "no pair differs", "all differences are equal")
     return (mean, mean - half, mean + half, mean / deviation, p), [
@@ -115,16 +109,13 @@ def pair(
     return paired[columns].sort_values([*within, "label", "seed"], ignore_index=True)
 
 
-def compare(
-    values: pd.DataFrame,
-    baseline: str,
-    within: Sequence[str] = ("task", "model"),
-    confidence: float = 0.95,
+def differences_to_baseline(
+    values: pd.DataFrame, baseline: str, within: Sequence[str] = ("task", "model")
 ) -> pd.DataFrame:
     """Compare every label with the baseline within each task and model (or whatever `within` says).
 
     values: as for `pair`. Returns a row a (`within`, label), in order of appearance, with the
-    fields of `PairedDifference` (NaN for None). A row depends on its own pairs alone.
+    fields of `PairedDifference`. A row depends on its own pairs alone.
     """
     paired = pair(values, baseline, within)
     names = [*within, "label"]
@@ -142,7 +133,7 @@ def compare(
     notes = np.full(len(rows), "", dtype=object)
     for size in np.unique(n):
         same = np.flatnonzero(n == size)
-        columns, found = _summaries(ordered[starts[same][:, None] + np.arange(size)], confidence)
+        columns, found = _summaries(ordered[starts[same][:, None] + np.arange(size)])
         numbers[same] = np.stack(columns, axis=1)
         notes[same] = found
     summary = paired.loc[first, names].reset_index(drop=True)

@@ -19,9 +19,9 @@ _BLOCK = 2**21
 
 @dataclass(frozen=True)
 class SignFlip:
-    """Result of a sign-flip test; p is None without a complete pair or if no pair differs."""
+    """Result of a sign-flip test; p is NaN without a complete pair or if no pair differs."""
 
-    p: float | None
+    p: float
     """Two-sided, not adjusted."""
     smallest_p: float
     """The least p that these pairs could give: at or above the level, nothing is significant."""
@@ -41,13 +41,13 @@ def sign_flip(groups: Sequence[ArrayLike], resamples: int = 20_000, seed: int = 
     """
     kept, _ = complete_pairs(groups)
     if not kept:
-        return SignFlip(None, 1.0, True)
+        return SignFlip(np.nan, 1.0, True)
     parts = np.concatenate([values / (len(kept) * len(values)) for values in kept])
     exact = len(parts) <= EXACT_PAIRS
     smallest = 2.0 ** (1 - np.count_nonzero(parts)) if parts.any() else 1.0
     if not exact:
         smallest = max(smallest, 1 / (resamples + 1))
-    p = float(sign_flip_p(parts, resamples, seed)) if parts.any() else None
+    p = float(sign_flip_p(parts, resamples, seed)) if parts.any() else np.nan
     return SignFlip(p, float(smallest), exact)
 
 

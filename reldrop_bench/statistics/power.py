@@ -14,7 +14,10 @@ import numpy as np
 from scipy import special
 
 from reldrop_bench.statistics.overall import stratified_t
+from reldrop_bench.statistics.verdicts import LEVEL
 
+POWER = 0.8
+"""Of a test that is called able to find a difference."""
 MOST_PAIRS = 1_000_000
 """No search for a number of pairs goes on beyond this."""
 
@@ -23,7 +26,7 @@ _BISECTIONS = 60
 
 
 @cache
-def paired_power(n: int, effect: float, level: float = 0.05) -> float:
+def paired_power(n: int, effect: float, level: float = LEVEL) -> float:
     """Return the probability that a paired t test on n pairs finds an effect d_z.
 
     0 for n < 2, where there is no test. From the noncentral t distribution with n - 1 degrees of
@@ -49,7 +52,7 @@ def _smallest(reached: Callable[[float], float], power: float, start: float = 1.
 
 
 @cache
-def smallest_detectable_effect(n: int, power: float = 0.8, level: float = 0.05) -> float | None:
+def smallest_detectable_effect(n: int, power: float = POWER, level: float = LEVEL) -> float | None:
     """Return the smallest |d_z| that a paired t test on n pairs finds with this power.
 
     None for n < 2. 0 where the level alone reaches the power.
@@ -62,7 +65,7 @@ def smallest_detectable_effect(n: int, power: float = 0.8, level: float = 0.05) 
 
 
 @cache
-def pairs_needed(effect: float, power: float = 0.8, level: float = 0.05) -> int | None:
+def pairs_needed(effect: float, power: float = POWER, level: float = LEVEL) -> int | None:
     """Return the smallest number of pairs with which a paired t test finds an effect d_z.
 
     None for effect 0, and where more than `MOST_PAIRS` would be needed.
@@ -111,8 +114,8 @@ class _OverallTest:
 def smallest_detectable_difference(
     deviations: Sequence[float] | np.ndarray,
     counts: Sequence[int] | np.ndarray,
-    power: float = 0.8,
-    level: float = 0.05,
+    power: float = POWER,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> float | None:
     """Return the smallest mean difference over settings that the overall t test finds.
@@ -154,8 +157,8 @@ def _smallest_sum(
 def pairs_needed_a_setting(
     difference: float,
     deviations: Sequence[float] | np.ndarray,
-    power: float = 0.8,
-    level: float = 0.05,
+    power: float = POWER,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> int | None:
     """Return the number of pairs in every setting with which the overall t test finds a difference.
@@ -188,7 +191,7 @@ def smallest_exact_p(n: int) -> float:
     return min(1.0, 2.0 ** (1 - n)) if n > 0 else 1.0
 
 
-def limits_of(n: int, comparisons: int = 1, level: float = 0.05) -> str:
+def limits_of(n: int, comparisons: int = 1, level: float = LEVEL) -> str:
     """Say in a few sentences what n pairs can show at best, in a family of `comparisons`."""
     effect = smallest_detectable_effect(n, level=level)
     if effect is None:

@@ -12,51 +12,43 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
+from reldrop_bench.statistics.verdicts import LEVEL
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True)
 class Friedman:
     """Friedman's test of "all labels are alike"; NaN stands for "cannot be computed"."""
 
-    chi_square: float
-    p: float
+    chi_square: float = np.nan
+    p: float = np.nan
     """Of chi_square, k - 1 degrees of freedom; too large where tasks are few."""
-    f: float
+    f: float = np.nan
     """Iman and Davenport's statistic; infinite where all tasks rank the labels alike."""
-    f_p: float
+    f_p: float = np.nan
     """Of f, with k - 1 and (k - 1)(T - 1) degrees of freedom: the one to go by."""
-    average_ranks: np.ndarray
-    """(k,), 1 is best."""
-    tasks: int
-    labels: int
 
 
 def complete(
-    scores: ArrayLike, missing: str = "intersection", higher: bool = True
+    scores: ArrayLike, missing: Literal["intersection", "worst"] = "intersection"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make scores (T, k) complete by a named policy; return them with the numbers of the rows kept.
 
-    missing: "intersection" leaves out every task that lacks a label's score; "worst" puts -inf
-    (inf where lower is better) for it, which ranks last, and leaves out only tasks without any.
-
-    Raises
-    ------
-    ValueError
-        The policy is neither of the two.
+    missing: "intersection" leaves out every task that lacks a label's score; "worst" puts -inf for
+    it, which ranks last, and leaves out only tasks without any.
     """
     values = np.array(scores, dtype=np.float64)
     holes = np.isnan(values)
     if missing == "intersection":
         kept = np.flatnonzero(~holes.any(axis=1))
-    elif missing == "worst":
-        kept = np.flatnonzero(~holes.all(axis=1))
-        values[holes] = -np.inf if higher else np.inf
     else:
-        raise ValueError(f"missing is 'intersection' or 'worst', not {missing!r}")
+        kept = np.flatnonzero(~holes.all(axis=1))
+        values[holes] = -np.inf
     return values[kept], kept
 
 
@@ -69,24 +61,24 @@ def without_rounding(values: np.ndarray) -> np.ndarray:
     return np.round(values, 9 - math.floor(math.log10(scale)))
 
 
-def average_ranks(scores: ArrayLike, higher: bool = True) -> np.ndarray:
+def average_ranks(scores: ArrayLike) -> np.ndarray:
     """Rank k labels within each task of scores (T, k), 1 is best; return their means (k,) over tasks.
 
-    Ties share the mean of their ranks. higher: the larger score is better.
+    The larger score is better; ties share the mean of their ranks.
 
     Raises
     ------
     ValueError
         A score is missing: `complete` first, by a policy that the reader is told.
     """
-    return _ranks(scores, higher).mean(axis=0)
+    return _ranks(scores).mean(axis=0)
 
 
-def friedman(scores: ArrayLike, higher: bool = True, ties: bool = True) -> Friedman:
+def friedman(scores: ArrayLike) -> Friedman:
     """Test whether the labels' ranks on scores (T, k) differ by more than chance.
 
-    ties: correct for ties, as Friedman (1940) and most software do; False gives Demšar's formula,
-    which finds less where there are any. f and f_p are by Iman & Davenport, Communications in
+    Corrected for ties, as by Friedman (1940); Demšar's formula, which is not, finds less where there
+    are any. f and f_p are by Iman & Davenport, Communications in
     Statistics A 9 (1980). Where every task ranks the labels alike, f_p is the chance of that,
     (k!)^(1 - T). Fewer than two tasks or labels, or ties alone: NaN.
 
@@ -95,33 +87,27 @@ def friedman(scores: ArrayLike, higher: bool = True, ties: bool = True) -> Fried
     ValueError
         A score is missing: see `complete`.
     """
-    ranks = _ranks(scores, higher)
+    ranks = _ranks(scores)
     tasks, labels = ranks.shape
-    if tasks < 2 or labels < 2:
-        means = ranks.mean(axis=0) if tasks else np.full(labels, np.nan)
-        return Friedman(np.nan, np.nan, np.nan, np.nan, means, tasks, labels)
-    means = ranks.mean(axis=0)
     middle = (labels + 1) / 2
     # The variance of a task's ranks is (k² - 1) / 12 without ties, and smaller with them.
-    variance = (
-        float(((ranks - middle) ** 2).sum()) if ties else tasks * labels * (labels**2 - 1) / 12
-    )
-    if variance == 0:
-        return Friedman(np.nan, np.nan, np.nan, np.nan, means, tasks, labels)
-    between = float(((means - middle) ** 2).sum())
+    variance = float(((ranks - middle) ** 2).sum())
+    if tasks < 2 or labels < 2 or variance == 0:
+        return Friedman()
+    between = float(((ranks.mean(axis=0) - middle) ** 2).sum())
     chi_square = tasks**2 * (labels - 1) * between / variance
     p = float(special.chdtrc(labels - 1, chi_square))
     rest = tasks * (labels - 1) - chi_square
     if rest <= 1e-9 * tasks * labels:
         alike = math.exp((1 - tasks) * math.lgamma(labels + 1))
-        return Friedman(chi_square, p, np.inf, alike, means, tasks, labels)
+        return Friedman(chi_square, p, np.inf, alike)
     f = (tasks - 1) * chi_square / rest
     f_p = float(special.fdtrc(labels - 1, (labels - 1) * (tasks - 1), f))
-    return Friedman(chi_square, p, f, f_p, means, tasks, labels)
+    return Friedman(chi_square, p, f, f_p)
 
 
 @cache
-def critical_difference(labels: int, tasks: int, level: float = 0.05) -> float:
+def critical_difference(labels: int, tasks: int, level: float = LEVEL) -> float:
     """Return how far two of k average ranks must lie apart to differ by Nemenyi's test.
 
     All pairs of k labels are one family. Infinite without a task, NaN for fewer than two labels.
@@ -156,7 +142,7 @@ def not_told_apart(
     return groups
 
 
-def _ranks(scores: ArrayLike, higher: bool) -> np.ndarray:
+def _ranks(scores: ArrayLike) -> np.ndarray:
     """Return the ranks (T, k) within rows of scores (T, k), 1 is best."""
     values = np.asarray(scores, dtype=np.float64)
     if np.isnan(values).any():
@@ -168,4 +154,4 @@ def _ranks(scores: ArrayLike, higher: bool) -> np.ndarray:
     if not values.size:
         return values
     values = np.stack([without_rounding(row) for row in values])
-    return stats.rankdata(-values if higher else values, axis=1)
+    return stats.rankdata(-values, axis=1)

@@ -22,13 +22,13 @@ EXACT = 100
 
 @dataclass(frozen=True)
 class Wilcoxon:
-    """Result of a signed-rank test; None stands for "cannot be computed", `note` says why."""
+    """Result of a signed-rank test; NaN stands for "cannot be computed", `note` says why."""
 
     n: int
     """Differences, those of 0 included."""
-    statistic: float | None
+    statistic: float
     """The smaller of the rank sums of both signs; the ranks of zeros are split between them."""
-    p: float | None
+    p: float
     """Two-sided, not adjusted."""
     smallest_p: float
     """The least p that so many differences other than 0 can give."""
@@ -49,11 +49,13 @@ def wilcoxon(differences: ArrayLike) -> Wilcoxon:
     values = without_rounding(values[~np.isnan(values)])
     notes = [f"{missing} of {missing + len(values)} left out: no score"] if missing else []
     if len(values) == 0:
-        return Wilcoxon(0, None, None, 1.0, "; ".join([*notes, "no difference to test"]))
+        return Wilcoxon(0, np.nan, np.nan, 1.0, "; ".join([*notes, "no difference to test"]))
     ranks = stats.rankdata(np.abs(values))
     zeros = int((values == 0).sum())
     if zeros == len(values):
-        return Wilcoxon(len(values), None, None, 1.0, "; ".join([*notes, "every difference is 0"]))
+        return Wilcoxon(
+            len(values), np.nan, np.nan, 1.0, "; ".join([*notes, "every difference is 0"])
+        )
     if zeros:
         notes.append(f"{zeros} of {len(values)} differences are 0")
     above, below = (float(ranks[side].sum()) for side in (values > 0, values < 0))

@@ -102,7 +102,7 @@ def test_nothing_between_settings_is_said_and_not_warned_of() -> None:
 def test_too_little_to_fit_is_a_note(groups: list[list[float]], part: str) -> None:
     found = mixed_difference(groups)
     assert part in found.note
-    assert (found.mean, found.low, found.between) == (None, None, None)
+    assert np.isnan([found.mean, found.low, found.between]).all()
 
 
 def test_order_has_no_influence() -> None:
@@ -119,7 +119,7 @@ def test_the_interval_holds_the_effect_over_further_settings() -> None:
     covered = [
         found.low <= 0.02 <= found.high  # type: ignore[operator]
         for seed in range(150)
-        if (found := mixed_difference(list(balanced(5, 3, 0.5, 0.2, seed)))).low is not None
+        if (found := mixed_difference(list(balanced(5, 3, 0.5, 0.2, seed)))).low > -np.inf
     ]
     assert len(covered) == 150
     assert np.mean(covered) > 0.95 - 3 * np.sqrt(0.05 * 0.95 / 150)

@@ -22,18 +22,15 @@ CHANCE = st.one_of(st.floats(0, 1), st.just(NAN))
         (0.1, 0.2, NAN, "higher", "unclear"),
         (0.1, 0.05, NAN, "higher", "unclear"),
         (0.1, NAN, NAN, "higher", "unclear"),
-        (0.1, None, None, "higher", "unclear"),
         (0.0, 0.01, NAN, "higher", "unclear"),
         (0.001, 0.2, 0.01, "higher", "equivalent"),
         (0.001, 0.2, 0.05, "higher", "unclear"),
         (0.001, 0.01, 0.01, "higher", "better"),
         (NAN, 0.01, 0.01, "higher", "no measure"),
-        (None, None, None, "higher", "no measure"),
+        (NAN, NAN, NAN, "higher", "no measure"),
     ],
 )
-def test_words(
-    mean: float | None, p: float | None, p_equivalence: float | None, direction: str, word: str
-) -> None:
+def test_words(mean: float, p: float, p_equivalence: float, direction: str, word: str) -> None:
     assert verdict(mean, p, p_equivalence, direction) == word
 
 
