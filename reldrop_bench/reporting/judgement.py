@@ -20,7 +20,7 @@ from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
 from reldrop_bench.statistics.equivalence import equivalence_p
 from reldrop_bench.statistics.overall import overall_difference
-from reldrop_bench.statistics.paired import differences_to_baseline
+from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.permutation import sign_flip
 from reldrop_bench.statistics.verdicts import verdict
 
@@ -211,11 +211,12 @@ def _word(direction: str, mean: float, p: float, p_equivalence: float) -> str:
 def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
     """Compare every label with the baseline on every single task.
 
-    Returns the rows of `differences_to_baseline` with outcome, saturated, p_holm (adjusted over all tasks and
+    Returns the rows of `against_baseline` with outcome, saturated, p_holm (adjusted over all tasks and
     outcomes of the label that are not saturated) and verdict ("saturated" where they cannot).
     """
     parts = [
-        differences_to_baseline(item.frame, results.baseline).assign(outcome=item.outcome.key) for item in lined_up
+        against_baseline(item.frame, results.baseline).assign(outcome=item.outcome.key)
+        for item in lined_up
     ]
     frame = pd.concat(parts, ignore_index=True)
     of = {item.outcome.key: item for item in lined_up}

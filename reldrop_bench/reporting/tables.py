@@ -13,7 +13,7 @@ import pandas as pd
 from reldrop_bench.kinds.section import Table
 from reldrop_bench.reporting.rows import labels, settings, summary, within
 from reldrop_bench.results import Results
-from reldrop_bench.statistics.paired import differences_to_baseline
+from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.spread import shown
 
 
@@ -124,7 +124,7 @@ def differences(
 
     Means over seed-paired differences with 95 % t intervals; exploratory: no test, no verdict.
     """
-    compared = differences_to_baseline(values, results.baseline, ("task", "model", "column"))
+    compared = against_baseline(values, results.baseline, ("task", "model", "column"))
     caption = (
         f"differences of {what} to “{results.baseline}”, mean over pairs with 95 % t interval "
         "(exploratory: not adjusted for the number of comparisons)."
@@ -149,7 +149,7 @@ def p_text(value: float) -> str:
 
 
 def interval_text(row: Mapping[Any, Any], digits: int = 3, counted: bool = True) -> str:
-    """Write a row of `differences_to_baseline` as "+0.031 [−0.010, +0.072]"; say what is missing if `counted`."""
+    """Write a row of `against_baseline` as "+0.031 [−0.010, +0.072]"; say what is missing if `counted`."""
     whole = row["n"] == row["n_expected"] or not counted
     count = "" if whole else f" (n={row['n']}/{row['n_expected']})"
     if not row["n"]:

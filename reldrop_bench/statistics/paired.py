@@ -109,7 +109,7 @@ def pair(
     return paired[columns].sort_values([*within, "label", "seed"], ignore_index=True)
 
 
-def differences_to_baseline(
+def against_baseline(
     values: pd.DataFrame, baseline: str, within: Sequence[str] = ("task", "model")
 ) -> pd.DataFrame:
     """Compare every label with the baseline within each task and model (or whatever `within` says).

@@ -17,7 +17,7 @@ from reldrop_bench.reporting.rows import Setting, labels, settings
 from reldrop_bench.reporting.tables import interval_text, p_text
 from reldrop_bench.statistics.adjustment import holm
 from reldrop_bench.statistics.overall import overall_difference
-from reldrop_bench.statistics.paired import differences_to_baseline
+from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.power import limits_of
 from reldrop_bench.statistics.selection import best_of
 
@@ -42,7 +42,9 @@ class Ablations(ReportSection):
         judged = [paired(results, outcome) for outcome in outcomes(results)]
         if not judged:
             return [Prose("No cell has an outcome that a parameter could be held against.")]
-        compared = {item.outcome.key: differences_to_baseline(item.frame, results.baseline) for item in judged}
+        compared = {
+            item.outcome.key: against_baseline(item.frame, results.baseline) for item in judged
+        }
         blocks: list[Block] = [
             Prose(
                 "Labels of one regularizer that differ in exactly one parameter, held against what "

@@ -32,7 +32,7 @@ MANY = 8
 """Lines a figure at most."""
 
 Records = Mapping[str, Mapping[Any, Any]]
-"""By label: its row of `differences_to_baseline` in a setting."""
+"""By label: its row of `against_baseline` in a setting."""
 
 
 def figures(
@@ -46,7 +46,7 @@ def figures(
 ) -> list[Figure]:
     """Return the figures of a sweep: a row an outcome, a column all tasks and each setting.
 
-    By the outcome's key: compared, the differences to the baseline as `differences_to_baseline` returns them;
+    By the outcome's key: compared, the differences to the baseline as `against_baseline` returns them;
     overall, those over all tasks by label.
     """
     members = {label for line in sweep.lines for _, label in line.points}

@@ -14,7 +14,7 @@ from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.paging import page_name, pages
 from reldrop_bench.reporting.rows import Setting, detailed, labels, settings, within
 from reldrop_bench.reporting.style import BASELINE
-from reldrop_bench.statistics.paired import differences_to_baseline
+from reldrop_bench.statistics.paired import against_baseline
 
 from .pareto import FRONT, Standing
 
@@ -48,7 +48,7 @@ def scatter(
 
     found: by the outcome's key and the setting, where each label stands.
     """
-    compared = {item.outcome.key: differences_to_baseline(item.frame, results.baseline) for item in judged}
+    compared = {item.outcome.key: against_baseline(item.frame, results.baseline) for item in judged}
     names = settings(results)
     present = [
         setting

@@ -11,7 +11,7 @@ from scipy import stats
 
 from reldrop_bench.statistics.paired import (
     PairedDifference,
-    differences_to_baseline,
+    against_baseline,
     pair,
     paired_difference,
 )
@@ -49,9 +49,7 @@ def test_worked_example() -> None:
     # 95 % interval 0.7001 to 2.4599 (R: t.test(extra ~ group, data = sleep, paired = TRUE)).
     first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
     second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
-    (row,) = differences_to_baseline(long({"first": first, "second": second}), "first").to_dict(
-        "records"
-    )
+    (row,) = against_baseline(long({"first": first, "second": second}), "first").to_dict("records")
     assert row["mean"] == pytest.approx(1.58)
     assert row["p"] == pytest.approx(0.002833, abs=5e-7)
     assert (row["low"], row["high"]) == pytest.approx((0.7001142, 2.4598858), abs=1e-6)
@@ -76,7 +74,7 @@ def test_few_or_equal_differences() -> None:
 def test_incomplete_pairs_are_counted_and_not_used() -> None:
     frame = long({"none": [0.5, np.nan, 0.6], "other": [0.6, 0.9, 0.8]})
     frame = frame[~((frame["label"] == "other") & (frame["seed"] == 0))]
-    (row,) = differences_to_baseline(frame, "none").to_dict("records")
+    (row,) = against_baseline(frame, "none").to_dict("records")
     assert (row["n"], row["n_expected"]) == (1, 3)
     assert row["mean"] == pytest.approx(0.2)
     assert pair(frame, "none")["difference"].isna().sum() == 2
@@ -84,7 +82,7 @@ def test_incomplete_pairs_are_counted_and_not_used() -> None:
 
 def test_a_task_without_a_baseline_has_no_measure() -> None:
     frame = pd.concat([long({"none": [1.0], "a": [1.0]}), long({"a": [1.0, 2.0]}, "bare")])
-    bare = differences_to_baseline(frame, "none").set_index("task").loc["bare"]
+    bare = against_baseline(frame, "none").set_index("task").loc["bare"]
     assert (bare["n"], bare["n_expected"]) == (0, 2)
     assert verdict(bare["mean"], bare["p"]) == "no measure"
 
@@ -101,7 +99,7 @@ def test_a_frame_of_many_comparisons_has_what_each_gives_alone() -> None:
             long(dict(zip(("none", "a", "b", "same"), values.tolist(), strict=True)), task)
         )
     frame = pd.concat(parts)
-    found = differences_to_baseline(frame.sample(frac=1, random_state=1), "none")
+    found = against_baseline(frame.sample(frac=1, random_state=1), "none")
     assert len(found) == 36
     differences = pair(frame, "none").groupby(["task", "model", "label"])["difference"]
     for row in found.to_dict("records"):
@@ -116,7 +114,7 @@ def test_no_cell_gives_no_row() -> None:
     empty = pd.DataFrame(columns=["task", "model", "label", "seed", "value"])
     alone = long({"none": [0.5]})
     for frame in (empty, alone):
-        found = differences_to_baseline(frame, "none")
+        found = against_baseline(frame, "none")
         assert len(found) == 0
         assert {"n", "mean", "p", "note"} <= set(found.columns)
 
@@ -124,7 +122,7 @@ def test_no_cell_gives_no_row() -> None:
 def test_double_values_are_refused() -> None:
     frame = long({"none": [0.1], "a": [0.2]})
     with pytest.raises(ValueError, match="two values of 'a'"):
-        differences_to_baseline(pd.concat([frame, frame.tail(1)]), "none")
+        against_baseline(pd.concat([frame, frame.tail(1)]), "none")
 
 
 @settings(max_examples=40, deadline=None)
@@ -137,10 +135,10 @@ def test_double_values_are_refused() -> None:
 def test_order_and_other_methods_never_change_a_comparison(
     base: list[float], own: list[float], other: list[float], random: object
 ) -> None:
-    alone = differences_to_baseline(long({"none": base, "own": own}), "none")
+    alone = against_baseline(long({"none": base, "own": own}), "none")
     crowd = long({"other": other, "own": own, "none": base, "more": other[::-1]})
     shuffled = crowd.sample(frac=1, random_state=random.randint(0, 2**31))  # type: ignore[attr-defined]
-    found = differences_to_baseline(shuffled, "none")
+    found = against_baseline(shuffled, "none")
     found = found[found["label"] == "own"].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, found, check_exact=True)
 

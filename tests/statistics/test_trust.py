@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from reldrop_bench.statistics.adjustment import holm
 from reldrop_bench.statistics.equivalence import equivalence_p
 from reldrop_bench.statistics.overall import overall_difference, stratified_t
-from reldrop_bench.statistics.paired import differences_to_baseline, pair
+from reldrop_bench.statistics.paired import against_baseline, pair
 from reldrop_bench.statistics.permutation import sign_flip, sign_flip_p
 from reldrop_bench.statistics.verdicts import verdict
 from reldrop_bench.statistics.wilcoxon import many_to_one
@@ -230,7 +230,7 @@ def judged(frame: pd.DataFrame) -> list[object]:
     """Return everything that is said about "own" against "none"."""
     pairs = pair(frame, "none")
     pairs = pairs[pairs["label"] == "own"]
-    row = differences_to_baseline(frame, "none")
+    row = against_baseline(frame, "none")
     row = row[row["label"] == "own"].sort_values(["task", "model"]).drop(columns=["note"])
     groups = [group.to_numpy() for _, group in pairs.groupby("task")["difference"]]
     means = frame.groupby(["task", "label"])["value"].mean().unstack("label")

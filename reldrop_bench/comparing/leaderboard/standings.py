@@ -17,7 +17,7 @@ from reldrop_bench.comparing.result_sets import ResultSet
 from reldrop_bench.reporting.question import find_metric
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
-from reldrop_bench.statistics.paired import differences_to_baseline
+from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.spread import over_seeds
 from reldrop_bench.statistics.verdicts import LEVEL, verdict
 
@@ -100,11 +100,11 @@ def _of_set(
     cells["label"] = cells["label"].map(labels)
     rows = over_seeds(cells[[*ROW, "seed", "value"]], ROW).rename(columns={"mean": "value"})
     renamed = {"mean": "difference", "n": "pairs", "n_expected": "pairs_expected"}
-    paired = differences_to_baseline(cells[[*keys, "value"]], baseline).rename(columns=renamed)
+    paired = against_baseline(cells[[*keys, "value"]], baseline).rename(columns=renamed)
     columns = [*ROW, "difference", "low", "high", "pairs", "pairs_expected", "p", "note"]
     rows = rows.merge(paired[columns], on=ROW, how="left")
     steps = cells[keys].assign(value=np.log(cells["step_seconds"].astype(np.float64)))
-    ratio = differences_to_baseline(steps, baseline)[[*ROW, "mean"]].rename(columns={"mean": "step_ratio"})
+    ratio = against_baseline(steps, baseline)[[*ROW, "mean"]].rename(columns={"mean": "step_ratio"})
     rows = rows.merge(ratio.assign(step_ratio=np.exp(ratio["step_ratio"])), on=ROW, how="left")
     counts = cells.assign(is_done=cells["status"] == "done").groupby(ROW, sort=False)["is_done"]
     done = counts.agg(done="sum", planned="size").reset_index()
