@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from reldrop_bench.kinds.attributor import Attributor
 from reldrop_bench.plugins.base import NonNegative, Positive
 
-from ._lrp.graph import TraceError
+from ._lrp.operations import TraceError
 from ._lrp.propagation import Rules, propagate
 from ._lrp.rules import AlphaBeta, Epsilon, Flat, Gamma, ZBox, ZPlus
 

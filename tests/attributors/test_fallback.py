@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reldrop_bench.attributors._lrp.graph import TraceError, UnknownLayerError
+from reldrop_bench.attributors._lrp.operations import TraceError, UnknownLayerError
 from reldrop_bench.attributors._lrp.propagation import Rules, propagate
 from reldrop_bench.attributors._lrp.rules import Epsilon, Flat, ZPlus
 from reldrop_bench.attributors.lrp import (

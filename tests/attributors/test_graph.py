@@ -12,16 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reldrop_bench.attributors._lrp.graph import (
-    Kind,
-    Operation,
-    Routing,
-    TraceError,
-    UnknownLayerError,
-    read_network,
-)
+from reldrop_bench.attributors._lrp.graph import Operation, read_network
+from reldrop_bench.attributors._lrp.operations import Kind, TraceError, UnknownLayerError
 from reldrop_bench.attributors._lrp.propagation import Rules, propagate
 from reldrop_bench.attributors._lrp.rules import Epsilon, Flat, ZPlus
+from reldrop_bench.kinds.model import Routing
 from reldrop_bench.models.pointnet import PointNetwork
 from reldrop_bench.models.pointnet import TransformNet as LearnedTransform
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from reldrop_bench.attributors._lrp.graph import Routing
 from reldrop_bench.attributors._lrp.propagation import Rules, propagate
 from reldrop_bench.attributors._lrp.rules import AlphaBeta, Epsilon, Flat, Gamma, ZBox, ZPlus
+from reldrop_bench.kinds.model import Routing
 from reldrop_bench.models.pointnet import PointNetwork, strongest
 from reldrop_bench.models.pointnet import TransformNet as LearnedTransform
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.attributors._lrp.graph import Routing
 from reldrop_bench.attributors._lrp.propagation import Rules
 from reldrop_bench.attributors._lrp.rules import Epsilon, LinearLayer, Rule, ZPlus
 from reldrop_bench.attributors.gradient import (
@@ -32,7 +31,7 @@ from reldrop_bench.attributors.lrp import (
 from reldrop_bench.attributors.random import RandomRelevance
 from reldrop_bench.data import Facts
 from reldrop_bench.kinds.attributor import Attributor, RelevanceError, explain_with, input_gradient
-from reldrop_bench.kinds.model import Model
+from reldrop_bench.kinds.model import Model, Routing
 from reldrop_bench.models.pointnet import PointNet
 from reldrop_bench.models.resnet import ResNet18
 from reldrop_bench.models.small_cnn import SmallCNN

@@ -18,22 +18,9 @@ from torch import Tensor, fx, nn
 
 from reldrop_bench.kinds.model import Routing
 
-from .graph import (
-    Kind,
-    Network,
-    Operation,
-    TraceError,
-    read_network,
-    unknown,
-)
-from .rules import (
-    STABILIZER,
-    Epsilon,
-    LinearLayer,
-    Parameters,
-    Rule,
-    stabilize,
-)
+from .graph import Network, Operation, read_network
+from .operations import Kind, TraceError, unknown
+from .rules import STABILIZER, Epsilon, LinearLayer, Parameters, Rule, stabilize
 
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
 """By the dimensions of the weight."""

@@ -19,7 +19,7 @@ from zennit.types import Activation, BatchNorm, Convolution, Linear
 from reldrop_bench.kinds.model import LearnedTransform, Routing
 
 from . import rules
-from .graph import unknown
+from .operations import unknown
 from .propagation import Rules, explain_logit
 
 _WEIGHTED = (LearnedTransform, Routing, Activation, BatchNorm, Linear)
