@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts, Shifts, TrainingSplits
 from reldrop_bench.evaluations._occluding.kept import KEPT
-from reldrop_bench.evaluations.occlusion import FILLS, OcclusionRobustness
+from reldrop_bench.evaluations.occlusion import OcclusionRobustness
 from reldrop_bench.kinds.attributor import untouched
 from reldrop_bench.kinds.evaluation import Context, Evaluation
 from reldrop_bench.kinds.record import Record
@@ -193,7 +193,7 @@ def compare(name: str, options: argparse.Namespace) -> None:
     ratio(
         "attribution / bare attribution", explain, lambda: attribute(context, size), limit, options
     )
-    fills = FILLS[facts.modality]
+    fills = OcclusionRobustness.usual_fills[facts.modality]
     share: dict[str, float] = {}
     for fill in fills:
         timed = Timed(model, options.clock)

@@ -9,27 +9,15 @@ from torch import Tensor
 
 from reldrop_bench.data import Batch
 from reldrop_bench.kinds.attributor import Attributor
-from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.evaluation import Context
 from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.occlusion.order import random_ranks, relevance_ranks
-from reldrop_bench.plugins.base import Count, Probability
+from reldrop_bench.plugins.base import Count
 from reldrop_bench.plugins.registry import create
 
-from ._occluding.curves import (
-    Curve,
-    Occluder,
-    check_fills,
-    check_fractions,
-    maps_by_chunk,
-    note_sample,
-    offered_fills,
-)
+from ._occluding.curves import Curve, Occluder, maps_by_chunk
+from ._occluding.evaluation import OccludingEvaluation
 
-FILLS: Mapping[str, tuple[str, ...]] = {
-    "image": ("mean", "inpaint"),
-    "cloud": ("duplicate", "resample"),
-}
-"""The fills by default."""
 RANDOM = "random-order"
 """What stands in place of a method's name for the baseline."""
 _COST = "1 prediction a fraction, order and fill"
@@ -40,7 +28,7 @@ def _metric(direction: str, measures: str, cost: str = _MAP) -> Metric:
     return Metric(direction, measures, cost, seeded=True)  # type: ignore[arg-type]
 
 
-class Faithfulness(Evaluation):
+class Faithfulness(OccludingEvaluation):
     """Symmetric relevance gain of attribution methods, with most and least relevant hidden first.
 
     Compares explanations of one model: never rank models by these curves, since a flatter one may
@@ -70,17 +58,16 @@ class Faithfulness(Evaluation):
         "*/lrf/*": _metric("higher", "what remains, least relevant hidden first"),
     }
 
+    usual_fills = {"image": ("mean", "inpaint"), "cloud": ("duplicate", "resample")}
+
     methods: tuple[str, ...] = ()
     """Attribution methods by name that are compared with the benchmark's own."""
-    fractions: tuple[Probability, ...] = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
     max_samples: Count = 128
     fills: tuple[str, ...] | None = None
     """None: mean and inpaint for images, duplicate and resample for clouds."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fractions(self.name, self.fractions)
-        check_fills(self.name, self.fills)
         for method in self.methods:
             create("attributors", method)  # raises what is to be said of an unknown one
 
@@ -89,8 +76,7 @@ class Faithfulness(Evaluation):
         return self.methods
 
     def evaluate(self, context: Context, record: Record) -> None:
-        fills = offered_fills(self.fills, FILLS[context.facts.modality], context, record)
-        occluder = Occluder(context, self.max_samples, self.fractions, fills, self.name)
+        occluder = self.occluder(context, record)
         items = occluder.items
         orders = _Orders(occluder, self._attributors(context, record))
         curves = occluder.curves(orders.ranks)
@@ -100,7 +86,7 @@ class Faithfulness(Evaluation):
         record.metric("test", "clean_accuracy", accuracy)
         record.metric("test", "clean_probability", probability)
         record.metric("test", "samples", len(items))
-        note_sample(context, self.max_samples, items, record)
+        self.note_sample(occluder, record)
         for (order, fill), curve in curves.items():
             method, _, direction = order.rpartition("/")
             prefix = f"{method}/{fill}/{direction}" if method else f"{RANDOM}/{fill}"
@@ -110,7 +96,7 @@ class Faithfulness(Evaluation):
             if constant:
                 reason = f"{constant} of {len(items)} maps are constant: their SRG says nothing"
                 record.note("test", f"{method}/*", reason)
-            for fill in fills:
+            for fill in occluder.fills:
                 most, least = (curves[f"{method}/{way}", fill] for way in ("mrf", "lrf"))
                 self._write_gain(record, f"{method}/{fill}/srg", items, most, least)
 

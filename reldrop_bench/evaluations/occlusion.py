@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 from torch import Tensor
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.evaluation import Context
 from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.occlusion.order import ORDERS, random_ranks, relevance_ranks
-from reldrop_bench.plugins.base import Count, Probability
+from reldrop_bench.plugins.base import Count
 
-from ._occluding.curves import (
-    Curve,
-    Occluder,
-    check_fills,
-    check_fractions,
-    maps_by_chunk,
-    note_sample,
-    offered_fills,
-)
+from ._occluding.curves import Curve, Occluder, Ranks, maps_by_chunk
+from ._occluding.evaluation import OccludingEvaluation
 
 Order = Literal["random", "random-blocks", "random-ball", "mask", "reference"]
 """See `RandomOrder`; reference: the most relevant first by the maps of the reference model."""
 
-FILLS: Mapping[str, tuple[str, ...]] = {
-    "image": ("mean", "noise", "blur", "other-sample", "inpaint"),
-    "cloud": ("duplicate", "resample", "noise", "origin"),
-}
-"""The fills by default. Of these origin is biased: it adds a point that no surface has."""
 _COST = "1 prediction a fraction, order and fill"
 
 
-class OcclusionRobustness(Evaluation):
+class OcclusionRobustness(OccludingEvaluation):
     """Accuracy under growing occlusion, hidden at the same places for every model and seed.
 
     No order looks at the model that is measured, so a curve says how robust a model is and not how
@@ -62,7 +50,11 @@ class OcclusionRobustness(Evaluation):
         "*/area": Metric("higher", "the same for single items", _COST, seeded=True),
     }
 
-    fractions: tuple[Probability, ...] = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+    usual_fills = {
+        "image": ("mean", "noise", "blur", "other-sample", "inpaint"),
+        "cloud": ("duplicate", "resample", "noise", "origin"),
+    }
+
     max_samples: Count = 400
     orders: tuple[Order, ...] | None = None
     """None: all that the task allows."""
@@ -70,21 +62,15 @@ class OcclusionRobustness(Evaluation):
     """None: mean, noise, blur, other-sample and inpaint for images; duplicate, resample, noise and
     origin for clouds."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_fractions(self.name, self.fractions)
-        check_fills(self.name, self.fills)
-
     def evaluate(self, context: Context, record: Record) -> None:
-        fills = offered_fills(self.fills, FILLS[context.facts.modality], context, record)
-        occluder = Occluder(context, self.max_samples, self.fractions, fills, self.name)
+        occluder = self.occluder(context, record)
         items = occluder.items
         clean = (context.logits()[items].argmax(1) == context.targets()[items]).double().mean()
         record.metric("test", "clean_accuracy", clean.item())
         record.metric("test", "samples", len(items))
-        note_sample(context, self.max_samples, items, record)
-        orders = _Orders(occluder, self._orders(context, record))
-        for (order, fill), curve in occluder.curves(orders.ranks).items():
+        self.note_sample(occluder, record)
+        ranks = _ranks(occluder, self._orders(context, record))
+        for (order, fill), curve in occluder.curves(ranks).items():
             self._write(record, f"{order}/{fill}", items, curve, clean.item())
 
     def _orders(self, context: Context, record: Record) -> tuple[Order, ...]:
@@ -116,29 +102,25 @@ class OcclusionRobustness(Evaluation):
             record.metric("test", f"{prefix}/normalised_auc", auc / clean)
         else:
             record.note("test", "*/normalised_auc", "the clean accuracy is 0")
-        place = items.argsort()
-        record.examples("test", f"{prefix}/area", curve.correct_area[place], items[place])
+        in_order = items.argsort()
+        record.examples("test", f"{prefix}/area", curve.correct_area[in_order], items[in_order])
 
 
-class _Orders:
-    """The orders of the items, a chunk after the other."""
+def _ranks(occluder: Occluder, orders: tuple[Order, ...]) -> Ranks:
+    """Return what ranks the elements of a chunk; chunks are asked for one after the other."""
+    maps: Iterator[Tensor] = iter(())
+    reference = occluder.context.companion("reference") if "reference" in orders else None
+    if reference is not None:
+        stage = f"{occluder.stage}, reference"
+        maps = maps_by_chunk(reference, len(occluder.items), occluder.chunk, stage)
 
-    def __init__(self, occluder: Occluder, orders: tuple[Order, ...]) -> None:
-        self.occluder, self.orders = occluder, orders
-        self.maps: Iterator[Tensor] = iter(())
-        reference = occluder.context.companion("reference") if "reference" in orders else None
-        if reference is not None:
-            stage = f"{occluder.stage}, reference"
-            self.maps = maps_by_chunk(reference, len(occluder.items), occluder.chunk, stage)
+    def ranks(batch: Batch, start: int) -> dict[str, Tensor]:
+        chances = {order: occluder.chance(order, start, len(batch)) for order in orders}
+        return {
+            order: relevance_ranks(next(maps).to(chance.device), chance)
+            if order == "reference"
+            else random_ranks(order, batch, chance)
+            for order, chance in chances.items()
+        }
 
-    def ranks(self, batch: Batch, start: int) -> dict[str, Tensor]:
-        """Return the ranks of a chunk by order; chunks are asked for one after the other."""
-        ranks: dict[str, Tensor] = {}
-        for order in self.orders:
-            chance = self.occluder.chance(order, start, len(batch))
-            if order == "reference":
-                maps = next(self.maps).to(chance.device)
-                ranks[order] = relevance_ranks(maps, chance)
-            else:
-                ranks[order] = random_ranks(order, batch, chance)
-        return ranks
+    return ranks

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import TensorSplit
 from reldrop_bench.errors import UserError
-from reldrop_bench.evaluations.faithfulness import FILLS, RANDOM, Faithfulness
+from reldrop_bench.evaluations.faithfulness import RANDOM, Faithfulness
 from reldrop_bench.kinds.attributor import Attributor
 from reldrop_bench.kinds.record import Record
 
@@ -69,7 +69,7 @@ def test_the_oracle_beats_random_maps_and_the_random_order(setting, context_of, 
     kind, model, task = setting
     context = context_of(model, task)
     rows = measure(Faithfulness(methods=("random",), max_samples=600), context)
-    for fill in FILLS[kind]:
+    for fill in Faithfulness.usual_fills[kind]:
         gain = value(rows, f"oracle/{fill}/srg/probability")
         assert gain > value(rows, f"random/{fill}/srg/probability") + 0.02
         assert gain > 0.02
@@ -85,7 +85,7 @@ def test_upside_down_maps_swap_both_orders_exactly(setting, context_of, measure)
         measure(Faithfulness(), context_of(model, task, attributor=Upside(factor)))
         for factor in (1.0, -1.0)
     )
-    for fill in FILLS[kind]:
+    for fill in Faithfulness.usual_fills[kind]:
         for quantity in ("accuracy", "probability"):
             most, least = (f"upside/{fill}/{way}/{quantity}" for way in ("mrf", "lrf"))
             np.testing.assert_array_equal(curve(upright, most), curve(inverted, least))
@@ -115,7 +115,7 @@ def test_gains_and_areas_of_items_average_to_the_metrics(setting, context_of, me
     kind, model, task = setting
     context = context_of(model, task)
     rows = measure(Faithfulness(max_samples=20), context)
-    fill = FILLS[kind][0]
+    fill = Faithfulness.usual_fills[kind][0]
     for name in (
         f"oracle/{fill}/srg/probability",
         f"oracle/{fill}/mrf/probability/area",
@@ -138,7 +138,7 @@ def test_constant_maps_are_counted_and_noted(setting, context_of):
     assert f"{samples:.0f} of {samples:.0f} maps are constant" in note["reason"]
     assert np.isfinite(rows["value"]).all()
     # Most and least relevant first are the same order then.
-    for fill in FILLS[kind]:
+    for fill in Faithfulness.usual_fills[kind]:
         assert value(rows, f"upside/{fill}/srg/probability") == 0
 
 
@@ -151,7 +151,7 @@ def test_results_do_not_depend_on_the_batch_size_or_on_later_items(
         measure(Faithfulness(max_samples=size), context_of(model, task, batch_size=batch))
         for size, batch in ((16, 64), (40, 7))
     )
-    name = f"oracle/{FILLS[kind][1]}/srg/probability"
+    name = f"oracle/{Faithfulness.usual_fills[kind][1]}/srg/probability"
     own, other = (
         rows[(rows["table"] == "example") & (rows["metric"] == name)].set_index("item")["value"]
         for rows in (small, large)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch
 from reldrop_bench.errors import UserError
-from reldrop_bench.evaluations.occlusion import FILLS, OcclusionRobustness
+from reldrop_bench.evaluations.occlusion import OcclusionRobustness
 from reldrop_bench.kinds.record import Record
 from reldrop_bench.occlusion.order import ORDERS, random_ranks
 
@@ -37,7 +37,7 @@ def test_the_area_of_a_constant_curve_is_the_constant(context_of, measure):
     rows = measure(OcclusionRobustness(), context_of(Constant()))
     assert values(rows, "metric", "samples") == 120
     for order in ORDERS["image"]:
-        for fill in FILLS["image"]:
+        for fill in OcclusionRobustness.usual_fills["image"]:
             np.testing.assert_allclose(values(rows, "curve", f"{order}/{fill}/accuracy"), 0.25)
             assert values(rows, "metric", f"{order}/{fill}/auc") == pytest.approx(0.25)
             assert values(rows, "metric", f"{order}/{fill}/normalised_auc") == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""What occlusion curves are made of: who is hidden in what order and with what, and predictions."""
+"""Curves of what remains while more and more is hidden, in some order and with some fill."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reldrop_bench.data import Batch, Facts
-from reldrop_bench.errors import UserError, suggest
+from reldrop_bench.data import Batch
 from reldrop_bench.kinds.attributor import Attributor
 from reldrop_bench.kinds.evaluation import Context
-from reldrop_bench.kinds.record import Record
-from reldrop_bench.occlusion.fill import FILLS, MASKED, draw_partners, occlude, replacement
+from reldrop_bench.occlusion.fill import MASKED, draw_partners, occlude, replacement
 from reldrop_bench.occlusion.order import ORDERS
 
 from .._measures.area import area
@@ -199,52 +196,3 @@ def maps_by_chunk(
             waiting = [maps[chunk:]]
     if sum(map(len, waiting)):
         yield torch.cat(waiting)
-
-
-def check_fractions(name: str, fractions: tuple[float, ...]) -> None:
-    """Raise UserError if the fractions of evaluation `name` are not two or more that grow."""
-    if len(fractions) < 2 or any(a >= b for a, b in pairwise(fractions)):
-        raise UserError(
-            f"{name}: fractions = {list(fractions)!r} is not allowed: "
-            "give two or more that grow, such as [0, 0.25, 0.5]"
-        )
-
-
-def check_fills(name: str, fills: tuple[str, ...] | None) -> None:
-    """Raise UserError if evaluation `name` is given a fill that no modality has."""
-    known = {fill for names in FILLS.values() for fill in names}
-    for fill in fills or ():
-        if fill not in known:
-            raise UserError(f"{name}: no fill {fill!r}; {suggest(fill, known)}")
-
-
-def offered_fills(
-    wanted: tuple[str, ...] | None, usual: tuple[str, ...], context: Context, record: Record
-) -> tuple[str, ...]:
-    """Return the fills that can be shown; what was asked for by name and cannot is noted."""
-    facts = context.facts
-    fills = []
-    for fill in usual if wanted is None else dict.fromkeys(wanted):
-        if fill not in FILLS[facts.modality]:
-            record.note("test", f"*/{fill}/*", f"{fill} is no fill for {facts.modality} inputs")
-        elif fill == "other-sample" and len(context.order) < 2:
-            record.note("test", f"*/{fill}/*", "the test split has no other sample")
-        else:
-            fills.append(fill)
-    return tuple(fills)
-
-
-def note_sample(context: Context, asked: int, items: Tensor, record: Record) -> None:
-    """Note what a small or one-sided test split takes from the numbers."""
-    if len(items) < asked:
-        record.note("test", "samples", f"{asked} were asked for, the test split has {len(items)}")
-    classes = context.targets()[items].unique()
-    if len(classes) == 1:
-        name = _class_name(context.facts, int(classes))
-        record.note(
-            "test", "*", f"all items are of class {name!r}: a constant answer is right, too"
-        )
-
-
-def _class_name(facts: Facts, label: int) -> str:
-    return facts.classes[label] if label < len(facts.classes) else str(label)

@@ -1,0 +1,66 @@
+"""What evaluations that hide more and more of the input have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import ClassVar
+
+from reldrop_bench.errors import UserError, suggest
+from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.record import Record
+from reldrop_bench.occlusion.fill import FILLS
+from reldrop_bench.plugins.base import Count, Probability
+
+from .curves import Occluder
+
+
+class OccludingEvaluation(Evaluation):
+    """Predictions of some test items while growing fractions of them are hidden, with several fills."""
+
+    usual_fills: ClassVar[Mapping[str, tuple[str, ...]]]
+    """The fills by default, by modality."""
+
+    max_samples: Count
+    """Test items that are looked at."""
+    fractions: tuple[Probability, ...] = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+    """Hidden fractions, two or more that grow."""
+    fills: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.fractions) < 2 or any(a >= b for a, b in pairwise(self.fractions)):
+            raise UserError(
+                f"{self.name}: fractions = {list(self.fractions)!r} is not allowed: "
+                "give two or more that grow, such as [0, 0.25, 0.5]"
+            )
+        known = {fill for names in FILLS.values() for fill in names}
+        for fill in self.fills or ():
+            if fill not in known:
+                raise UserError(f"{self.name}: no fill {fill!r}; {suggest(fill, known)}")
+
+    def occluder(self, context: Context, record: Record) -> Occluder:
+        """Return what hides the items; fills that were asked for by name and cannot be are noted."""
+        facts = context.facts
+        wanted = self.usual_fills[facts.modality] if self.fills is None else self.fills
+        fills = []
+        for fill in dict.fromkeys(wanted):
+            if fill not in FILLS[facts.modality]:
+                record.note("test", f"*/{fill}/*", f"{fill} is no fill for {facts.modality} inputs")
+            elif fill == "other-sample" and len(context.order) < 2:
+                record.note("test", f"*/{fill}/*", "the test split has no other sample")
+            else:
+                fills.append(fill)
+        return Occluder(context, self.max_samples, self.fractions, tuple(fills), self.name)
+
+    def note_sample(self, occluder: Occluder, record: Record) -> None:
+        """Note what a small or one-sided test split takes from the numbers."""
+        asked, count = self.max_samples, len(occluder.items)
+        if count < asked:
+            record.note("test", "samples", f"{asked} were asked for, the test split has {count}")
+        labels = occluder.context.targets()[occluder.items].unique().tolist()
+        if len(labels) == 1:
+            classes = dict(enumerate(occluder.context.facts.classes))
+            name = classes.get(labels[0], str(labels[0]))
+            reason = f"all items are of class {name!r}: a constant answer is right, too"
+            record.note("test", "*", reason)
