@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import scipy.ndimage
+import scipy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from reldrop_bench.data import Batch
 from reldrop_bench.kinds.evaluation import Context, Evaluation
@@ -126,13 +125,17 @@ class _Operations(TorchDispatchMode):
     pass, as relevance rules take them, do not allow.
     """
 
-    total = 0
+    def __init__(self) -> None:
+        super().__init__()
+        from torch.utils.flop_counter import flop_registry  # imports triton: only where it counts
+
+        self.total, self.formulas = 0, flop_registry
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> object:
         result = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
+        formula = self.formulas.get(func._overloadpacket)
         if formula is not None:
             self.total += int(formula(*args, **(kwargs or {}), out_val=result))
         return result

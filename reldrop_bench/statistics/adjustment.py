@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 
 def holm(p: ArrayLike) -> np.ndarray:
@@ -35,7 +35,7 @@ def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
     values, filled = _filled(p)
     if not filled.size:  # scipy knows no empty family
         return filled
-    return np.where(np.isnan(values), np.nan, stats.false_discovery_control(filled, axis=-1))
+    return np.where(np.isnan(values), np.nan, scipy.stats.false_discovery_control(filled, axis=-1))
 
 
 def _filled(p: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

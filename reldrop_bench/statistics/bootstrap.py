@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special
 
 from reldrop_bench.statistics.verdicts import TAIL
 
@@ -135,8 +135,8 @@ def _expanded(counts: Sequence[int]) -> tuple[float, float]:
     if not len(sizes):
         return TAIL, 1 - TAIL
     wider = np.sqrt((1 / (sizes - 1)).sum() / (1 / sizes).sum())
-    critical = special.stdtrit((sizes - 1).sum(), 1 - TAIL)
-    return float(special.ndtr(-wider * critical)), float(special.ndtr(wider * critical))
+    critical = scipy.special.stdtrit((sizes - 1).sum(), 1 - TAIL)
+    return float(scipy.special.ndtr(-wider * critical)), float(scipy.special.ndtr(wider * critical))
 
 
 def leave_one_out(runs: Sequence[np.ndarray], statistic: Statistic) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
-from scipy import special
+import scipy
 
 from reldrop_bench.statistics import aggregates
 from reldrop_bench.statistics.bootstrap import Method, bounds
@@ -77,7 +77,7 @@ def interval_coverage(
         differences = draw(shape, (count, settings, n), random)
         means, variances = differences.mean(axis=-1), differences.var(axis=-1, ddof=1)
         mean, error, df, _ = stratified_t(means, variances, np.full(settings, n))
-        half = special.stdtrit(df, 1 - TAIL) * error
+        half = scipy.special.stdtrit(df, 1 - TAIL) * error
         covered += int((np.abs(mean) <= half).sum())
     return covered / repetitions
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special
 
 
 def equivalence_p(
@@ -29,6 +29,6 @@ def equivalence_p(
     middle, spread, freedom = (np.asarray(part, dtype=np.float64) for part in (mean, error, df))
     with np.errstate(divide="ignore", invalid="ignore"):
         # The nearer of the two bounds gives the larger p.
-        p = special.stdtr(freedom, (np.abs(middle) - width) / spread)
+        p = scipy.special.stdtr(freedom, (np.abs(middle) - width) / spread)
         p = np.where(spread > 0, p, np.nan)
     return float(p) if p.ndim == 0 else p

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special
 
 from reldrop_bench.statistics.bootstrap import Interval
 from reldrop_bench.statistics.verdicts import TAIL
@@ -45,7 +45,7 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     only_first = int((right[:, 0] & ~right[:, 1]).sum())
     only_second = int((right[:, 1] & ~right[:, 0]).sum())
     count, fewer = only_first + only_second, min(only_first, only_second)
-    p = min(1.0, 2 * float(special.bdtr(fewer, count, 0.5))) if count else 1.0
+    p = min(1.0, 2 * float(scipy.special.bdtr(fewer, count, 0.5))) if count else 1.0
     return McNemar(len(right), only_first, only_second, p)
 
 
@@ -85,7 +85,7 @@ def cochran_q(right: ArrayLike) -> CochranQ:
     if spread == 0:
         return CochranQ(n, 0, k, 0.0, k - 1, 1.0)
     q = float((k - 1) * (k * (columns**2).sum() - columns.sum() ** 2) / spread)
-    return CochranQ(n, informative, k, q, k - 1, float(special.chdtrc(k - 1, q)))
+    return CochranQ(n, informative, k, q, k - 1, float(scipy.special.chdtrc(k - 1, q)))
 
 
 def item_bootstrap(differences: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:

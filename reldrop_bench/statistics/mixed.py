@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special
 
 from reldrop_bench.statistics.verdicts import TAIL
 
@@ -108,7 +108,7 @@ def _found(
     settings: int,
     note: str = "",
 ) -> MixedDifference:
-    half = float(special.stdtrit(settings - 1, 1 - TAIL)) * error
+    half = float(scipy.special.stdtrit(settings - 1, 1 - TAIL)) * error
     return MixedDifference(mean, mean - half, mean + half, between, within, note)
 
 

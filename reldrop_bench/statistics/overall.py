@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special
 
 ROUNDING = 1e-12
 """A standard deviation below this share of the values (of 1, if they are smaller) is rounding."""
@@ -74,7 +74,7 @@ def overall_difference(groups: Sequence[ArrayLike], confidence: float = 0.95) ->
         what = "no pair differs" if abs(mean) <= ROUNDING else "all differences are equal"
         note = "; ".join([*notes, f"{what}: no t test"])
         return OverallDifference(len(kept), *expected, mean, mean, mean, 0.0, note=note)
-    half = float(special.stdtrit(df, 0.5 + confidence / 2)) * error
+    half = float(scipy.special.stdtrit(df, 0.5 + confidence / 2)) * error
     return OverallDifference(
         len(kept), *expected, mean, mean - half, mean + half, error, df, p, "; ".join(notes)
     )
@@ -97,7 +97,7 @@ def stratified_t(
     error = np.sqrt(np.sort(shares, axis=-1).sum(axis=-1)) / means.shape[-1]
     df = degrees_of_freedom(shares, counts)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.minimum(2 * special.stdtr(df, -np.abs(mean) / error), 1.0)
+        p = np.minimum(2 * scipy.special.stdtr(df, -np.abs(mean) / error), 1.0)
     return mean, error, df, p
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import special
+import scipy
 
 from reldrop_bench.statistics.overall import ROUNDING
 from reldrop_bench.statistics.verdicts import TAIL
@@ -69,8 +69,8 @@ def _summaries(values: np.ndarray) -> tuple[tuple[np.ndarray, ...], Sequence[str
     equal = deviation <= ROUNDING * np.maximum(1.0, np.abs(values).max(axis=1))
     deviation = np.where(equal, np.nan, deviation)
     error = deviation / math.sqrt(n)
-    half = np.where(equal, 0.0, special.stdtrit(n - 1, 1 - TAIL) * error)
-    p = np.minimum(2 * special.stdtr(n - 1, -np.abs(mean) / error), 1.0)
+    half = np.where(equal, 0.0, scipy.special.stdtrit(n - 1, 1 - TAIL) * error)
+    p = np.minimum(2 * scipy.special.stdtr(n - 1, -np.abs(mean) / error), 1.0)
     notes = np.where(np.abs(mean) <= ROUNDING, "no pair differs", "all differences are equal")
     return (mean, mean - half, mean + half, mean / deviation, p), [
         f"{note}: no t test" if same else "" for note, same in zip(notes, equal, strict=True)

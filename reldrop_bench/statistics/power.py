@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
-from scipy import special
+import scipy
 
 from reldrop_bench.statistics.overall import stratified_t
 from reldrop_bench.statistics.verdicts import LEVEL
@@ -34,10 +34,10 @@ def paired_power(n: int, effect: float, level: float = LEVEL) -> float:
     """
     if n < 2:
         return 0.0
-    critical = float(special.stdtrit(n - 1, 1 - level / 2))
+    critical = float(scipy.special.stdtrit(n - 1, 1 - level / 2))
     shift = abs(effect) * math.sqrt(n)
-    below = special.nctdtr(n - 1, shift, -critical)  # NaN where it is too small to compute
-    return float(1 - special.nctdtr(n - 1, shift, critical) + np.nan_to_num(below))
+    below = scipy.special.nctdtr(n - 1, shift, -critical)  # NaN where it is too small to compute
+    return float(1 - scipy.special.nctdtr(n - 1, shift, critical) + np.nan_to_num(below))
 
 
 def _smallest(reached: Callable[[float], float], power: float, start: float = 1.0) -> float:
@@ -104,11 +104,12 @@ class _OverallTest:
         """Standard error of the sum of the settings' means."""
         drawn = random.chisquare(freedom, size=(_DRAWS, len(counts))) * variances / freedom
         _, error, df, _ = stratified_t(np.zeros_like(drawn), drawn, counts)
-        self._half = special.stdtrit(df, 1 - level / 2) * error * len(counts) / self.error
+        self._half = scipy.special.stdtrit(df, 1 - level / 2) * error * len(counts) / self.error
 
     def power(self, shift: float) -> float:
         """Return the power for a mean of `shift` standard errors."""
-        return float((special.ndtr(shift - self._half) + special.ndtr(-shift - self._half)).mean())
+        ndtr = scipy.special.ndtr
+        return float((ndtr(shift - self._half) + ndtr(-shift - self._half)).mean())
 
 
 def smallest_detectable_difference(

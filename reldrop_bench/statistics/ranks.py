@@ -15,8 +15,8 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
 
 from reldrop_bench.statistics.verdicts import LEVEL
 
@@ -96,13 +96,13 @@ def friedman(scores: ArrayLike) -> Friedman:
         return Friedman()
     between = float(((ranks.mean(axis=0) - middle) ** 2).sum())
     chi_square = tasks**2 * (labels - 1) * between / variance
-    p = float(special.chdtrc(labels - 1, chi_square))
+    p = float(scipy.special.chdtrc(labels - 1, chi_square))
     rest = tasks * (labels - 1) - chi_square
     if rest <= 1e-9 * tasks * labels:
         alike = math.exp((1 - tasks) * math.lgamma(labels + 1))
         return Friedman(chi_square, p, np.inf, alike)
     f = (tasks - 1) * chi_square / rest
-    f_p = float(special.fdtrc(labels - 1, (labels - 1) * (tasks - 1), f))
+    f_p = float(scipy.special.fdtrc(labels - 1, (labels - 1) * (tasks - 1), f))
     return Friedman(chi_square, p, f, f_p)
 
 
@@ -116,7 +116,7 @@ def critical_difference(labels: int, tasks: int, level: float = LEVEL) -> float:
         return float("nan")
     if tasks < 1:
         return float("inf")
-    quantile = float(stats.studentized_range.ppf(1 - level, labels, np.inf)) / math.sqrt(2)
+    quantile = float(scipy.stats.studentized_range.ppf(1 - level, labels, np.inf)) / math.sqrt(2)
     return quantile * math.sqrt(labels * (labels + 1) / (6 * tasks))
 
 
@@ -154,4 +154,4 @@ def _ranks(scores: ArrayLike) -> np.ndarray:
     if not values.size:
         return values
     values = np.stack([without_rounding(row) for row in values])
-    return stats.rankdata(-values, axis=1)
+    return scipy.stats.rankdata(-values, axis=1)

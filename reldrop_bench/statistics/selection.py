@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy import integrate, special
+import scipy
 
 
 @cache
@@ -25,5 +25,5 @@ def best_of(number: int) -> float:
     if number < 1:
         raise ValueError(f"the best of {number} is not defined; give 1 or more")
     x = np.linspace(0, 12, 6001)
-    below = special.ndtr(x)
-    return float(integrate.trapezoid(1 - below**number - (1 - below) ** number, x))
+    below = scipy.special.ndtr(x)
+    return float(scipy.integrate.trapezoid(1 - below**number - (1 - below) ** number, x))

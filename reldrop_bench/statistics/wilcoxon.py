@@ -11,8 +11,8 @@ from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
 
 from reldrop_bench.statistics.ranks import without_rounding
 
@@ -50,7 +50,7 @@ def wilcoxon(differences: ArrayLike) -> Wilcoxon:
     notes = [f"{missing} of {missing + len(values)} left out: no score"] if missing else []
     if len(values) == 0:
         return Wilcoxon(0, np.nan, np.nan, 1.0, "; ".join([*notes, "no difference to test"]))
-    ranks = stats.rankdata(np.abs(values))
+    ranks = scipy.stats.rankdata(np.abs(values))
     zeros = int((values == 0).sum())
     if zeros == len(values):
         return Wilcoxon(
@@ -67,7 +67,7 @@ def wilcoxon(differences: ArrayLike) -> Wilcoxon:
         p = 2 * float(_cumulative(doubled)[round(2 * min(above, below))])
     else:
         notes.append("p by the normal approximation")
-        p = 2 * float(special.ndtr(-abs(above - below) / np.sqrt((signed**2).sum())))
+        p = 2 * float(scipy.special.ndtr(-abs(above - below) / np.sqrt((signed**2).sum())))
     smallest = 2.0 ** (1 - len(signed))
     return Wilcoxon(len(values), statistic, min(p, 1.0), smallest, "; ".join(notes))
 
