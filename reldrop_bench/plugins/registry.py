@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import inspect
 import pkgutil
+import re
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -235,23 +236,41 @@ def create(kind: str, name: str, parameters: Mapping[str, Any] | None = None) ->
     return entry.cls.create(parameters)
 
 
-def _imported_plugin_files(file: Path, tree: ast.AST) -> Iterator[Path]:
-    """Yield the files of plugin folders that a plugin's file imports."""
-    prefix = f"{plugins.__name__}."
-    for node in ast.walk(tree):
-        folders = [Path(base) for base in plugins.__path__]
+def _statements(block: ast.AST) -> Iterator[ast.AST]:
+    """Yield all statements inside of a module or a statement, and none of their expressions."""
+    for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+        for statement in getattr(block, field, ()):
+            yield statement
+            yield from _statements(statement)
+
+
+@functools.lru_cache(maxsize=1024)
+def _imports(text: bytes) -> tuple[tuple[int, str], ...]:
+    """Return what a file imports: how many folders up it starts (0: absolute), and the name."""
+    found: list[tuple[int, str]] = []
+    if plugins.__name__.encode() not in text and not re.search(rb"from[\s\\]+\.", text):
+        return ()  # nothing of a plugin folder: parsing would take longer than importing the file
+    for node in _statements(ast.parse(text)):
         if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
+            found += [(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             inner = f"{node.module}." if node.module else ""
-            modules = [node.module or "", *(f"{inner}{alias.name}" for alias in node.names)]
+            names = [node.module or "", *(f"{inner}{alias.name}" for alias in node.names)]
+            found += [(node.level, name) for name in names]
+    return tuple(dict.fromkeys(found))
+
+
+def _imported_plugin_files(file: Path, text: bytes) -> Iterator[Path]:
+    """Yield the files of plugin folders that a plugin's file imports."""
+    prefix = f"{plugins.__name__}."
+    for level, name in _imports(text):
+        if level:
+            folders = [file.parents[level - 1]]
+        elif name.startswith(prefix):
+            folders, name = [Path(base) for base in plugins.__path__], name.removeprefix(prefix)
         else:
             continue
-        if isinstance(node, ast.ImportFrom) and node.level:
-            folders = [file.parents[node.level - 1]]
-        else:
-            modules = [name.removeprefix(prefix) for name in modules if name.startswith(prefix)]
-        for place in (folder.joinpath(*name.split(".")) for name in modules for folder in folders):
+        for place in (folder.joinpath(*name.split(".")) for folder in folders):
             candidates = (place.with_suffix(".py"), place / "__init__.py")
             yield from (path for path in candidates if path.is_file())
 
@@ -273,7 +292,7 @@ def source_hash(file: Path) -> str:
         text = current.read_bytes().replace(b"\r\n", b"\n")
         digest.update(text)
         try:
-            queue += sorted(_imported_plugin_files(current, ast.parse(text)))
+            queue += sorted(_imported_plugin_files(current, text))
         except (SyntaxError, ValueError):
             continue
     return digest.hexdigest()[:16]
