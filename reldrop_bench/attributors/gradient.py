@@ -19,6 +19,7 @@ class GradientTimesInput(Attributor):
     """
 
     name = "gradient-x-input"
+    any_network = True
 
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
@@ -35,6 +36,7 @@ class LossGradientTimesInput(Attributor):
     """
 
     name = "loss-gradient-x-input"
+    any_network = True
     from_training = True
 
     def __post_init__(self) -> None:
@@ -59,6 +61,7 @@ class IntegratedGradients(Attributor):
     """
 
     name = "integrated-gradients"
+    any_network = True
     steps: Count = 32
     """Points between the two, each of the cost of gradient-x-input."""
 
@@ -79,6 +82,7 @@ class SmoothGrad(Attributor):
     """
 
     name = "smoothgrad"
+    any_network = True
     samples: Count = 16
     """Noisy copies, each of the cost of gradient-x-input."""
     noise: NonNegative = 0.15

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import Count, Plugin
 
 DEFAULT_RELEVANCE = "lrp-epsilon-plus-flat"
@@ -22,6 +23,8 @@ class Attributor(Plugin, ABC):
 
     from_training: ClassVar[bool] = False
     """Whether training takes maps from its own backward passes instead of asking for any."""
+    any_network: ClassVar[bool] = False
+    """Whether it explains every network whose logits have a gradient, whatever it is made of."""
     refresh: Count = field(default=1, kw_only=True)
     """Epochs for which training uses a sample's map again before it is made anew."""
 
@@ -47,6 +50,11 @@ class Attributor(Plugin, ABC):
         -------
         Tensor
             (B, H, W) or (B, N), float, detached; summed over channels.
+
+        Raises
+        ------
+        UnexplainableError
+            The method does not know what the model is made of.
         """
 
 
@@ -56,6 +64,19 @@ _REGISTRIES = [name for name, value in vars(nn.Module()).items() if isinstance(v
 
 class RelevanceError(ValueError):
     """A relevance map that cannot be used: not finite, or of the wrong shape."""
+
+
+class UnexplainableError(ValueError):
+    """A network that a method does not explain, rather than explain it wrongly; the message says why."""
+
+
+def methods_for_any_network() -> list[str]:
+    """Return the names of the attribution methods that need nothing of a network but a gradient."""
+    return [
+        entry.name
+        for entry in registry.entries("attributors")
+        if getattr(entry.cls, "any_network", False)
+    ]
 
 
 def explain_with(
@@ -89,6 +110,8 @@ def explain_with(
     ------
     RelevanceError
         The method returned values that are not finite, or a wrong shape.
+    UnexplainableError
+        The method does not explain this model; the message names methods that do.
     """
 
     def attribute(inputs: Tensor, targets: Tensor) -> Tensor:
@@ -144,7 +167,13 @@ def _explain(
         stack.enter_context(torch.autocast(inputs.device.type, enabled=False))
         stack.enter_context(untouched(model))
         inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
-        relevance = attribute(inputs, targets.to(inputs.device, torch.int64)).detach().float()
+        try:
+            relevance = attribute(inputs, targets.to(inputs.device, torch.int64)).detach().float()
+        except UnexplainableError as error:
+            others = ", ".join(methods_for_any_network())
+            raise UnexplainableError(
+                f"{method}: {error}; methods that explain any network: {others}"
+            ) from error
     if relevance.shape != shape:
         raise RelevanceError(
             f"{method}: relevance of shape {tuple(relevance.shape)} instead of {shape}"

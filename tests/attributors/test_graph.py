@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reldrop_bench.attributors._lrp.graph import Operation, read_network
-from reldrop_bench.attributors._lrp.operations import Kind, TraceError, UnknownLayerError
+from reldrop_bench.attributors._lrp.operations import Kind, TraceError
 from reldrop_bench.attributors._lrp.propagation import Rules, propagate
 from reldrop_bench.attributors._lrp.rules import Epsilon, Flat, ZPlus
+from reldrop_bench.kinds.attributor import UnexplainableError
 from reldrop_bench.kinds.model import Routing
 from reldrop_bench.models.pointnet import PointNetwork
 from reldrop_bench.models.pointnet import TransformNet as LearnedTransform
@@ -179,7 +180,7 @@ def test_batch_norm_over_another_dimension_is_refused() -> None:
     """Dense layers read the last dimension, batch norm is over the second: it cannot be merged."""
     model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Flatten(), nn.Linear(16, 3))
     rules = Rules(Epsilon(), Epsilon())
-    with pytest.raises(UnknownLayerError, match="1, a batch norm over other values"):
+    with pytest.raises(UnexplainableError, match="1, a batch norm over other values"):
         propagate(rules, model.eval(), torch.randn(2, 4, 5), torch.tensor([0, 1]))
 
 
@@ -369,5 +370,5 @@ def test_an_unknown_operation_is_named_with_its_place() -> None:
         def forward(self, values: Tensor) -> Tensor:
             return F.softmax(values, 1)
 
-    with pytest.raises(UnknownLayerError, match=r"between: the operation 'softmax'"):
+    with pytest.raises(UnexplainableError, match=r"between: the operation 'softmax'"):
         read_network(Between(Block()).eval())

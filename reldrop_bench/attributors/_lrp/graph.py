@@ -91,7 +91,7 @@ def read_network(model: nn.Module) -> Network:
     ------
     TraceError
         It cannot be read, or has a part that zennit may explain.
-    UnknownLayerError
+    UnexplainableError
         It has a part that no rule is known for; the message names it.
     """
     for name, module in model.named_modules():

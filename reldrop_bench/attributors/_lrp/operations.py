@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from reldrop_bench.kinds.attributor import UnexplainableError
 from reldrop_bench.kinds.model import LearnedTransform, Routing
 
 
@@ -37,15 +38,9 @@ class TraceError(Exception):
     """The network cannot be read as a graph, or has a part that only zennit has rules for."""
 
 
-class UnknownLayerError(ValueError):
-    """A part of the network that no rule is known for."""
-
-
-def unknown(what: str) -> UnknownLayerError:
+def unknown(what: str) -> UnexplainableError:
     """Return the error for a part of the network that no rule is known for."""
-    return UnknownLayerError(
-        f"no rule is known for {what}; a gradient method such as gradient-x-input explains any layer"
-    )
+    return UnexplainableError(f"no rule is known for {what}")
 
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -122,7 +117,7 @@ def kind_of(node: fx.Node, module: nn.Module | None, sources: Sequence[fx.Node])
     ------
     TraceError
         Only zennit has rules for it.
-    UnknownLayerError
+    UnexplainableError
         No rule is known for it; the message names it.
     """
     call: Any = node.target

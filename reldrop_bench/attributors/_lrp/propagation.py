@@ -53,7 +53,7 @@ def propagate(rules: Rules, model: nn.Module, inputs: Tensor, targets: Tensor) -
 
     Raises
     ------
-    TraceError, UnknownLayerError
+    TraceError, UnexplainableError
         As `read_network` does.
     """
     network = read_network(model)

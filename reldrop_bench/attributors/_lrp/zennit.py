@@ -60,7 +60,7 @@ def propagate_by_zennit(wanted: Rules, model: nn.Module, inputs: Tensor, targets
 
     Raises
     ------
-    UnknownLayerError
+    UnexplainableError
         The model has a layer that zennit has no rule for, which it would pass by with a gradient.
     """
     for name, module in model.named_modules():
