@@ -11,6 +11,7 @@ from reldrop_bench.cli.application import app
 from reldrop_bench.cli.options import (
     Baseline,
     Data,
+    ExecutorOption,
     Formats,
     Json,
     Margin,
@@ -41,6 +42,7 @@ def plan(
     data: Data = None,
     settings: Settings = None,
     only: Only = None,
+    executor: ExecutorOption = None,
     power: Annotated[
         bool,
         typer.Option("--power", help="Say instead what its comparisons can show; trains nothing."),
@@ -76,7 +78,9 @@ def plan(
     for option, value in only_with_power.items():
         if value is not None and not power:
             raise UserError(f"{option} is about power; add --power")
-    benchmark = prepare(spec, output, workers, plugins or [], data, settings or [], only or [])
+    benchmark = prepare(
+        spec, output, workers, plugins or [], data, settings or [], only or [], executor
+    )
     if power:
         from reldrop_bench.cli.power_table import print_power
         from reldrop_bench.running.power import plan_power
@@ -105,6 +109,7 @@ def run(
     data: Data = None,
     settings: Settings = None,
     only: Only = None,
+    executor: ExecutorOption = None,
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write the report at the end.")
     ] = True,
@@ -115,7 +120,9 @@ def run(
     from reldrop_bench.store.load import load_results
 
     console = make_console()
-    benchmark = prepare(spec, output, workers, plugins or [], data, settings or [], only or [])
+    benchmark = prepare(
+        spec, output, workers, plugins or [], data, settings or [], only or [], executor
+    )
     with ProgressDisplay(console, benchmark) as display:
         try:
             execute(benchmark, display)

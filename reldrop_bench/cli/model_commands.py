@@ -11,6 +11,7 @@ import typer
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.options import (
     Data,
+    ExecutorOption,
     FolderArgument,
     Model,
     Only,
@@ -70,6 +71,7 @@ def evaluate(
     plugins: Plugins = None,
     data: Data = None,
     only: Only = None,
+    executor: ExecutorOption = None,
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write the report at the end.")
     ] = True,
@@ -78,6 +80,8 @@ def evaluate(
     own = {"label": label, "seed": seed, "relevance": relevance, "threads": threads}
     checkpoint = _checkpoint(folder, model, weights, task, own)
     if checkpoint is not None:
+        if executor is not None:
+            raise UserError("--executor is for DIR: a checkpoint is evaluated in this process")
         from reldrop_bench.running.checkpoints import NAME, evaluate_checkpoint
 
         place = output or Path("results") / NAME
@@ -102,7 +106,9 @@ def evaluate(
     if not evaluations:
         raise UserError("say what to measure, such as --evaluations quantus:standard")
     console = make_console()
-    benchmark = prepare_evaluation(folder, evaluations, workers, plugins or [], data, only or [])
+    benchmark = prepare_evaluation(
+        folder, evaluations, workers, plugins or [], data, only or [], executor
+    )
     untrained = [each for each in benchmark.plan().cells if each.action == "train"]
     if untrained:
         console.print(

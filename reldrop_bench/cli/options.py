@@ -50,6 +50,14 @@ Workers = Annotated[
         help="Processes (else GPUs, or cores / threads a cell); 0: this process.",
     ),
 ]
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="What computes the cells (else processes of this machine), such as '{NAME: {…}}'.",
+    ),
+]
 Formats = Annotated[
     list[str] | None,
     typer.Option(

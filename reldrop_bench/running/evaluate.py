@@ -24,6 +24,7 @@ def prepare_evaluation(
     plugins: Sequence[str | Path] = (),
     data: str | Path | None = None,
     only: Sequence[str] = (),
+    executor: Entry | None = None,
 ) -> Benchmark:
     """Read and check what is needed to evaluate the trained cells of a results folder further.
 
@@ -52,7 +53,7 @@ def prepare_evaluation(
     there = registry.names("evaluations")
     usable = [entry for entry in kept if entry_name(entry) in there]
     spec = with_evaluations(BenchmarkSpec.model_validate(found["spec"]), [*usable, *entries])
-    benchmark = prepare(spec, folder, workers, plugins, data, (), only)
+    benchmark = prepare(spec, folder, workers, plugins, data, (), only, executor)
     benchmark.spec = BenchmarkSpec.model_validate(found["spec"])
     benchmark.added = added
     plan = benchmark.plan()
@@ -90,6 +91,7 @@ def evaluate(
     data: str | Path | None = None,
     only: Sequence[str] = (),
     listener: Listener | None = None,
+    executor: Entry | None = None,
 ) -> Results:
     """Add evaluations to the trained cells of a results folder; nothing is trained.
 
@@ -103,6 +105,6 @@ def evaluate(
     UserError
         The folder holds no trained cell, or an evaluation cannot be had.
     """
-    benchmark = prepare_evaluation(folder, evaluations, workers, plugins, data, only)
+    benchmark = prepare_evaluation(folder, evaluations, workers, plugins, data, only, executor)
     execute(benchmark, listener or Listener(), train=False)
     return load_results(benchmark.store.folder)

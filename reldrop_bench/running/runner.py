@@ -20,8 +20,13 @@ from reldrop_bench.kinds.executor import (
     Resources,
 )
 from reldrop_bench.matrix.cells import CellSpec, expand, select
-from reldrop_bench.matrix.entries import default_evaluations, entry_name, with_evaluations
-from reldrop_bench.matrix.spec import BenchmarkSpec, Entry, load_spec
+from reldrop_bench.matrix.entries import (
+    default_evaluations,
+    entry_name,
+    single,
+    with_evaluations,
+)
+from reldrop_bench.matrix.spec import BenchmarkSpec, Entry, load_spec, read_value
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results
 from reldrop_bench.running.cell import Job
@@ -57,16 +62,13 @@ class Benchmark:
     """The cells that `only` leaves."""
     store: Store
     workers: int
+    executor: Executor
+    """What computes the cells."""
     root: Path | None = None
     added: Sequence[Entry] = ()
     """Evaluations that were added to the folder beside those of the spec."""
     notes: Sequence[str] = ()
     """What is to be told when it runs."""
-
-    @property
-    def executor(self) -> str:
-        """Name of what computes the cells."""
-        return DEFAULT_EXECUTOR if self.workers else INLINE_EXECUTOR
 
     def plan(self, measure: bool = False) -> Plan:
         """Return what is to do; reads only. `measure` times a few steps where nothing is known."""
@@ -93,6 +95,21 @@ def default_workers(threads: int) -> int:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     return max(1, cores // threads)
+
+
+def _chosen_executor(entry: Entry | None, workers: int | None) -> Executor:
+    """Return what computes the cells: an entry as specs have it, in YAML or as its text."""
+    if entry is None:
+        entry = INLINE_EXECUTOR if workers == 0 else DEFAULT_EXECUTOR
+    if isinstance(entry, str):
+        entry = read_value(entry, "--executor")
+    executor: Executor = single(entry, "executors").plugin
+    if workers is not None and (workers == 0) != (executor.name == INLINE_EXECUTOR):
+        raise UserError(
+            f"workers = {workers} does not go with the executor {executor.name!r}: 0 stands for "
+            f"{INLINE_EXECUTOR!r}, this process, and only for that; leave one of the two out"
+        )
+    return executor
 
 
 def _devices() -> int:
@@ -126,6 +143,7 @@ def prepare(
     data: str | Path | None = None,
     settings: Sequence[str] = (),
     only: Sequence[str] = (),
+    executor: Entry | None = None,
 ) -> Benchmark:
     """Read and check everything that a run needs, without writing anything.
 
@@ -152,6 +170,9 @@ def prepare(
     _check_plugins(cells, root)
     if workers is not None and workers < 0:
         raise UserError(f"workers = {workers} is not allowed: 0 (this process) or more")
+    chosen = _chosen_executor(executor, workers)
+    if chosen.name == INLINE_EXECUTOR:
+        workers = 0
     count = workers if workers is not None else _devices() or default_workers(loaded.threads)
     notes = [
         f"the evaluation {entry_name(entry)!r}, which was added to {store.folder}, cannot be had "
@@ -159,7 +180,7 @@ def prepare(
         for entry in added
         if entry not in usable
     ]
-    return Benchmark(loaded, cells, select(cells, only), store, count, root, added, notes)
+    return Benchmark(loaded, cells, select(cells, only), store, count, chosen, root, added, notes)
 
 
 def _added(store: Store) -> list[Entry]:
@@ -252,9 +273,10 @@ def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> Non
         if not to_do:
             return
         jobs = _jobs(benchmark, plan.to_do)
-        executor: Executor = registry.create("executors", benchmark.executor)
         resources = Resources(benchmark.workers, benchmark.spec.limits.seconds, _devices())
-        executor.run(jobs, lambda job, status: listener.finished(to_do[job.key], status), resources)
+        benchmark.executor.run(
+            jobs, lambda job, status: listener.finished(to_do[job.key], status), resources
+        )
 
 
 def run(
@@ -266,6 +288,7 @@ def run(
     settings: Sequence[str] = (),
     only: Sequence[str] = (),
     listener: Listener | None = None,
+    executor: Entry | None = None,
 ) -> Results:
     """Run a benchmark; what exists already is not computed again.
 
@@ -287,12 +310,17 @@ def run(
         Overrides of the spec such as ``recipe.epochs=3``.
     only
         Conditions such as ``task=digits`` that the cells to compute must meet.
+    listener
+        What is told while it runs.
+    executor
+        What computes the cells: the name of an executor or a mapping such as ``{NAME: {…}}``. Results
+        and their keys do not depend on it.
 
     Raises
     ------
     UserError
         Something in the spec or the folders is wrong; nothing was started.
     """
-    benchmark = prepare(spec, output, workers, plugins, data, settings, only)
+    benchmark = prepare(spec, output, workers, plugins, data, settings, only, executor)
     execute(benchmark, listener or Listener())
     return load_results(benchmark.store.folder)
