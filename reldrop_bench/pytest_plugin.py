@@ -54,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="folder that holds regularizers/, datasets/, reports/ or evaluations/ (repeatable)",
+        help="plugin folder, which holds regularizers/, models/ and so on (repeatable)",
     )
     group.addoption(
         "--reldrop-only",
@@ -67,14 +67,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def _cases(folders: list[str], only: list[str]) -> Iterator[ContractCase]:
     from reldrop_bench import plugins
-    from reldrop_bench.checking import KINDS, checks, kinds_of
+    from reldrop_bench.checking import checks, kinds_of
     from reldrop_bench.plugins import registry
 
     for folder in folders:
         plugins.add_folder(folder)
     for name in only:
         kinds_of(name)  # a name typed wrong is an error, not an empty selection
-    for kind in KINDS:
+    for kind in registry.KINDS:
         for entry in registry.entries(kind):
             if only and entry.name not in only:
                 continue

@@ -1,21 +1,18 @@
-"""The executable contract of plugins: every rule is a check that says what is broken and how to mend it."""
+"""The executable contract of plugins: every rule is a check that says what is broken and how to mend it.
+
+Each kind has a module of its name here, in which every public function is a check.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 
+from reldrop_bench.checking import parameters
 from reldrop_bench.checking.rules import Broken, Check, CheckResult, NotConcerned, run_check
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.plugins import registry
 
-KINDS: Mapping[str, str] = {
-    kind: f"{__name__}.{kind}" for kind in ("regularizers", "tasks", "evaluations", "sections")
-}
-"""The kinds of plugins that have a contract, with the module that holds its checks."""
-
 __all__ = [
-    "KINDS",
     "Broken",
     "Check",
     "CheckResult",
@@ -33,23 +30,23 @@ def checks(kind: str) -> tuple[Check, ...]:
     Raises
     ------
     UserError
-        Plugins of that kind have no contract.
+        There is no such kind.
     """
-    if kind not in KINDS:
-        raise UserError(f"no contract for {kind!r}; {suggest(kind, KINDS)}")
-    found: tuple[Check, ...] = importlib.import_module(KINDS[kind]).CHECKS
-    return found
+    if kind not in registry.KINDS:
+        raise UserError(f"no kind of plugin is called {kind!r}; {suggest(kind, registry.KINDS)}")
+    own: tuple[Check, ...] = importlib.import_module(f"{__name__}.{kind}").CHECKS
+    return (*parameters.CHECKS, *own)
 
 
 def kinds_of(name: str) -> list[str]:
-    """Return the kinds with a contract in which a plugin has that name.
+    """Return the kinds in which a plugin has that name.
 
     Raises
     ------
     UserError
         There is none; the message offers the nearest names.
     """
-    by_kind = {kind: {entry.name for entry in registry.entries(kind)} for kind in KINDS}
+    by_kind = {kind: {entry.name for entry in registry.entries(kind)} for kind in registry.KINDS}
     found = [kind for kind, names in by_kind.items() if name in names]
     if not found:
         raise UserError(

@@ -10,18 +10,16 @@ import pandas as pd
 import torch
 from torch import nn
 
-from reldrop_bench.checking import parameters
 from reldrop_bench.checking.rules import (
-    Check,
     NotConcerned,
+    checks_in,
     example,
-    moved_generators,
-    random_state,
+    no_global_draws,
     require,
-    reseed,
+    twice,
 )
 from reldrop_bench.checking.tiny import TASKS, Plain, TinyAttributor, tiny_facts, tiny_model
-from reldrop_bench.checking.trace import ModelTrace
+from reldrop_bench.checking.trace import unchanged
 from reldrop_bench.data import Facts
 from reldrop_bench.kinds.evaluation import ROLES, Context, Evaluation
 from reldrop_bench.kinds.record import COLUMNS, Metric, Record
@@ -150,25 +148,16 @@ def metrics_are_declared(cls: type[Evaluation]) -> None:
 def model_and_random_state_are_untouched(cls: type[Evaluation]) -> None:
     """The model is as before afterwards, and no global generator has moved."""
     for modality, evaluation, context in _contexts(cls):
-        trace, state = ModelTrace.of(context.model), random_state()
-        _measured(evaluation, context)
-        changed = trace.changes(context.model)
-        require(not changed, f"{modality}: it changes {'; '.join(changed)}")
-        moved = moved_generators(state)
-        require(
-            not moved,
-            f"{modality}: it draws from the global generator of {', '.join(moved)}; use "
-            "context.generator(…), or restore the state where a library draws",
-        )
+        who = f"{modality}: it"
+        advice = "use context.generator(…), or restore the state where a library draws"
+        with no_global_draws(who, advice), unchanged(context.model, who):
+            _measured(evaluation, context)
 
 
 def measuring_twice_gives_the_same(cls: type[Evaluation]) -> None:
     """The same model gives the same table, bit for bit."""
-    for modality, evaluation, context in _contexts(cls):
-        reseed(1)
-        first = _measured(evaluation, context)
-        reseed(2)
-        second = _measured(evaluation, _context(modality))
+    for modality, evaluation, _ in _contexts(cls):
+        first, second = twice(lambda: _measured(evaluation, _context(modality)))  # noqa: B023
         require(
             first.equals(second),
             f"{modality}: two measurements of one model differ; draw only from context.generator(…) and "
@@ -183,13 +172,4 @@ def something_is_measured(cls: type[Evaluation]) -> None:
             raise NotConcerned(f"{modality}: it has nothing to measure on the contract's tiny task")
 
 
-CHECKS: tuple[Check, ...] = (
-    *parameters.CHECKS,
-    requirements_are_known,
-    metrics_are_described,
-    something_is_measured,
-    values_are_finite,
-    metrics_are_declared,
-    model_and_random_state_are_untouched,
-    measuring_twice_gives_the_same,
-)
+CHECKS = checks_in(vars())

@@ -7,7 +7,7 @@ import pickle
 import re
 from typing import Any
 
-from reldrop_bench.checking.rules import Broken, example, require
+from reldrop_bench.checking.rules import Broken, checks_in, example, require
 from reldrop_bench.errors import UserError
 from reldrop_bench.plugins.base import MODALITIES, Plugin
 
@@ -15,7 +15,7 @@ from reldrop_bench.plugins.base import MODALITIES, Plugin
 def name_and_description(cls: type[Plugin]) -> None:
     """The name can be typed, and the docstring's first line says what it is."""
     require(
-        re.fullmatch(r"[a-z0-9][a-z0-9._:-]*", cls.name) is not None,
+        re.fullmatch(r"[a-z0-9][a-z0-9._:@-]*", cls.name) is not None,
         f"name = {cls.name!r}: use lower-case letters, digits and dashes, such as 'my-drop'",
     )
     own = cls.__dict__.get("__doc__") or ""
@@ -86,4 +86,4 @@ def presets_are_allowed(cls: type[Plugin]) -> None:
             raise Broken(f"preset {preset!r} cannot be made: {error}") from None
 
 
-CHECKS = (name_and_description, modalities_are_known, parameters_are_plain, presets_are_allowed)
+CHECKS = checks_in(vars())

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from reldrop_bench.checking import parameters, training
+from reldrop_bench.checking import training
 from reldrop_bench.checking.rules import (
     Broken,
-    Check,
     NotConcerned,
-    moved_generators,
-    random_state,
-    reseed,
+    checks_in,
+    no_global_draws,
+    require,
+    twice,
 )
-from reldrop_bench.checking.steps import cases
+from reldrop_bench.checking.steps import Case, cases
 from reldrop_bench.checking.tiny import CLASSES
-from reldrop_bench.checking.trace import ModelTrace
+from reldrop_bench.checking.trace import unchanged
 from reldrop_bench.data import Batch
 from reldrop_bench.kinds.regularizer import Regularizer
+
+
+def _penalty_cases(cls: type[Regularizer]) -> Iterator[Case]:
+    """Yield steps where the class has a penalty of its own."""
+    if cls.penalty is not Regularizer.penalty:
+        yield from cases(cls)
 
 
 def shape_dtype_and_device_are_kept(cls: type[Regularizer]) -> None:
@@ -58,57 +64,35 @@ def output_is_finite(cls: type[Regularizer]) -> None:
 
 def random_state_is_untouched(cls: type[Regularizer]) -> None:
     """Neither transform() nor penalty() draws from a global generator."""
+    advice = "pass generator=step.generator, so that cells of one seed stay paired"
     for case in cases(cls):
-        before = random_state()
-        _ = case.after
-        moved = moved_generators(before)
-        case.require(
-            not moved,
-            f"transform() draws from the global generator of {', '.join(moved)}; pass "
-            "generator=step.generator, so that cells of one seed stay paired",
-        )
-    if cls.penalty is Regularizer.penalty:
-        return
-    for case in cases(cls):
+        with no_global_draws(f"{case.modality}: transform()", advice):
+            _ = case.after
+    for case in _penalty_cases(cls):
         case.model.eval()  # in training mode the network's own dropout would draw
-        batch = case.after
-        logits = case.model(batch.inputs)
-        before = random_state()
-        case.regularizer.penalty(logits, batch, case.step)
-        moved = moved_generators(before)
-        case.require(
-            not moved,
-            f"penalty() draws from the global generator of {', '.join(moved)}; pass "
-            "generator=step.generator",
-        )
+        logits = case.model(case.after.inputs)
+        with no_global_draws(f"{case.modality}: penalty()", advice):
+            case.regularizer.penalty(logits, case.after, case.step)
 
 
 def model_is_untouched(cls: type[Regularizer]) -> None:
     """transform() and penalty() leave mode, parameters, gradients, buffers and hooks as they were."""
     for case in cases(cls):
-        trace = ModelTrace.of(case.model)
-        _ = case.after
-        changed = trace.changes(case.model)
-        case.require(not changed, f"transform() changes {'; '.join(changed)}")
-    if cls.penalty is Regularizer.penalty:
-        return
-    for case in cases(cls):
-        batch = case.after
-        logits = case.model(batch.inputs)
-        trace = ModelTrace.of(case.model)
-        case.regularizer.penalty(logits, batch, case.step)
-        changed = trace.changes(case.model, buffers=False)
-        case.require(not changed, f"penalty() changes {'; '.join(changed)}")
+        with unchanged(case.model, f"{case.modality}: transform()"):
+            _ = case.after
+    for case in _penalty_cases(cls):
+        logits = case.model(case.after.inputs)
+        with unchanged(case.model, f"{case.modality}: penalty()", buffers=False):
+            case.regularizer.penalty(logits, case.after, case.step)
 
 
 def batch_is_not_changed_in_place(cls: type[Regularizer]) -> None:
     """transform() leaves the tensors that it is given as they are."""
     for case in cases(cls):
         copies = {
-            field.name: getattr(case.before, field.name) for field in dataclasses.fields(Batch)
-        }
-        copies = {
-            name: tensor.clone() for name, tensor in copies.items() if isinstance(tensor, Tensor)
+            name: value.clone()
+            for name, value in vars(case.before).items()
+            if isinstance(value, Tensor)
         }
         _ = case.after
         for name, copy in copies.items():
@@ -120,16 +104,12 @@ def batch_is_not_changed_in_place(cls: type[Regularizer]) -> None:
 
 def same_seed_gives_the_same(cls: type[Regularizer]) -> None:
     """What is drawn depends on step.generator alone: same seed, same output."""
-    for first, again in zip(cases(cls), cases(cls), strict=True):
-        reseed(1)
-        one = first.after
-        reseed(2)
-        two = again.after
-        same = torch.equal(one.inputs, two.inputs) and torch.equal(one.targets, two.targets)
-        first.require(
-            same,
-            "two steps of the same seed give different batches; draw only from step.generator and "
-            "keep nothing from step to step",
+    first, again = twice(lambda: [(case.modality, case.after) for case in cases(cls)])
+    for (modality, one), (_, two) in zip(first, again, strict=True):
+        require(
+            torch.equal(one.inputs, two.inputs) and torch.equal(one.targets, two.targets),
+            f"{modality}: two steps of the same seed give different batches; draw only from "
+            "step.generator and keep nothing from step to step",
         )
 
 
@@ -256,18 +236,4 @@ def relevance_is_declared(cls: type[Regularizer]) -> None:
         )
 
 
-CHECKS: tuple[Check, ...] = (
-    *parameters.CHECKS,
-    shape_dtype_and_device_are_kept,
-    output_is_finite,
-    targets_stay_valid,
-    batch_of_one_works,
-    batch_is_not_changed_in_place,
-    same_seed_gives_the_same,
-    random_state_is_untouched,
-    model_is_untouched,
-    occlusion_is_reported,
-    penalty_is_a_finite_scalar,
-    relevance_is_declared,
-    *training.CHECKS,
-)
+CHECKS = (*checks_in(vars()), *training.CHECKS)

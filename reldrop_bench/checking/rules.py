@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import traceback
+import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from reldrop_bench.plugins.base import Plugin
 
 Check = Callable[[type[Any]], None]
 """Given a plugin's class; returns when the rule is kept, else raises `Broken` or `NotConcerned`."""
+
+
+T = TypeVar("T")
 
 
 class Broken(AssertionError):  # noqa: N818 - a rule is broken, not the program
@@ -75,11 +79,20 @@ def moved_generators(before: RandomState) -> list[str]:
     return [name for name, equal in same.items() if not equal]
 
 
+def twice(make: Callable[[], T]) -> tuple[T, T]:
+    """Return what two calls give while the global generators are in different states."""
+    reseed(1)
+    first = make()
+    reseed(2)
+    return first, make()
+
+
 @contextmanager
 def isolated() -> Iterator[None]:
     """Seed the global generators inside the block; restore them and all global settings behind it."""
     state = random_state()
     threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
+    dtype = torch.get_default_dtype()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -89,6 +102,7 @@ def isolated() -> Iterator[None]:
     finally:
         torch.set_grad_enabled(gradients)
         torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
         _restore(state)
 
 
@@ -96,6 +110,26 @@ def require(kept: bool, message: str) -> None:
     """Raise `Broken` with the message unless the rule is kept."""
     if not kept:
         raise Broken(message)
+
+
+@contextmanager
+def no_global_draws(who: str, advice: str) -> Iterator[None]:
+    """Raise `Broken` where the block moves a global generator: `who` does, and how to mend it."""
+    before = random_state()
+    yield
+    moved = moved_generators(before)
+    require(not moved, f"{who} draws from the global generator of {', '.join(moved)}; {advice}")
+
+
+def checks_in(module: Mapping[str, Any]) -> tuple[Check, ...]:
+    """Return the public functions that a module of checks defines, in their order: each is a check."""
+    return tuple(
+        value
+        for name, value in module.items()
+        if isinstance(value, types.FunctionType)
+        and value.__module__ == module["__name__"]
+        and not name.startswith("_")
+    )
 
 
 def example(cls: type[Plugin]) -> Any:

@@ -11,18 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from reldrop_bench.checking import parameters
 from reldrop_bench.checking.rules import (
     Broken,
-    Check,
     NotConcerned,
+    checks_in,
     example,
-    moved_generators,
-    random_state,
+    no_global_draws,
     require,
-    reseed,
+    twice,
 )
-from reldrop_bench.data import Batch, Facts, Split, SubsetSplit
+from reldrop_bench.data import Batch, Facts, Split, SubsetSplit, TrainingSplits
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins import registry
@@ -62,31 +60,21 @@ def _same(first: Split, second: Split) -> bool:
     return _digests(first) == _digests(second)
 
 
-def _named_splits(cls: type[Task]) -> Iterator[tuple[str, Split, Facts]]:
-    task, root, facts = _task(cls)
+def _splits(task: Task, root: Path | None) -> Iterator[tuple[str, Split]]:
     splits = task.splits(root, 0)
-    yield "train", splits.train, facts
-    yield "validation", splits.validation, facts
-    yield "test", task.test(root), facts
+    yield "train", splits.train
+    yield "validation", splits.validation
+    yield "test", task.test(root)
     for name, shift in list(task.shifts(root).items())[:SHIFTS]:
-        yield f"shift {name}", shift(), facts
+        yield f"shift {name}", shift()
 
 
 def random_state_is_untouched(cls: type[Task]) -> None:
     """Making the data draws from no global generator."""
     task, root, _ = _task(cls)
-    before = random_state()
-    splits = task.splits(root, 0)
-    for split in (splits.train, splits.validation, task.test(root)):
-        split.batch(torch.arange(2))
-    for shift in list(task.shifts(root).values())[:SHIFTS]:
-        shift().batch(torch.arange(2))
-    moved = moved_generators(before)
-    require(
-        not moved,
-        f"it draws from the global generator of {', '.join(moved)}; use "
-        "reldrop_bench.seeding.numpy_generator(self.name, …)",
-    )
+    with no_global_draws("it", "use reldrop_bench.seeding.numpy_generator(self.name, …)"):
+        for _, split in _splits(task, root):
+            split.batch(torch.arange(2))
 
 
 def protocol_is_stated(cls: type[Task]) -> None:
@@ -96,9 +84,7 @@ def protocol_is_stated(cls: type[Task]) -> None:
         f'modalities = {set(cls.modalities)!r}: a task has one kind of input, "image" or "cloud"',
     )
     recipe = getattr(cls, "recipe", None)
-    require(
-        isinstance(recipe, Recipe), "recipe is missing; write recipe: ClassVar[Recipe] = Recipe(…)"
-    )
+    require(isinstance(recipe, Recipe), "recipe is missing; write recipe = Recipe(…)")
     name = getattr(cls, "default_model", None)
     require(isinstance(name, str), "default_model is missing; give the name of a model")
     try:
@@ -149,7 +135,8 @@ def facts_are_consistent(cls: type[Task]) -> None:
 
 def batches_match_the_facts(cls: type[Task]) -> None:
     """Shapes, dtypes, class indices and masks are what the facts say, in every split."""
-    for name, split, facts in _named_splits(cls):
+    task, root, facts = _task(cls)
+    for name, split in _splits(task, root):
         batch = _read(split)
         count = len(batch)
         require(len(split) == len(split.targets), f"{name}: len(split) is not len(split.targets)")
@@ -206,11 +193,12 @@ def _require_masks(name: str, masks: Tensor | None, count: int, facts: Facts) ->
 def splits_depend_on_the_seed_alone(cls: type[Task]) -> None:
     """The same seed gives the same splits, whatever was drawn before."""
     task, root, _ = _task(cls)
-    reseed(1)
-    first = task.splits(root, 0)
-    reseed(2)
-    task.splits(root, 1)
-    second = task.splits(root, 0)
+
+    def splits() -> TrainingSplits:
+        task.splits(root, 1)
+        return task.splits(root, 0)
+
+    first, second = twice(splits)
     for part, one, two in zip(("train", "validation"), first, second, strict=True):
         require(
             _same(one, two),
@@ -240,10 +228,8 @@ def splits_are_disjoint(cls: type[Task]) -> None:
     ):
         shared = len(set(train.indices.tolist()) & set(validation.indices.tolist()))
         require(shared == 0, f"{shared} samples are in the train and in the validation split")
-    digests = {
-        name: _digests(split)
-        for name, split in (("train", train), ("validation", validation), ("test", test))
-    }
+    named = {"train": train, "validation": validation, "test": test}
+    digests = {name: _digests(split) for name, split in named.items()}
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         known = set(digests[one])
         shared = sum(digest in known for digest in digests[other])
@@ -276,12 +262,13 @@ def validation_is_stratified(cls: type[Task]) -> None:
 def split_for_tests_is_fixed(cls: type[Task]) -> None:
     """test() is the same each time, whatever seed was used before."""
     task, root, _ = _task(cls)
-    reseed(1)
-    first = task.test(root)
-    reseed(2)
-    task.splits(root, 1)
+
+    def test() -> Split:
+        task.splits(root, 1)
+        return task.test(root)
+
     require(
-        _same(first, task.test(root)),
+        _same(*twice(test)),
         "test() gives other samples the second time; it is the same for every seed, so that models "
         "are compared on the same items",
     )
@@ -309,11 +296,9 @@ def shifts_line_up(cls: type[Task]) -> None:
         raise NotConcerned("it has no shifted test sets")
     unpaired = []
     for name in list(shifts)[:SHIFTS]:
-        reseed(1)
-        first = shifts[name]()
-        reseed(2)
+        first, second = twice(shifts[name])
         require(
-            _same(first, shifts[name]()),
+            _same(first, second),
             f"shift {name!r} gives other samples the second time; derive it from "
             "reldrop_bench.seeding.numpy_generator(self.name, …)",
         )
@@ -323,17 +308,4 @@ def shifts_line_up(cls: type[Task]) -> None:
         raise NotConcerned(f"no item-wise comparison with the test split: {', '.join(unpaired)}")
 
 
-CHECKS: tuple[Check, ...] = (
-    random_state_is_untouched,  # first: what is made once and kept draws only then
-    *parameters.CHECKS,
-    protocol_is_stated,
-    facts_are_consistent,
-    batches_match_the_facts,
-    splits_depend_on_the_seed_alone,
-    validation_is_cut_by_seed,
-    validation_is_stratified,
-    splits_are_disjoint,
-    split_for_tests_is_fixed,
-    inputs_are_normalised,
-    shifts_line_up,
-)
+CHECKS = checks_in(vars())

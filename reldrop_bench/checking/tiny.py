@@ -21,13 +21,13 @@ SHAPES = {"image": (3, 16, 16), "cloud": (3, 48)}
 TRAIN, VALIDATION, TEST = 20, 8, 24
 
 
-def tiny_facts(modality: str) -> Facts:
-    """Return facts that offer everything: masks and cues."""
-    shape = SHAPES[modality]
+def tiny_facts(modality: str, scale: int = 1) -> Facts:
+    """Return facts that offer everything, masks and cues; `scale`: times the usual side or points."""
+    channels, *places = SHAPES[modality]
     return Facts(
         modality=modality,
         classes=tuple(f"class-{label}" for label in range(CLASSES)),
-        input_shape=shape,
+        input_shape=(channels, *(scale * count for count in places)),
         mean=(0.4, 0.5, 0.6),
         std=(0.2, 0.3, 0.4),
         masks=True,
@@ -35,9 +35,9 @@ def tiny_facts(modality: str) -> Facts:
     )
 
 
-def tiny_split(modality: str, part: str, count: int) -> TensorSplit:
+def tiny_split(modality: str, part: str, count: int, scale: int = 1) -> TensorSplit:
     """Return `count` random samples of balanced classes with masks of two parts."""
-    shape = SHAPES[modality]
+    shape = tiny_facts(modality, scale).input_shape
     generator = torch_generator("contract", modality, part)
     inputs = torch.randn((count, *shape), generator=generator)
     masks = torch.zeros((count, *shape[1:]), dtype=torch.uint8)
@@ -46,9 +46,9 @@ def tiny_split(modality: str, part: str, count: int) -> TensorSplit:
     return TensorSplit(inputs, torch.arange(count) % CLASSES, masks)
 
 
-def tiny_batch(modality: str, count: int = 8) -> Batch:
+def tiny_batch(modality: str, count: int = 8, scale: int = 1) -> Batch:
     """Return a batch of `count` random samples with masks."""
-    return tiny_split(modality, "batch", count).batch(torch.arange(count))
+    return tiny_split(modality, "batch", count, scale).batch(torch.arange(count))
 
 
 class _TinyTask(Task):
@@ -99,39 +99,30 @@ class TinyNetwork(Model):
 
     def build(self, facts: Facts) -> nn.Module:
         channels, classes = facts.input_shape[0], len(facts.classes)
-        head = [nn.Flatten(), nn.Dropout(0.2), nn.Linear(8, classes)]
         if facts.modality == "cloud":
-            return nn.Sequential(
-                nn.Conv1d(channels, 6, 1, bias=False),
-                nn.BatchNorm1d(6),
-                nn.ReLU(),
-                nn.Conv1d(6, 8, 1, bias=False),
-                nn.BatchNorm1d(8),
-                nn.ReLU(),
-                nn.AdaptiveMaxPool1d(1),
-                *head,
-            )
-        return nn.Sequential(
-            nn.Conv2d(channels, 6, 3, padding=1, bias=False),
-            nn.BatchNorm2d(6),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(6, 8, 3, padding=1, bias=False),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            *head,
-        )
+            first = [nn.Conv1d(channels, 6, 1, bias=False), nn.BatchNorm1d(6), nn.ReLU()]
+            second = [nn.Conv1d(6, 8, 1, bias=False), nn.BatchNorm1d(8), nn.ReLU()]
+            pool: nn.Module = nn.AdaptiveMaxPool1d(1)
+        else:
+            first = [nn.Conv2d(channels, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU()]
+            second = [nn.MaxPool2d(2), nn.Conv2d(6, 8, 3, padding=1, bias=False)]
+            second += [nn.BatchNorm2d(8), nn.ReLU()]
+            pool = nn.AdaptiveAvgPool2d(1)
+        head = [pool, nn.Flatten(), nn.Dropout(0.2), nn.Linear(8, classes)]
+        return nn.Sequential(*first, *second, *head)
 
 
-def tiny_model(modality: str) -> nn.Module:
-    """Return a network whose batch norms have seen data; in training mode, with gradients in place."""
+def tiny_model(modality: str, model: Model | None = None, scale: int = 1) -> nn.Module:
+    """Return a network (of a model's) whose batch norms have seen data; with gradients in place.
+
+    It is in training mode.
+    """
     with global_seed("contract", "weights"):
-        model = TinyNetwork().build(tiny_facts(modality))
+        network = (model or TinyNetwork()).build(tiny_facts(modality, scale))
         for _ in range(3):
-            loss = model(tiny_batch(modality).inputs).square().sum()
+            loss = network(tiny_batch(modality, scale=scale).inputs).square().sum()
         loss.backward()
-    return model
+    return network
 
 
 class TinyAttributor(Attributor):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from reldrop_bench.checking.rules import require
 
 _HOOKS = (
     "_forward_hooks",
@@ -76,3 +80,12 @@ class ModelTrace:
             != now.grad_enabled,
         }
         return [text for text, changed in found.items() if changed]
+
+
+@contextmanager
+def unchanged(model: nn.Module, who: str, buffers: bool = True) -> Iterator[None]:
+    """Raise `Broken` where the block leaves a trace on the model: `who` does, and how to mend it."""
+    trace = ModelTrace.of(model)
+    yield
+    changed = trace.changes(model, buffers)
+    require(not changed, f"{who} changes {'; '.join(changed)}")

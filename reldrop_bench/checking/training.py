@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from reldrop_bench.checking.rules import (
     Broken,
-    Check,
     NotConcerned,
+    checks_in,
     example,
-    moved_generators,
-    random_state,
+    no_global_draws,
     require,
 )
 from reldrop_bench.checking.steps import cases
@@ -98,7 +97,7 @@ def off_trains_like_none(cls: type[Regularizer]) -> None:
         require(
             same,
             f"{modality}: with {values} a network trains differently than without it; return the "
-            "batch unchanged there, draw only from step.generator, or say with `off: ClassVar = {…}` "
+            "batch unchanged there, draw only from step.generator, or say with `off = {…}` "
             "at which values it does nothing",
         )
 
@@ -131,17 +130,12 @@ def wrapped_network_is_restorable(cls: type[Regularizer]) -> None:
     regularizer = example(cls)
     for modality in sorted(cls.modalities):
         bare = tiny_model(modality)
-        before = random_state()
-        model = regularizer.wrap(bare)
+        advice = "start what you build in from fixed values or a torch.Generator with a fixed seed"
+        with no_global_draws(f"{modality}: wrap()", advice):
+            model = regularizer.wrap(bare)
         require(
             isinstance(model, nn.Module),
             f"{modality}: wrap() returns {type(model).__name__}, not a module",
-        )
-        moved = moved_generators(before)
-        require(
-            not moved,
-            f"{modality}: wrap() draws from the global generator of {', '.join(moved)}; start what you "
-            "build in from fixed values or a torch.Generator with a fixed seed",
         )
         try:
             regularizer.wrap(tiny_model(modality)).load_state_dict(model.state_dict())
@@ -152,8 +146,4 @@ def wrapped_network_is_restorable(cls: type[Regularizer]) -> None:
             ) from None
 
 
-CHECKS: tuple[Check, ...] = (
-    wrapped_network_is_restorable,
-    evaluation_is_untouched,
-    off_trains_like_none,
-)
+CHECKS = checks_in(vars())

@@ -86,9 +86,7 @@ def new(
 
 @app.command(epilog="Example: reldrop-bench check my-drop --plugins my-plugins")
 def check(
-    name: Annotated[
-        str, typer.Argument(help="Name of a regularizer, task, evaluation or section.")
-    ],
+    name: Annotated[str, typer.Argument(help="Name of a plugin of any kind.")],
     plugins: Plugins = None,
 ) -> None:
     """Check that a plugin keeps its contract; says what is broken and how to mend it."""

@@ -11,6 +11,7 @@ class InlineExecutor(Executor):
     """This process, one cell after another, without limits of time or memory (`--workers 0`)."""
 
     name = "inline"
+    isolates = False
 
     def run(self, jobs: Sequence[Job], finished: Finished, resources: Resources) -> None:
         queue = Queue(jobs)

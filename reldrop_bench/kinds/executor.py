@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from reldrop_bench.plugins.base import Plugin
 
@@ -73,12 +73,27 @@ class Resources:
 class Executor(Plugin, ABC):
     """A way to compute jobs, in a plugin folder's `executors/`."""
 
+    isolates: ClassVar[bool] = True
+    """Whether a job that ends its process or takes too long costs itself alone.
+
+    Without, nothing is promised of jobs that do so: such an executor is for debuggers and for cells
+    that are known to behave.
+    """
+
     @abstractmethod
     def run(self, jobs: Sequence[Job], finished: Finished, resources: Resources) -> None:
         """Compute all jobs, each behind those that it waits for, and tell `finished` as each ends.
 
-        A job's failure of any kind costs that job alone. On KeyboardInterrupt it stops its workers,
-        notes the jobs that were running as interrupted and raises it again.
+        `finished` is called in the calling process, with the status that the job returned. Where a job
+        could not return, because its process ended, time was up or it raised, the executor writes its
+        record by `note_stopped` with the status "failed", "timeout" or (exit code MEMORY_EXIT) "oom".
+        On KeyboardInterrupt it stops its workers, notes the jobs that were running as "interrupted"
+        and raises it again.
+
+        Raises
+        ------
+        UserError
+            It cannot be used here, such as where a cluster is not to be reached.
         """
 
 

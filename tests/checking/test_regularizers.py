@@ -1,11 +1,10 @@
-"""Every built-in plugin keeps its contract, and plugins that break it are caught with advice."""
+"""Regularizers that break their contract are caught, each with advice."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from dataclasses import field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,29 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench import checking as contract
-from reldrop_bench import plugins
-from reldrop_bench.checking import run_check
-from reldrop_bench.checking.rules import random_state
-from reldrop_bench.checking.tiny import TinyImages, tiny_facts, tiny_split
-from reldrop_bench.data import Batch, Facts, Shifts, Split, TensorSplit, TrainingSplits
-from reldrop_bench.errors import UserError
-from reldrop_bench.kinds.evaluation import Context, Evaluation
-from reldrop_bench.kinds.record import Metric, Record
+from reldrop_bench.data import Batch
 from reldrop_bench.kinds.regularizer import Regularizer, Step
-from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
-from reldrop_bench.plugins import registry
-from reldrop_bench.plugins.base import Plugin, Probability
-from reldrop_bench.results import Results
+from reldrop_bench.plugins.base import Probability
 
-
-def test_contract(contract_case: Callable[[], None]) -> None:
-    contract_case()
-
-
-def failures(kind: str, cls: type[Plugin]) -> dict[str, str]:
-    results = [run_check(check, cls) for check in contract.checks(kind)]
-    return {result.check: result.message for result in results if result.status == "failed"}
+Verdicts = Callable[[str, type[Any]], dict[str, str]]
 
 
 def hidden(batch: Batch, step: Step, probability: float = 0.5) -> Tensor:
@@ -280,7 +261,7 @@ BAD_REGULARIZERS = [
 ]
 
 
-def test_a_good_regularizer_passes() -> None:
+def test_a_good_regularizer_passes(failures: Verdicts) -> None:
     assert failures("regularizers", Good) == {}
 
 
@@ -289,177 +270,17 @@ def test_a_good_regularizer_passes() -> None:
     BAD_REGULARIZERS,
     ids=[f"{c.__name__}-{n}" for c, n, _ in BAD_REGULARIZERS],
 )
-def test_a_bad_regularizer_is_caught(cls: type[Regularizer], check: str, advice: str) -> None:
+def test_a_bad_regularizer_is_caught(
+    failures: Verdicts, cls: type[Regularizer], check: str, advice: str
+) -> None:
     assert advice in failures("regularizers", cls)[check]
 
 
-def test_what_cannot_be_switched_off_is_skipped_with_advice() -> None:
+def test_what_cannot_be_switched_off_is_skipped_with_advice(skips: Verdicts) -> None:
     class NoSwitch(Regularizer):
         """It has nothing to switch off."""
 
         name = "no-switch"
         depth: int = 3
 
-    results = {
-        r.check: r for r in (run_check(c, NoSwitch) for c in contract.checks("regularizers"))
-    }
-    assert results["off_trains_like_none"].status == "skipped"
-    assert "off: ClassVar" in results["off_trains_like_none"].message
-
-
-class UnseededTask(TinyImages):
-    """Its test split is another one each time."""
-
-    default_model = "no-such-model"
-
-    def test(self, root: Path | None) -> TensorSplit:
-        split = tiny_split("image", "test", 24)
-        return TensorSplit(split.inputs + torch.randn(()), split.targets, split.masks)
-
-
-class LeakyTask(TinyImages):
-    """Validation is a part of training, and the facts are wrong."""
-
-    def facts(self, root: Path | None) -> Facts:
-        return Facts("image", ("a", "b"), (3, 16, 16), (0.0,) * 3, (1.0,) * 3)
-
-    def splits(self, root: Path | None, seed: int) -> TrainingSplits:
-        whole = tiny_split("image", "train", 20)
-        part = TensorSplit(whole.inputs[seed : seed + 8], whole.targets[seed : seed + 8])
-        return TrainingSplits(whole, part)
-
-
-class UnstratifiedTask(TinyImages):
-    """Validation has one class alone, and a shift has fewer items."""
-
-    def splits(self, root: Path | None, seed: int) -> TrainingSplits:
-        whole = tiny_split("image", "train", 80)
-        chosen = torch.zeros(80, dtype=torch.bool)
-        chosen[seed * 4 : 40 : 4] = True
-        return TrainingSplits(_part(whole, ~chosen), _part(whole, chosen))
-
-    def shifts(self, root: Path | None) -> Shifts:
-        return {"short": self._short}
-
-    def _short(self) -> Split:
-        return tiny_split("image", "test", 12)
-
-
-def _part(split: TensorSplit, chosen: Tensor) -> TensorSplit:
-    assert split.masks is not None
-    return TensorSplit(split.inputs[chosen], split.targets[chosen], split.masks[chosen])
-
-
-class MissingTask(TinyImages):
-    """Its data is not there."""
-
-    def facts(self, root: Path | None) -> Facts:
-        raise UserError("put the data into DIR/missing")
-
-
-def test_bad_tasks_are_caught() -> None:
-    unseeded = failures("tasks", UnseededTask)
-    assert "torch" in unseeded["random_state_is_untouched"]
-    assert "same for every seed" in unseeded["split_for_tests_is_fixed"]
-    assert "no-such-model" in unseeded["protocol_is_stated"]
-    leaky = failures("tasks", LeakyTask)
-    assert "in train as well" in leaky["splits_are_disjoint"]
-    assert "classes 0 … 3" in leaky["batches_match_the_facts"]
-    assert "stratified_split" in failures("tasks", UnstratifiedTask)["validation_is_stratified"]
-
-
-def test_tasks_that_cannot_be_checked_are_skipped_with_the_reason() -> None:
-    results = {
-        cls: {r.check: r for r in (run_check(check, cls) for check in contract.checks("tasks"))}
-        for cls in (MissingTask, UnstratifiedTask)
-    }
-    missing = results[MissingTask]["splits_are_disjoint"]
-    assert (missing.status, "DIR/missing" in missing.message) == ("skipped", True)
-    short = results[UnstratifiedTask]["shifts_line_up"]
-    assert (short.status, "12 items" in short.message) == ("skipped", True)
-
-
-class BadEvaluation(Evaluation):
-    """It writes what it did not declare, NaN, and draws from the global generator."""
-
-    name = "bad"
-    metrics = {"known": Metric("up", "what is known")}
-    requires = {"sound"}
-
-    def applies_to(self, facts: Facts) -> bool:
-        return True
-
-    def evaluate(self, context: Context, record: Record) -> None:
-        context.model.train()
-        record.metric("test", "known", float("nan"))
-        record.metric("test", "unknown", torch.rand(()).item())
-
-
-def test_a_bad_evaluation_is_caught() -> None:
-    found = failures("evaluations", BadEvaluation)
-    assert "'higher'" in found["metrics_are_described"]
-    assert "masks" in found["requirements_are_known"]
-    assert "known" in found["values_are_finite"]
-    assert "unknown" in found["metrics_are_declared"]
-    assert "train/eval mode" in found["model_and_random_state_are_untouched"]
-    assert "context.generator" in found["measuring_twice_gives_the_same"]
-
-
-class BadSection(ReportSection):
-    """It expects results, names two tables alike and changes what it is given."""
-
-    name = "bad"
-    title = "Bad"
-
-    def build(self, results: Results, style: Any) -> list[Block]:
-        if results.metrics.empty and len(results.cells):
-            return []
-        results.cells["seen"] = 1
-        table = Table("same", "", results.cells)
-        return [Prose("text", kind="shout"), table, table]
-
-
-def test_a_bad_section_is_caught() -> None:
-    found = failures("sections", BadSection)
-    assert "Prose kind" in found["poor_results_give_blocks"]
-    assert "same" in found["names_are_unique"]
-    assert "copy()" in found["results_are_untouched"]
-
-
-def test_checking_leaves_the_global_generators_alone() -> None:
-    before = random_state()
-    failures("regularizers", GlobalTorch)
-    after = random_state()
-    assert torch.equal(before["torch"], after["torch"])
-    assert before["python"] == after["python"]
-    assert str(before["numpy"]) == str(after["numpy"])
-
-
-def test_a_plugin_that_cannot_be_imported_is_one_failed_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "regularizers"
-    folder.mkdir()
-    (folder / "contract_broken.py").write_text(
-        'name = "x"\nimport no_such_library\n', encoding="utf-8"
-    )
-    monkeypatch.setenv(plugins.VARIABLE, "")
-    monkeypatch.setattr(plugins, "__path__", [*plugins.__path__, str(tmp_path)])
-    (result,) = contract.run_checks("regularizers", "contract-broken")
-    assert (result.check, result.status) == ("import", "failed")
-    assert "no_such_library" in result.message
-
-
-def test_unknown_kinds_and_names_are_answered_with_near_ones() -> None:
-    with pytest.raises(UserError, match="regularizers"):
-        contract.checks("regularizer")
-    name = registry.names("regularizers")[0]
-    with pytest.raises(UserError, match=name):
-        contract.kinds_of(name + "x")
-    assert contract.kinds_of(name) == ["regularizers"]
-
-
-def test_the_contracts_own_facts_are_those_of_its_data() -> None:
-    assert tiny_facts("cloud").input_shape == tuple(
-        tiny_split("cloud", "train", 2).inputs.shape[1:]
-    )
+    assert 'off = {"rate": 0.0}' in skips("regularizers", NoSwitch)["off_trains_like_none"]
