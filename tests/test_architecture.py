@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,56 +14,115 @@ from pathlib import Path
 import pytest
 
 import reldrop_bench
+from reldrop_bench import plugins
 from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.spec import load_spec, shipped_specs
 from reldrop_bench.plugins import builtin_folder, registry
 
 PACKAGE = Path(reldrop_bench.__file__).parent
 ROOT = PACKAGE.parent
-NAMED = ("models", "relevance", "evaluation")
-"""Rooms whose files are plugins themselves."""
-WORDS = {
-    # Matplotlib's and YAML's word for nothing, the default baseline, and words for "nothing there".
-    "none": {"environment.py", "errors.py", "spec.py", "report/figures.py", "report/style.py"},
+OWN_FOLDERS = {
+    package.partition(".")[2]
+    for kind in registry.KINDS.values()
+    for package in kind.packages
+    if not package.startswith(plugins.__name__)
 }
-"""Names that are words of another meaning as well, with the files where they are."""
+"""The rooms of the package whose files are plugins."""
+WORDS = {
+    "none": {"errors", "matrix", "reporting", "running"},  # "nothing there", and the usual baseline
+    "accuracy": {"checking", "reporting", "running"},  # a metric, and an outcome of the verdict
+    "shifts": {"checking", "reporting"},  # an outcome, and a fact of a tiny task
+    "occlusion": {"reporting"},  # an outcome
+    "cues": {"checking", "data", "reporting"},  # an outcome, and a fact of a task
+    "cost": {"cli"},  # a column: what a metric costs
+    "random": {"cli", "occlusion"},  # seeded; a score; an order
+    "verdict": {"reporting"},  # of a pair
+    "quantus": {"running"},  # the library, whose version is recorded
+    # The defaults of a spec.
+    "lrp-epsilon-plus-flat": {"kinds"},
+    "local": {"kinds"},
+    "inline": {"kinds"},
+}
+"""Names of plugins that stand for something else in these rooms, or for what is used by default."""
 in_source_tree = pytest.mark.skipif(
     not (ROOT / "pyproject.toml").is_file(), reason="needs the source tree"
 )
 
 
-def literals(file: Path) -> Iterator[tuple[str, int]]:
-    """Yield the texts of a module with their lines."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value, node.lineno
+def room(file: Path) -> str:
+    """Return the room of the package that a file is in."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def harness_files() -> Iterator[Path]:
     for file in sorted(PACKAGE.rglob("*.py")):
-        parts = file.relative_to(PACKAGE).parts
-        plugins = parts[0] == "plugins" and len(parts) > 2  # where a wheel holds them
-        if parts[0] not in NAMED and not plugins:
+        in_wheel = room(file) == "plugins" and len(file.relative_to(PACKAGE).parts) > 2
+        if room(file) not in OWN_FOLDERS and not in_wheel:
             yield file
 
 
+def built_in_files() -> list[Path]:
+    """Return the files of all plugin folders, also those that are no plugins themselves."""
+    folders = [PACKAGE / name for name in OWN_FOLDERS]
+    folders += [builtin_folder() / kind.folder for kind in registry.KINDS.values()]
+    return sorted({file for folder in folders for file in folder.rglob("*.py")})
+
+
+def is_shared(file: Path) -> bool:
+    """Return whether a file of a plugin folder is no plugin, but what plugins have in common."""
+    return any(re.match("_[^_]", part) for part in file.relative_to(ROOT).parts)
+
+
 def test_no_plugin_is_named_in_the_harness() -> None:
-    # A section may be called like the evaluation that it shows, such as accuracy: those words stand
-    # for columns and facts, too.
-    evaluations = {name for kind in ("evaluations",) for name in registry.names(kind)}
-    known = {
-        name
-        for kind in ("regularizers", "tasks", "sections")
+    names = {
+        entry.name
+        for kind in registry.KINDS
         for entry in registry.entries(kind)
-        if (name := entry.name) not in evaluations and entry.file.is_relative_to(builtin_folder())
+        if entry.file.is_relative_to(builtin_folder()) or entry.file.is_relative_to(PACKAGE)
     }
+    assert names >= set(WORDS), "a word that is no plugin's name"
     found = [
-        f"{file.relative_to(PACKAGE)}:{line}: {text!r}"
+        f"{file.relative_to(PACKAGE)}:{node.lineno}: {node.value!r}"
         for file in harness_files()
-        for text, line in literals(file)
-        if text in known and file.relative_to(PACKAGE).as_posix() not in WORDS.get(text, set())
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+        and node.value in names
+        and room(file) not in WORDS.get(str(node.value), set())
     ]
     assert found == []
+
+
+def test_plugins_say_what_they_are_without_ceremony() -> None:
+    files = [file for file in built_in_files() if not is_shared(file)]
+    assert len(files) > 50
+    assert [file.name for file in files if "ClassVar" in file.read_text(encoding="utf-8")] == []
+
+
+def test_base_classes_have_one_import_path() -> None:
+    """Each comes from its own module, or from the package itself, which plugins of others use."""
+    homes = dict(reversed(kind.base.split(":")) for kind in registry.KINDS.values())
+    assert set(homes) <= set(reldrop_bench.__all__)
+    found = [
+        f"{file}:{node.lineno}: {alias.name} from {node.module}"
+        for file in {*PACKAGE.rglob("*.py"), *built_in_files()}
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name in homes and node.module not in ("reldrop_bench", homes[alias.name])
+    ]
+    assert found == []
+
+
+@in_source_tree
+def test_the_house_stays_small() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 9, "flat modules: a new one belongs into a room"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (floors,) = (
+        contract["layers"]
+        for contract in project["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    )
+    assert len(floors) <= 9
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -165,6 +166,63 @@ def test_the_readme_has_two_commands_and_ci_runs_the_second() -> None:
     assert run.strip() == "python -m pip install . && reldrop-bench run quickstart"
     assert test.strip() == "python -m pip install tox && tox"
     assert test.strip() in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def places() -> list[tuple[str, str, list[str]]]:
+    """Return the rows of CONTRIBUTING's first table: what to do, what to open, and the names there."""
+    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## ")[1]
+    rows = re.findall(r"^\| ([^|]+) \| `([^`|]+)` \| ([^|]+) \|$", section, re.MULTILINE)
+    return [(what, where, re.findall(r"`(\w+)`", names)) for what, where, names in rows]
+
+
+def defined(file: Path) -> set[str]:
+    """Return the names that a module defines itself."""
+    names: set[str] = set()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+@pytest.mark.parametrize(("what", "where", "names"), places())
+def test_the_place_to_open_holds_the_thing(what: str, where: str, names: list[str]) -> None:
+    place = ROOT / where
+    if place.is_file():
+        assert names
+        assert set(names) <= defined(place)
+        return
+    assert place.is_dir()
+    for name in names:  # a base class of plugins, of which there are some
+        classes = (
+            node
+            for file in place.glob("*.py")
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ClassDef)
+        )
+        assert any(name in map(ast.unparse, node.bases) for node in classes)
+
+
+def test_a_newcomer_is_sent_to_one_place() -> None:
+    rows = {what: (ROOT / where, names) for what, where, names in places()}
+    asked = ("add a fill", "add an outcome to the verdict", "add a corruption", "add a model")
+    for place, names in (rows[what] for what in asked):
+        elsewhere = (file for file in (ROOT / "reldrop_bench").rglob("*.py") if file != place)
+        again = [file.name for file in elsewhere if place.is_file() and defined(file) & set(names)]
+        assert again == [], f"{names} are not in {place} alone"
+
+
+def test_every_room_is_described() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    described = re.findall(r"^\|[^|]*\| `(\w+)` \|", page, re.MULTILINE)
+    rooms = {
+        path.stem
+        for path in (ROOT / "reldrop_bench").iterdir()
+        if path.stem != "__init__" and (path.suffix == ".py" or (path / "__init__.py").is_file())
+    }
+    assert sorted(described) == sorted(rooms)
 
 
 def test_citation_and_version_agree_with_the_package() -> None:

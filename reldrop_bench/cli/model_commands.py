@@ -13,7 +13,7 @@ from reldrop_bench.cli.options import (
     Data,
     ExecutorOption,
     FolderArgument,
-    Model,
+    ModelFile,
     Only,
     Output,
     Plugins,
@@ -48,7 +48,7 @@ def evaluate(
             "may be given several times.",
         ),
     ] = None,
-    model: Model = None,
+    model: ModelFile = None,
     weights: Weights = None,
     task: TaskOption = None,
     relevance: Annotated[
@@ -144,7 +144,7 @@ def explain(
             "--method", "-m", metavar="NAME", help="Attribution method; may be given several times."
         ),
     ] = None,
-    model: Model = None,
+    model: ModelFile = None,
     weights: Weights = None,
     task: TaskOption = None,
     output: Output = None,

@@ -98,7 +98,7 @@ SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="A shipped nam
 FolderArgument = Annotated[
     Path | None, typer.Argument(metavar="[DIR]", help="Folder of the results.", show_default=False)
 ]
-Model = Annotated[
+ModelFile = Annotated[
     str | None,
     typer.Option(
         "--model", metavar="FILE.py:FUNCTION", help="A network of your own, instead of DIR."

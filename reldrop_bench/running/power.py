@@ -14,6 +14,7 @@ import pandas as pd
 
 from reldrop_bench.errors import UserError
 from reldrop_bench.matrix.cells import CellSpec
+from reldrop_bench.reporting.outcomes import OUTCOMES
 from reldrop_bench.reporting.question import find_metric
 from reldrop_bench.results import Results
 from reldrop_bench.running.runner import Benchmark
@@ -30,12 +31,6 @@ from reldrop_bench.store.load import load_results
 
 METRIC = "accuracy"
 """What earlier results are asked for where no metric is given."""
-OUTCOMES = 4
-"""Outcomes that the report judges a label by at most (those of reports/outcomes.py).
-
-Each is measured by an evaluation of its own, so that fewer evaluations give no more outcomes than
-they are. On a task that an evaluation does not apply to there are fewer: this errs on the safe side.
-"""
 
 Setting = tuple[str, str]
 """A task and a model."""
@@ -158,7 +153,9 @@ def plan_power(
     spread = _observed(benchmark, earlier, metric)
     names = _names([setting for found in counts.values() for setting in found])
     evaluations = {choice.name for cell in benchmark.chosen for choice in cell.evaluations}
-    outcomes = min(OUTCOMES, len(evaluations))
+    # Each is measured by an evaluation of its own. On a task that an evaluation does not apply to there
+    # are fewer: this errs on the safe side.
+    outcomes = min(len(OUTCOMES), len(evaluations))
 
     def reach(
         labels: Sequence[str], pairs: Mapping[Setting, int], own: int, page: int | None

@@ -13,9 +13,9 @@ import yaml
 
 from reldrop_bench import run
 from reldrop_bench.cli import main
-from reldrop_bench.reporting.outcomes import OUTCOMES as REPORTED
+from reldrop_bench.reporting.outcomes import OUTCOMES
 from reldrop_bench.results import Results
-from reldrop_bench.running.power import OUTCOMES, plan_power
+from reldrop_bench.running.power import plan_power
 from reldrop_bench.running.runner import prepare
 from reldrop_bench.statistics.power import (
     pairs_needed,
@@ -130,9 +130,8 @@ def test_labels_that_are_compared_on_other_tasks_stand_apart(spec: dict[str, Any
 def test_the_outcomes_are_those_of_the_report_as_far_as_the_evaluations_go(
     spec: dict[str, Any],
 ) -> None:
-    assert len(REPORTED) == OUTCOMES
     names = ["accuracy", "shifts", "calibration", "occlusion", "cost"]
-    for evaluations, outcomes in ((names[:1], 1), (names[:2], 2), (names, OUTCOMES)):
+    for evaluations, outcomes in ((names[:1], 1), (names[:2], 2), (names, len(OUTCOMES))):
         power = plan_power(prepare(spec | {"evaluations": evaluations}))
         (reach,) = power.overall
         assert (power.outcomes, reach.own, reach.page) == (outcomes, outcomes, 2 * outcomes)
