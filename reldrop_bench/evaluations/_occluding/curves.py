@@ -33,25 +33,28 @@ Ranks = Callable[[Batch, int], Mapping[str, Tensor]]
 """From a chunk and its position in `Context.order` to the ranks (b, H, W) or (b, N) of each order."""
 
 
-@dataclass
 class Curve:
     """What remains of a quantity while more and more is hidden, from chunks of items."""
 
-    fractions: tuple[float, ...]
-    chunks: list[np.ndarray] = field(default_factory=list)
-    """(P, b), the quantity of each item at each fraction."""
+    def __init__(self, fractions: tuple[float, ...]) -> None:
+        self.fractions = fractions
+        self._total = np.zeros(len(fractions))
+        self._areas: list[np.ndarray] = []
+
+    def add(self, values: np.ndarray) -> None:
+        """Take in the quantity of each item at each fraction, (P, b)."""
+        self._total += values.sum(1)
+        self._areas.append(area(values.T, self.fractions))
 
     @property
     def mean(self) -> np.ndarray:
         """(P,) the mean over items at each fraction."""
-        return sum(chunk.sum(1) for chunk in self.chunks) / sum(
-            len(chunk.T) for chunk in self.chunks
-        )
+        return self._total / len(self.areas)
 
     @property
     def areas(self) -> np.ndarray:
         """(n,) the mean height of each item's curve."""
-        return np.concatenate([area(chunk.T, self.fractions) for chunk in self.chunks])
+        return np.concatenate(self._areas)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class Occluder:
                     for quantity in clean:
                         curve = known.setdefault(quantity, Curve(self.fractions))
                         values = torch.stack([score[quantity] for score in scores])
-                        curve.chunks.append(values.numpy())
+                        curve.add(values.numpy())
         return curves
 
     def _replacement(self, chunk: _Chunk, fill: str) -> Tensor | None:
