@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.options import (
     Baseline,
     Data,
     ExecutorOption,
+    Folder,
     Formats,
     Json,
     Margin,
@@ -23,8 +25,10 @@ from reldrop_bench.cli.options import (
     Sections,
     Settings,
     SpecArgument,
+    WithReport,
     Workers,
     add_plugins,
+    conclude,
     make_console,
     names_of,
     print_json,
@@ -44,18 +48,15 @@ def plan(
     only: Only = None,
     executor: ExecutorOption = None,
     power: Annotated[
-        bool,
-        typer.Option("--power", help="Say instead what its comparisons can show; trains nothing."),
+        bool, Option("--power", help="Say instead what its comparisons can show; trains nothing.")
     ] = False,
     effect: Annotated[
         float | None,
-        typer.Option(
-            "--effect", metavar="D", help="With --power: a difference to be found (else 0.01)."
-        ),
+        Option("--effect", metavar="D", help="With --power: a difference to be found (else 0.01)."),
     ] = None,
     earlier: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--from",
             metavar="DIR",
             help="With --power: results that tell how much seeds scatter (else those of --output).",
@@ -63,9 +64,7 @@ def plan(
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(
-            "--metric", metavar="METRIC", help="With --power: what differs (else accuracy)."
-        ),
+        Option("--metric", metavar="METRIC", help="With --power: what differs (else accuracy)."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -110,12 +109,10 @@ def run(
     settings: Settings = None,
     only: Only = None,
     executor: ExecutorOption = None,
-    report: Annotated[
-        bool, typer.Option("--report/--no-report", help="Write the report at the end.")
-    ] = True,
+    report: WithReport = True,
 ) -> None:
     """Run a benchmark and write its report; what exists already is not computed again."""
-    from reldrop_bench.cli.progress import ProgressDisplay, print_failures
+    from reldrop_bench.cli.progress import ProgressDisplay
     from reldrop_bench.running.runner import execute, prepare
     from reldrop_bench.store.load import load_results
 
@@ -124,25 +121,18 @@ def run(
         spec, output, workers, plugins or [], data, settings or [], only or [], executor
     )
     with ProgressDisplay(console, benchmark) as display:
-        try:
-            execute(benchmark, display)
-        except KeyboardInterrupt:
-            display.interrupted()
-            raise
+        execute(benchmark, display)
     folder = benchmark.store.folder
     if display.done == 0 and (not report or report_is_current(folder)):
         return  # every cell was complete already, and the page shows them
     results = load_results(folder)
-    print_failures(results, console)
-    if report and not report_is_current(folder):
-        write_report(results, folder)
     asked = results.cells[results.cells.key.isin([cell.key for cell in benchmark.chosen])]
-    raise typer.Exit(0 if (asked.status == "done").all() else 1)
+    conclude(results, asked, folder, report, console)
 
 
 @app.command(epilog="Example: reldrop-bench status results/quickstart")
 def status(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the results.")],
+    folder: Folder,
     as_json: Json = False,
 ) -> None:
     """Show how far a benchmark is: finished, running, failed and missing cells."""
@@ -166,7 +156,7 @@ def status(
     epilog="Example: reldrop-bench report results/quickstart --format latex --sections verdict,cost"
 )
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the results.")],
+    folder: Folder,
     formats: Formats = None,
     sections: Sections = None,
     baseline: Baseline = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.options import (
@@ -22,17 +23,15 @@ from reldrop_bench.cli.options import (
 )
 from reldrop_bench.errors import UserError
 
-Folders = Annotated[list[Path], typer.Argument(metavar="DIR…", help="Folders of results.")]
-NewFolder = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to be written.")
-]
+Folders = Annotated[list[Path], Argument(metavar="DIR…", help="Folders of results.")]
+NewFolder = Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to be written.")]
 
 
 @app.command(epilog="Example: reldrop-bench compare results/laptop results/server")
 def compare(
     folders: Folders,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the report.")
+        Path, Option("--output", "-o", metavar="DIR", help="Folder of the report.")
     ] = Path("results/comparison"),
     formats: Formats = None,
     sections: Sections = None,
@@ -40,7 +39,7 @@ def compare(
     metric: Metric = None,
     margin: Margin = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse where anything cannot be compared.")
+        bool, Option("--strict", help="Refuse where anything cannot be compared.")
     ] = False,
     plugins: Plugins = None,
 ) -> None:
@@ -63,8 +62,7 @@ def merge(
     folders: Folders,
     output: NewFolder,
     skip_damaged: Annotated[
-        bool,
-        typer.Option("--skip-damaged", help="Leave out damaged cells instead of refusing."),
+        bool, Option("--skip-damaged", help="Leave out damaged cells instead of refusing.")
     ] = False,
     plugins: Plugins = None,
 ) -> None:
@@ -84,8 +82,7 @@ def leaderboard(
     folders: Folders,
     output: NewFolder = Path("results/leaderboard"),
     metric: Annotated[
-        str,
-        typer.Option("--metric", metavar="METRIC", help="What to list, such as calibration/ece."),
+        str, Option("--metric", metavar="METRIC", help="What to list, such as calibration/ece.")
     ] = "accuracy/test/accuracy",
     plugins: Plugins = None,
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from reldrop_bench.cli.listing import listing
 from reldrop_bench.errors import UserError
@@ -16,19 +17,6 @@ from reldrop_bench.running.environment import describe
 from reldrop_bench.running.runner import data_root
 
 LOW_DISK = 2 * 2**30
-
-
-def _data_sets(root: Path | None) -> list[tuple[bool, str]]:
-    """Say of every task whether its data can be read."""
-    found = []
-    for name in registry.names("tasks"):
-        try:
-            registry.create("tasks", name).facts(root)
-        except UserError as error:
-            found.append((False, f"task {name}: {error}"))
-        else:
-            found.append((True, f"task {name}: ready"))
-    return found
 
 
 def examine(data: Path | None, console: Console) -> bool:
@@ -50,9 +38,12 @@ def examine(data: Path | None, console: Console) -> bool:
                 f"[red]problem[/] {row['kind']} {row['name']} is broken: see reldrop-bench list"
             )
             healthy = False
-    for ready, text in _data_sets(data_root(data)):
-        console.print(
-            ("[green]ok[/] " if ready else "[yellow]absent[/] ") + text.replace("[", r"\[")
-        )
+    for name in registry.names("tasks"):
+        try:
+            registry.create("tasks", name).facts(data_root(data))
+        except UserError as error:
+            console.print(f"[yellow]absent[/] task {name}: {escape(str(error))}")
+        else:
+            console.print(f"[green]ok[/] task {name}: ready")
     console.print("[green]nothing is broken[/]" if healthy else "[red]see the problems above[/]")
     return healthy

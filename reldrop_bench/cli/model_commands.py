@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.options import (
     Data,
     ExecutorOption,
-    FolderArgument,
     ModelFile,
     Only,
+    OptionalFolder,
     Output,
     Plugins,
     TaskOption,
     Weights,
+    WithReport,
     Workers,
     add_plugins,
+    conclude,
     make_console,
-    report_is_current,
-    write_report,
 )
 from reldrop_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from reldrop_bench.results import Results
     from reldrop_bench.running.checkpoints import Checkpoint
+    from reldrop_bench.running.runner import Benchmark
 
 
 @app.command(
     epilog="Example: reldrop-bench evaluate results/quickstart --evaluations quantus:standard"
 )
 def evaluate(
-    folder: FolderArgument = None,
+    folder: OptionalFolder = None,
     evaluations: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--evaluations",
             "-e",
             metavar="NAME[:PRESET]",
@@ -52,19 +53,17 @@ def evaluate(
     weights: Weights = None,
     task: TaskOption = None,
     relevance: Annotated[
-        str | None,
-        typer.Option("--relevance", metavar="NAME", help="With --model: how to explain."),
+        str | None, Option("--relevance", metavar="NAME", help="With --model: how to explain.")
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option("--label", help="With --model: its name in tables (else the weights' file)."),
+        Option("--label", help="With --model: its name in tables (else the weights' file)."),
     ] = None,
     seed: Annotated[
-        int | None,
-        typer.Option("--seed", help="With --model: models of one seed are paired (else 0)."),
+        int | None, Option("--seed", help="With --model: models of one seed are paired (else 0).")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="With --model: CPU threads (else 1).")
+        int | None, Option("--threads", min=1, help="With --model: CPU threads (else 1).")
     ] = None,
     output: Output = None,
     workers: Workers = None,
@@ -72,44 +71,36 @@ def evaluate(
     data: Data = None,
     only: Only = None,
     executor: ExecutorOption = None,
-    report: Annotated[
-        bool, typer.Option("--report/--no-report", help="Write the report at the end.")
-    ] = True,
+    report: WithReport = True,
 ) -> None:
     """Measure more on trained cells (nothing is trained), or on a checkpoint of your own."""
     own = {"label": label, "seed": seed, "relevance": relevance, "threads": threads}
-    checkpoint = _checkpoint(folder, model, weights, task, own)
-    if checkpoint is not None:
+    source = _source(folder, model, weights, task, own)
+    if not isinstance(source, Path):
         if executor is not None:
             raise UserError("--executor is for DIR: a checkpoint is evaluated in this process")
-        from reldrop_bench.running.checkpoints import NAME, evaluate_checkpoint
+        _evaluate_checkpoint(source, output, evaluations, plugins or [], data, report)
+    elif output is not None:
+        raise UserError("--output is for --model: evaluations of a folder stay in that folder")
+    elif not evaluations:
+        raise UserError("say what to measure, such as --evaluations quantus:standard")
+    else:
+        from reldrop_bench.running.evaluate import prepare_evaluation
 
-        place = output or Path("results") / NAME
-        console = make_console()
-        results = evaluate_checkpoint(
-            checkpoint,
-            place,
-            evaluations,
-            plugins or [],
-            data,
-            lambda text: _tell_stage(console, text),
+        benchmark = prepare_evaluation(
+            source, evaluations, workers, plugins or [], data, only or [], executor
         )
-        _conclude_evaluation(results, place, console, report)
+        _evaluate_cells(benchmark, report)
+
+
+def _evaluate_cells(benchmark: Benchmark, report: bool) -> None:
+    """Measure more on the trained cells of a results folder."""
     from reldrop_bench.cli.progress import ProgressDisplay
-    from reldrop_bench.running.evaluate import prepare_evaluation
     from reldrop_bench.running.runner import execute
     from reldrop_bench.store.load import load_results
 
-    assert folder is not None
-    if output is not None:
-        raise UserError("--output is for --model: evaluations of a folder stay in that folder")
-    if not evaluations:
-        raise UserError("say what to measure, such as --evaluations quantus:standard")
-    console = make_console()
-    benchmark = prepare_evaluation(
-        folder, evaluations, workers, plugins or [], data, only or [], executor
-    )
-    untrained = [each for each in benchmark.plan().cells if each.action == "train"]
+    console, folder = make_console(), benchmark.store.folder
+    untrained = [planned for planned in benchmark.plan().cells if planned.action == "train"]
     if untrained:
         console.print(
             f"{len(untrained)} cells are left out, as they are not trained ({untrained[0].reason}); "
@@ -117,30 +108,53 @@ def evaluate(
             markup=False,
         )
     with ProgressDisplay(console, benchmark) as display:
-        try:
-            execute(benchmark, display, train=False)
-        except KeyboardInterrupt:
-            display.interrupted()
-            raise
+        execute(benchmark, display, train=False)
+    keys = {cell.key for cell in benchmark.chosen} - {planned.cell.key for planned in untrained}
     results = load_results(folder)
-    asked = {each.key for each in benchmark.chosen} - {each.cell.key for each in untrained}
-    _conclude_evaluation(results, folder, console, report, asked)
+    _tell_notes(results)
+    conclude(results, results.cells[results.cells.key.isin(keys)], folder, report, console)
+
+
+def _evaluate_checkpoint(
+    checkpoint: Checkpoint,
+    output: Path | None,
+    evaluations: Sequence[str] | None,
+    plugins: Sequence[Path],
+    data: Path | None,
+    report: bool,
+) -> None:
+    """Measure a model that was trained elsewhere."""
+    from reldrop_bench.running.checkpoints import NAME, evaluate_checkpoint
+
+    console = make_console()
+
+    def tell(stage: str) -> None:
+        if console.is_terminal:  # on one line
+            console.print(f"{stage}\033[K", end="\r", markup=False)
+
+    folder = output or Path("results") / NAME
+    results = evaluate_checkpoint(checkpoint, folder, evaluations, plugins, data, tell)
+    _tell_notes(results)
+    conclude(results, results.cells, folder, report, console)
+
+
+def _tell_notes(results: Results) -> None:
+    if len(results.notes):
+        typer.echo(f"{len(results.notes)} values were left out; the report says why")
 
 
 @app.command(
     epilog="Example: reldrop-bench explain results/quickstart --items 0,5 --only task=digits"
 )
 def explain(
-    folder: FolderArgument = None,
+    folder: OptionalFolder = None,
     items: Annotated[
         str | None,
-        typer.Option(
-            "--items", metavar="N,N,…", help="Positions in the test split (else four of them)."
-        ),
+        Option("--items", metavar="N,N,…", help="Positions in the test split (else four of them)."),
     ] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--method", "-m", metavar="NAME", help="Attribution method; may be given several times."
         ),
     ] = None,
@@ -159,28 +173,26 @@ def explain(
         chosen = None if items is None else list(dict.fromkeys(map(int, items.split(","))))
     except ValueError:
         raise UserError(f"--items {items!r} is not a list of positions such as 0,5,7") from None
-    checkpoint = _checkpoint(folder, model, weights, task, {})
-    if checkpoint is not None:
-        add_plugins(plugins)
-        place = output or Path("explanations")
-        written = save_checkpoint_explanations(checkpoint, chosen, methods or [], place, data)
-        typer.echo(f"wrote {written}")
+    source = _source(folder, model, weights, task, {})
+    if isinstance(source, Path):
+        save_explanations(
+            source, chosen, methods or [], output, plugins or [], data, only or [],
+            lambda path: typer.echo(f"wrote {path}"),
+        )  # fmt: skip
         return
-    assert folder is not None
-    save_explanations(
-        folder, chosen, methods or [], output, plugins or [], data, only or [],
-        lambda path: typer.echo(f"wrote {path}"),
-    )  # fmt: skip
+    add_plugins(plugins)
+    target = output or Path("explanations")
+    typer.echo(f"wrote {save_checkpoint_explanations(source, chosen, methods or [], target, data)}")
 
 
-def _checkpoint(
+def _source(
     folder: Path | None,
     model: str | None,
     weights: Path | None,
     task: str | None,
     own: Mapping[str, Any],
-) -> Checkpoint | None:
-    """Return the checkpoint that the options name, or None where a folder was given.
+) -> Path | Checkpoint:
+    """Return the folder of results or the checkpoint that the options name.
 
     own: options that a checkpoint alone has, None where they were not given.
 
@@ -189,48 +201,22 @@ def _checkpoint(
     UserError
         Both were given, or neither, or a part is missing.
     """
-    given = {"--model": model, "--weights": weights, "--task": task}
+    parts = {"--model": model, "--weights": weights, "--task": task}
+    given = [name for name, value in parts.items() if value is not None]
+    options = {name: value for name, value in own.items() if value is not None}
     if folder is not None:
-        named = [name for name, value in given.items() if value is not None]
-        if named:
-            raise UserError(f"give a folder of results or {named[0]}, not both")
-        idle = [name for name, value in own.items() if value is not None]
-        if idle:
-            raise UserError(f"--{idle[0]} is for --model: a benchmark has its own in its spec")
-        return None
-    missing = [name for name, value in given.items() if value is None]
-    if len(missing) == len(given):
+        if given:
+            raise UserError(f"give a folder of results or {given[0]}, not both")
+        if options:
+            raise UserError(
+                f"--{next(iter(options))} is for --model: a benchmark has its own in its spec"
+            )
+        return folder
+    if not given:
         raise UserError("give a folder of results, or --model, --weights and --task")
-    if missing:
-        raise UserError(f"{missing[0]} is missing: a checkpoint needs {', '.join(given)}")
+    if model is None or weights is None or task is None:
+        missing = next(name for name in parts if name not in given)
+        raise UserError(f"{missing} is missing: a checkpoint needs {', '.join(parts)}")
     from reldrop_bench.running.checkpoints import Checkpoint
 
-    assert model is not None
-    assert weights is not None
-    assert task is not None
-    chosen = {name: value for name, value in own.items() if value is not None}
-    return Checkpoint(model, weights, task, **chosen)
-
-
-def _tell_stage(console: Console, text: str) -> None:
-    """Show what is measured, on a terminal alone and on one line."""
-    if console.is_terminal:
-        console.print(f"{text}\033[K", end="\r", markup=False)
-
-
-def _conclude_evaluation(
-    results: Any, folder: Path, console: Console, report: bool, asked: Collection[str] | None = None
-) -> None:
-    """Tell of failures and of what was left out, write the report and end the program.
-
-    asked: keys of the cells that the exit code is about; None: all.
-    """
-    from reldrop_bench.cli.progress import print_failures
-
-    print_failures(results, console)
-    if len(results.notes):
-        typer.echo(f"{len(results.notes)} values were left out; the report says why")
-    if report and not report_is_current(folder):
-        write_report(results, folder)
-    cells = results.cells if asked is None else results.cells[results.cells["key"].isin(asked)]
-    raise typer.Exit(0 if (cells["status"] == "done").all() else 1)
+    return Checkpoint(model, weights, task, **options)

@@ -6,44 +6,44 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
+from typer import Argument, Option
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
+
+    from reldrop_bench.results import Results
 
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--plugins", metavar="DIR", help="A folder with plugins; may be given several times."
-    ),
+    Option("--plugins", metavar="DIR", help="A folder with plugins; may be given several times."),
 ]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Folder of local data sets (else RELDROP_DATA)."),
+    Option("--data", metavar="DIR", help="Folder of local data sets (else RELDROP_DATA)."),
 ]
 Output = Annotated[
     Path | None,
-    typer.Option(
-        "--output", "-o", metavar="DIR", help="Folder of the results (else results/NAME)."
-    ),
+    Option("--output", "-o", metavar="DIR", help="Folder of the results (else results/NAME)."),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--set", metavar="KEY=VALUE", help="Override a key of the spec, such as recipe.epochs=3."
     ),
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--only", metavar="COLUMN=PATTERN", help="Compute these cells alone, such as task=digits."
     ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--workers",
         "-w",
         metavar="N",
@@ -60,7 +60,7 @@ ExecutorOption = Annotated[
 ]
 Formats = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--format",
         "-f",
         metavar="FORMAT",
@@ -68,12 +68,11 @@ Formats = Annotated[
     ),
 ]
 Baseline = Annotated[
-    str | None,
-    typer.Option("--baseline", metavar="LABEL", help="Compare with this label instead."),
+    str | None, Option("--baseline", metavar="LABEL", help="Compare with this label instead.")
 ]
 Metric = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--metric",
         metavar="METRIC",
         help="Judge by this metric alone, such as calibration/ece or shifts/noise/1/accuracy.",
@@ -81,34 +80,34 @@ Metric = Annotated[
 ]
 Margin = Annotated[
     float | None,
-    typer.Option("--margin", metavar="X", help="Differences within ±X do not matter (else 0.01)."),
+    Option("--margin", metavar="X", help="Differences within ±X do not matter (else 0.01)."),
 ]
 Sections = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--sections", metavar="NAME,NAME,…", help="Show these sections alone, such as verdict,cost."
     ),
 ]
 ReportOutput = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="DIR", help="Folder of the report (else DIR/report)."),
+    Option("--output", "-o", metavar="DIR", help="Folder of the report (else DIR/report)."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-SpecArgument = Annotated[str, typer.Argument(metavar="SPEC", help="A shipped name or a YAML file.")]
-FolderArgument = Annotated[
-    Path | None, typer.Argument(metavar="[DIR]", help="Folder of the results.", show_default=False)
+Json = Annotated[bool, Option("--json", help="Print JSON instead of tables.")]
+WithReport = Annotated[bool, Option("--report/--no-report", help="Write the report at the end.")]
+SpecArgument = Annotated[str, Argument(metavar="SPEC", help="A shipped name or a YAML file.")]
+Folder = Annotated[Path, Argument(metavar="DIR", help="Folder of the results.")]
+OptionalFolder = Annotated[
+    Path | None, Argument(metavar="[DIR]", help="Folder of the results.", show_default=False)
 ]
 ModelFile = Annotated[
     str | None,
-    typer.Option(
-        "--model", metavar="FILE.py:FUNCTION", help="A network of your own, instead of DIR."
-    ),
+    Option("--model", metavar="FILE.py:FUNCTION", help="A network of your own, instead of DIR."),
 ]
 Weights = Annotated[
-    Path | None, typer.Option("--weights", metavar="FILE", help="Its weights, as safetensors.")
+    Path | None, Option("--weights", metavar="FILE", help="Its weights, as safetensors.")
 ]
 TaskOption = Annotated[
-    str | None, typer.Option("--task", metavar="NAME", help="The task that it solves.")
+    str | None, Option("--task", metavar="NAME", help="The task that it solves.")
 ]
 
 
@@ -145,8 +144,20 @@ def report_is_current(folder: Path) -> bool:
     return current
 
 
+def conclude(
+    results: Results, cells: pd.DataFrame, folder: Path, report: bool, console: Console
+) -> NoReturn:
+    """Tell of failures, write the report where it is wanted, and end as `cells` did."""
+    from reldrop_bench.cli.progress import print_failures
+
+    print_failures(results, console)
+    if report and not report_is_current(folder):
+        write_report(results, folder)
+    raise typer.Exit(0 if (cells["status"] == "done").all() else 1)
+
+
 def write_report(
-    results: Any,
+    results: Results,
     folder: Path,
     formats: Sequence[str] = ("html",),
     sections: Sequence[str] | None = None,

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -73,11 +72,8 @@ def plan_line(plan: Plan) -> str:
     line = f"{len(plan.cells)} cells: {len(plan.to_do)} to do, {cached} cached"
     if plan.to_do:
         estimate = "unknown" if plan.seconds is None else f"about {duration(plan.seconds)}"
-        workers = (
-            f"{plan.workers} worker{'s' if plan.workers != 1 else ''}"
-            if plan.workers
-            else "this process"
-        )
+        plural = "" if plan.workers == 1 else "s"
+        workers = f"{plan.workers} worker{plural}" if plan.workers else "this process"
         line += f"; time {estimate} with {workers}, disk about {size(plan.disk_bytes)}"
     return line
 
@@ -89,14 +85,9 @@ def print_plan(plan: Plan, benchmark: Benchmark, console: Console) -> None:
     )
     for planned in plan.cells:
         row = planned.row()
-        action = "[green]cached[/]" if planned.action == "cached" else planned.action
-        seconds = (
-            ""
-            if planned.action == "cached"
-            else "?"
-            if planned.seconds is None
-            else duration(planned.seconds)
-        )
+        cached = planned.action == "cached"
+        action = "[green]cached[/]" if cached else planned.action
+        seconds = "" if cached else "?" if planned.seconds is None else duration(planned.seconds)
         table.add_row(
             escape(row["task"]), escape(row["label"]), escape(row["model"]), str(row["seed"]), action,
             escape(planned.reason), seconds,
@@ -155,14 +146,11 @@ class ProgressDisplay(Listener):
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.console.is_terminal:
             self._live.stop()
+        if kind is KeyboardInterrupt:  # say what it leaves
+            self.console.print(f"stopped: {self.headline()}", markup=False)
 
     def note(self, text: str) -> None:
         self.console.print(text, markup=False)
@@ -184,10 +172,6 @@ class ProgressDisplay(Listener):
             self.console.print(f"[red]{status}[/] {escape(name)}")
         if not self.console.is_terminal:
             self.console.print(f"{self.headline()} · {status} {name}", markup=False)
-
-    def interrupted(self) -> None:
-        """Say what a stop by the user leaves."""
-        self.console.print(f"stopped: {self.headline()}", markup=False)
 
     def seconds_left(self) -> float | None:
         """Estimate the time left from what finished, weighted by the plan's estimates where it has any."""

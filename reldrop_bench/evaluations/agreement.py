@@ -10,11 +10,7 @@ from reldrop_bench.kinds.evaluation import Context, Evaluation
 from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.plugins.base import Count
 
-from ._measures.agreement import (
-    error_disagreement,
-    error_kappa,
-    prediction_disagreement,
-)
+from ._measures.agreement import error_disagreement, error_kappa, prediction_disagreement
 from ._measures.features import linear_cka
 from ._measures.penultimate import FeaturesError
 from .diversity import features_in_order
@@ -78,33 +74,24 @@ class Agreement(Evaluation):
 
     def _predictions(self, context: Context, other: Context, record: Record, split: str) -> None:
         targets = context.targets()
-        first, second = (each.logits().argmax(1) for each in (context, other))
-        right, also = first == targets, second == targets
-        found = prediction_disagreement(first, second)
-        record.metric(split, "prediction_disagreement", found)
+        first, second = context.logits().argmax(1), other.logits().argmax(1)
+        right, other_right = first == targets, second == targets
+        record.metric(split, "prediction_disagreement", prediction_disagreement(first, second))
         record.examples(split, "prediction_disagreement", first != second)
-        record.metric(split, "error_disagreement", error_disagreement(right, also))
-        record.examples(split, "error_disagreement", right != also)
-        kappa = error_kappa(right, also)
-        if kappa is None:
-            both = "right" if right.all() else "wrong"
-            reason = f"both models are {both} about every item, so that agreement is no surprise"
-            record.note(split, "error_kappa", reason)
-        else:
-            record.metric(split, "error_kappa", kappa)
+        record.metric(split, "error_disagreement", error_disagreement(right, other_right))
+        record.examples(split, "error_disagreement", right != other_right)
+        both = "right" if right.all() else "wrong"
+        reason = f"both models are {both} about every item, so that agreement is no surprise"
+        record.metric(split, "error_kappa", error_kappa(right, other_right), reason)
 
     def _features(self, context: Context, other: Context, record: Record, split: str) -> None:
         try:
             first, second = (
-                torch.cat(list(features_in_order(each, self.max_samples)))
-                for each in (context, other)
+                torch.cat(list(features_in_order(model, self.max_samples)))
+                for model in (context, other)
             )
         except FeaturesError as error:
             record.note(split, "linear_cka", str(error))
             return
-        cka = linear_cka(first, second)
-        if cka is None:
-            reason = "the features of one of the models are the same for all samples"
-            record.note(split, "linear_cka", reason)
-        else:
-            record.metric(split, "linear_cka", cka)
+        reason = "the features of one of the models are the same for all samples"
+        record.metric(split, "linear_cka", linear_cka(first, second), reason)

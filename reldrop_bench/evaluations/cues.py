@@ -17,6 +17,7 @@ from ._measures.cues import (
     shapley_values,
     share_agreement,
 )
+from ._measures.predictions import correct, label_probability
 from ._measures.samples import varies
 from .accuracy import accuracy
 
@@ -24,6 +25,7 @@ _COST, _REMOVAL = "1 explanation", "2^K predictions"
 _BOTH = f"{_COST}, {_REMOVAL}"
 _LEAST = 1e-6
 """What all cues together must add to accuracy or probability: below it is rounding."""
+_EQUAL_SHARES = "all cues have equal shares, in relevance or in effect"
 _CAUSAL = "cue_*_shapley, causal_effective_cues, *_agreement"
 
 
@@ -82,7 +84,8 @@ class CueUse(Evaluation):
         self._accuracy(context, record)
         items, mass, varied = self._mass(context)
         # A constant map weighs cues by their area: it says nothing of them.
-        _note_left_out(record, "effective_cues, roi_mass, cue_*_mass", varied, "a constant map")
+        names = "effective_cues, roi_mass, cue_*_mass"
+        record.note_left_out("test", names, int(varied.sum()), len(varied), "a constant map")
         mass = torch.where(varied[:, None], mass, 0.0)
         cues = mass[:, 1:]
         seen, any_mass = cues.sum(1) > 0, mass.sum(1) > 0
@@ -127,7 +130,7 @@ class CueUse(Evaluation):
             reason = f"they need every subset of cues removed; there is no {', '.join(missing[:5])}"
             record.note("test", _CAUSAL, reason)
             return
-        hits = [_hits(context, name) for name in names]
+        hits = [correct(context.logits(name), context.targets(name)) for name in names]
         values = shapley_values(torch.stack([each.mean() for each in hits]))
         for cue, value in enumerate(values.tolist()):
             record.metric("test", f"cue_{cue}_shapley", value)
@@ -148,11 +151,7 @@ class CueUse(Evaluation):
             agreement = share_agreement(by_relevance, causal).item()
             record.metric("test", "cue_agreement", agreement)
             ranks = rank_agreement(by_relevance, causal)
-            if ranks.mean is None:
-                reason = "all cues have equal shares, in relevance or in effect"
-                record.note("test", "cue_rank_agreement", reason)
-            else:
-                record.metric("test", "cue_rank_agreement", ranks.mean)
+            record.metric("test", "cue_rank_agreement", ranks.mean, _EQUAL_SHARES)
         self._by_sample(context, record, items, shares)
 
     def _by_sample(self, context: Context, record: Record, items: Tensor, shares: Tensor) -> None:
@@ -162,9 +161,12 @@ class CueUse(Evaluation):
         if any(not torch.equal(context.targets(shift), targets) for shift in names):
             record.note("test", name, "the test sets without cues do not hold the same items")
             return
-        worth = torch.stack([_probability(context, shift)[items] for shift in names])
+        worth = torch.stack(
+            [label_probability(context.logits(shift), targets)[items] for shift in names]
+        )
         causal, defined = causal_shares(shapley_values(worth).T, _LEAST)
-        _note_left_out(record, name, defined, "no cue adds to their class's probability")
+        reason = "no cue adds to their class's probability"
+        record.note_left_out("test", name, int(defined.sum()), len(defined), reason)
         if not defined.any():
             return
         items, shares, causal = items[defined], shares[defined], causal[defined]
@@ -172,8 +174,8 @@ class CueUse(Evaluation):
         record.metric("test", "sample_cue_agreement", agreement.mean().item())
         record.examples("test", "cue_agreement", agreement, items)
         ranks = rank_agreement(shares, causal)
-        reason = "all cues have equal shares, in relevance or in effect"
-        _note_left_out(record, "sample_cue_rank_agreement", ranks.defined, reason)
+        name, count = "sample_cue_rank_agreement", int(ranks.defined.sum())
+        record.note_left_out("test", name, count, len(ranks.defined), _EQUAL_SHARES)
         if ranks.mean is not None:
             record.metric("test", "sample_cue_rank_agreement", ranks.mean)
             record.examples("test", "cue_rank_agreement", ranks.kept, items[ranks.defined])
@@ -183,19 +185,3 @@ def removals(cues: int) -> list[str]:
     """Return the test set for each set of cues that are there, as `shapley_values` orders them."""
     gone = [[cue for cue in range(cues) if not present >> cue & 1] for present in range(1 << cues)]
     return ["removed-" + "".join(map(str, each)) if each else "test" for each in gone]
-
-
-def _hits(context: Context, name: str) -> Tensor:
-    return (context.logits(name).argmax(1) == context.targets(name)).double()
-
-
-def _probability(context: Context, name: str) -> Tensor:
-    """Return the softmax probability of each item's true class, (N,) float64."""
-    probabilities = context.logits(name).double().softmax(1)
-    return probabilities.gather(1, context.targets(name)[:, None])[:, 0]
-
-
-def _note_left_out(record: Record, metric: str, defined: Tensor, reason: str) -> None:
-    left = int((~defined).sum())
-    if left:
-        record.note("test", metric, f"{left} of {len(defined)} samples are left out: {reason}")

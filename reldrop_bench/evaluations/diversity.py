@@ -219,11 +219,9 @@ class Diversity(Evaluation):
         if not images:
             reason = "points of two clouds do not correspond, so their maps cannot be compared"
             record.note(split, "class_map_cosine", reason)
-        elif cosine.mean is None:
-            reason = "no class has two maps with positive relevance"
-            record.note(split, "class_map_cosine", reason)
         else:
-            record.metric(split, "class_map_cosine", cosine.mean)
+            reason = "no class has two maps with positive relevance"
+            record.metric(split, "class_map_cosine", cosine.mean, reason)
 
     def _map_values(self, context: Context, shown: Explained) -> dict[str, PerSample]:
         relevance = shown.relevance.cpu()
@@ -260,13 +258,10 @@ class Diversity(Evaluation):
             features.vendi_score(unit.eigenvalues(centred=False)),
         )
         for name, value in zip(names, found, strict=True):
-            if value is None:
-                record.note(split, name, "the features are the same for all samples, or all zero")
-            else:
-                record.metric(split, name, value)
-        if unit.count < plain.count:
-            told = f"{plain.count - unit.count} of {plain.count} samples are left out"
-            record.note(split, "vendi_score", f"{told}: all features are zero")
+            reason = "the features are the same for all samples, or all zero"
+            record.metric(split, name, value, reason)
+        reason = "all features are zero"
+        record.note_left_out(split, "vendi_score", unit.count, plain.count, reason)
 
     @torch.no_grad()
     def _critical_sets(self, context: Context, record: Record, split: str) -> None:
@@ -289,10 +284,7 @@ class Diversity(Evaluation):
     def _write(
         self, record: Record, split: str, name: str, items: Tensor, found: PerSample
     ) -> None:
-        left = int((~found.defined).sum())
-        if left:
-            told = f"{left} of {len(items)} samples are left out: {LEFT_OUT[name]}"
-            record.note(split, name, told)
+        record.note_left_out(split, name, len(found.kept), len(items), LEFT_OUT[name])
         if found.mean is not None:
             record.metric(split, name, found.mean)
             record.examples(split, name, found.kept, items[found.defined])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
 from torch import Tensor
 
 from reldrop_bench.data import Batch
@@ -15,6 +14,7 @@ from reldrop_bench.occlusion.order import random_ranks, relevance_ranks
 from reldrop_bench.plugins.base import Count
 from reldrop_bench.plugins.registry import create
 
+from ._measures.predictions import correct, label_probability
 from ._occluding.curves import Curve, Occluder, maps_by_chunk
 from ._occluding.evaluation import OccludingEvaluation
 
@@ -81,9 +81,8 @@ class Faithfulness(OccludingEvaluation):
         orders = _Orders(occluder, self._attributors(context, record))
         curves = occluder.curves(orders.ranks)
         logits, labels = context.logits()[items], context.targets()[items]
-        probability = logits.double().softmax(1).gather(1, labels[:, None]).mean().item()
-        accuracy = (logits.argmax(1) == labels).double().mean().item()
-        record.metric("test", "clean_accuracy", accuracy)
+        record.metric("test", "clean_accuracy", correct(logits, labels).mean().item())
+        probability = label_probability(logits, labels).mean().item()
         record.metric("test", "clean_probability", probability)
         record.metric("test", "samples", len(items))
         self.note_sample(occluder, record)
@@ -112,27 +111,28 @@ class Faithfulness(OccludingEvaluation):
             if name != context.attributor.name
         }
 
-    def _write(self, record: Record, prefix: str, items: Tensor, curve: Curve) -> None:
-        place = items.argsort()
-        for quantity, total, areas in (
-            ("accuracy", curve.correct, curve.correct_area),
-            ("probability", curve.probability, curve.probability_area),
-        ):
+    def _write(
+        self, record: Record, prefix: str, items: Tensor, curves: Mapping[str, Curve]
+    ) -> None:
+        for quantity, curve in curves.items():
             name = f"{prefix}/{quantity}"
-            record.curve("test", name, self.fractions, total / len(items))
-            record.metric("test", f"{name}/area", float(areas.mean()))
+            record.curve("test", name, self.fractions, curve.mean)
+            record.metric("test", f"{name}/area", float(curve.areas.mean()))
             if quantity == "probability":
-                record.examples("test", f"{name}/area", areas[place], items[place])
+                self.write_items(record, f"{name}/area", items, curve.areas)
 
     def _write_gain(
-        self, record: Record, prefix: str, items: Tensor, most: Curve, least: Curve
+        self,
+        record: Record,
+        prefix: str,
+        items: Tensor,
+        most: Mapping[str, Curve],
+        least: Mapping[str, Curve],
     ) -> None:
-        place = items.argsort()
-        accuracy = least.correct_area - most.correct_area
-        probability = least.probability_area - most.probability_area
-        record.metric("test", f"{prefix}/accuracy", float(np.mean(accuracy)))
-        record.metric("test", f"{prefix}/probability", float(np.mean(probability)))
-        record.examples("test", f"{prefix}/probability", probability[place], items[place])
+        gains = {quantity: least[quantity].areas - most[quantity].areas for quantity in least}
+        for quantity, gain in gains.items():
+            record.metric("test", f"{prefix}/{quantity}", float(gain.mean()))
+        self.write_items(record, f"{prefix}/probability", items, gains["probability"])
 
 
 class _Orders:

@@ -11,6 +11,8 @@ from reldrop_bench.kinds.evaluation import Context, Evaluation
 from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.plugins.base import Count, Probability
 
+from ._measures.predictions import correct
+
 _LOG = "the training log"
 _BOTH = "1 prediction, of training and test items"
 
@@ -61,14 +63,9 @@ class Generalization(Evaluation):
         record.metric("validation", "best_validation_epoch", best)
         for target in self.targets:
             name, reached = f"epochs_to_{target:g}", epochs["epoch"][validation >= target]
-            if len(reached):
-                record.metric("validation", name, int(reached.iloc[0]))
-            else:
-                record.note(
-                    "validation",
-                    name,
-                    f"never reached in {len(epochs)} epochs (best {validation.max():.3f})",
-                )
+            first = int(reached.iloc[0]) if len(reached) else None
+            reason = f"never reached in {len(epochs)} epochs (best {validation.max():.3f})"
+            record.metric("validation", name, first, reason)
 
     def _final(self, context: Context, record: Record) -> None:
         if context.recipe is None:
@@ -90,6 +87,5 @@ class Generalization(Evaluation):
 
 def _score(logits: Tensor, targets: Tensor) -> tuple[float, float]:
     """Return accuracy and mean cross-entropy; logits (n, K), targets (n,)."""
-    correct = logits.argmax(1) == targets
     loss = functional.cross_entropy(logits.double(), targets)
-    return correct.double().mean().item(), loss.item()
+    return correct(logits, targets).mean().item(), loss.item()

@@ -13,7 +13,8 @@ from reldrop_bench.kinds.record import Metric, Record
 from reldrop_bench.occlusion.order import ORDERS, random_ranks, relevance_ranks
 from reldrop_bench.plugins.base import Count
 
-from ._occluding.curves import Curve, Occluder, Ranks, maps_by_chunk
+from ._measures.predictions import correct
+from ._occluding.curves import Occluder, Ranks, maps_by_chunk
 from ._occluding.evaluation import OccludingEvaluation
 
 Order = Literal["random", "random-blocks", "random-ball", "mask", "reference"]
@@ -65,13 +66,21 @@ class OcclusionRobustness(OccludingEvaluation):
     def evaluate(self, context: Context, record: Record) -> None:
         occluder = self.occluder(context, record)
         items = occluder.items
-        clean = (context.logits()[items].argmax(1) == context.targets()[items]).double().mean()
-        record.metric("test", "clean_accuracy", clean.item())
+        clean = correct(context.logits()[items], context.targets()[items]).mean().item()
+        record.metric("test", "clean_accuracy", clean)
         record.metric("test", "samples", len(items))
         self.note_sample(occluder, record)
         ranks = _ranks(occluder, self._orders(context, record))
-        for (order, fill), curve in occluder.curves(ranks).items():
-            self._write(record, f"{order}/{fill}", items, curve, clean.item())
+        for (order, fill), curves in occluder.curves(ranks).items():
+            prefix, curve = f"{order}/{fill}", curves["accuracy"]
+            record.curve("test", f"{prefix}/accuracy", self.fractions, curve.mean)
+            auc = float(curve.areas.mean())
+            record.metric("test", f"{prefix}/auc", auc)
+            if clean > 0:
+                record.metric("test", f"{prefix}/normalised_auc", auc / clean)
+            else:
+                record.note("test", "*/normalised_auc", "the clean accuracy is 0")
+            self.write_items(record, f"{prefix}/area", items, curve.areas)
 
     def _orders(self, context: Context, record: Record) -> tuple[Order, ...]:
         """Return the orders that the task allows; what was asked for and is not there is noted."""
@@ -91,19 +100,6 @@ class OcclusionRobustness(OccludingEvaluation):
             elif self.orders is not None or order == "reference":
                 record.note("test", f"{order}/*", reason)
         return tuple(orders)
-
-    def _write(
-        self, record: Record, prefix: str, items: Tensor, curve: Curve, clean: float
-    ) -> None:
-        auc = float(curve.correct_area.mean())
-        record.curve("test", f"{prefix}/accuracy", self.fractions, curve.correct / len(items))
-        record.metric("test", f"{prefix}/auc", auc)
-        if clean > 0:
-            record.metric("test", f"{prefix}/normalised_auc", auc / clean)
-        else:
-            record.note("test", "*/normalised_auc", "the clean accuracy is 0")
-        in_order = items.argsort()
-        record.examples("test", f"{prefix}/area", curve.correct_area[in_order], items[in_order])
 
 
 def _ranks(occluder: Occluder, orders: tuple[Order, ...]) -> Ranks:

@@ -58,6 +58,12 @@ class Record:
         if told not in self.notes:
             self.notes.append(told)
 
+    def note_left_out(self, split: str, metric: str, kept: int, total: int, reason: str) -> None:
+        """Say why some samples have no value, where `kept` of `total` have one."""
+        if kept < total:
+            text = f"{total - kept} of {total} samples are left out: {reason}"
+            self.note(split, metric, text)
+
     def _add(self, table: str, split: str, metric: str, item: Any, x: Any, value: Any) -> None:
         values = np.atleast_1d(np.asarray(value, dtype=np.float64))
         self._names.append((table, split, metric))
@@ -69,9 +75,12 @@ class Record:
             )
         )
 
-    def metric(self, split: str, name: str, value: float) -> None:
-        """Add one number, such as ("test", "accuracy", 0.93)."""
-        self._add("metric", split, name, -1, np.nan, value)
+    def metric(self, split: str, name: str, value: float | None, reason: str = "") -> None:
+        """Add one number, such as ("test", "accuracy", 0.93), or note the reason why it is None."""
+        if value is None:
+            self.note(split, name, reason)
+        else:
+            self._add("metric", split, name, -1, np.nan, value)
 
     def examples(
         self,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from reldrop_bench.occlusion.fill import MASKED, draw_partners, occlude, replace
 from reldrop_bench.occlusion.order import ORDERS
 
 from .._measures.area import area
+from .._measures.predictions import correct, label_probability
 from .kept import KEPT
 
 CHUNK = 256
@@ -29,21 +30,49 @@ VALUES = 2**22
 RANDOM_ORDERS = frozenset(order for orders in ORDERS.values() for order in orders)
 
 Ranks = Callable[[Batch, int], Mapping[str, Tensor]]
-"""From a chunk and its place in `Context.order` to the ranks (b, H, W) or (b, N) of each order."""
+"""From a chunk and its position in `Context.order` to the ranks (b, H, W) or (b, N) of each order."""
 
 
-@dataclass
 class Curve:
-    """What remains while more and more is hidden in one order and with one fill."""
+    """What remains of a quantity while more and more is hidden, from chunks of items."""
 
-    correct: np.ndarray
-    """(P,) how many items are right at each fraction."""
-    probability: np.ndarray
-    """(P,) the sum over items of the label's softmax probability."""
-    correct_area: np.ndarray
-    """(n,) the mean height of each item's curve of right or wrong."""
-    probability_area: np.ndarray
-    """(n,) the same of the probability."""
+    def __init__(self, fractions: tuple[float, ...]) -> None:
+        self.fractions = fractions
+        self._total = np.zeros(len(fractions))
+        self._areas: list[np.ndarray] = []
+
+    def add(self, values: np.ndarray) -> None:
+        """Take in the quantity of each item at each fraction, (P, b)."""
+        self._total += values.sum(1)
+        self._areas.append(area(values.T, self.fractions))
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(P,) the mean over items at each fraction."""
+        return self._total / len(self.areas)
+
+    @property
+    def areas(self) -> np.ndarray:
+        """(n,) the mean height of each item's curve."""
+        return np.concatenate(self._areas)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Items that are occluded together."""
+
+    start: int
+    """Position of the first in `Context.order`."""
+    batch: Batch
+    labels: Tensor
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells these samples from any others."""
+        hashed = hashlib.blake2b(self.batch.inputs.cpu().numpy().tobytes())
+        if self.batch.masks is not None:
+            hashed.update(self.batch.masks.cpu().numpy().tobytes())
+        return hashed.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -77,56 +106,50 @@ class Occluder:
         shape = (count, *self.context.facts.element_shape)
         return torch.rand(shape, generator=generator).to(self.context.device)
 
-    def curves(self, ranks: Ranks) -> dict[tuple[str, str], Curve]:
-        """Return the curves by order and fill."""
+    def curves(self, ranks: Ranks) -> dict[tuple[str, str], dict[str, Curve]]:
+        """Return the curves of "accuracy" and the label's "probability" by order and fill."""
         context, count = self.context, len(self.items)
         logits, targets = context.logits(), context.targets()
-        found: dict[tuple[str, str], Curve] = {}
+        curves: dict[tuple[str, str], dict[str, Curve]] = {}
         for start in range(0, count, self.chunk):
             context.progress(f"{self.stage} {start}/{count}")
             items = self.items[start : start + self.chunk]
-            batch = context.test.batch(items).to(context.device)
-            labels, rows = targets[items], slice(start, start + len(items))
-            clean = _scores(logits[items], labels)
-            orders, chunk = ranks(batch, start), _digest(batch)
+            chunk = _Chunk(start, context.test.batch(items).to(context.device), targets[items])
+            clean = _scores(logits[items], chunk.labels)
+            orders = ranks(chunk.batch, start)
             for fill in self.fills:
-                instead = self._replacement(batch.inputs, fill, items, start)
-                for order, places in orders.items():
-                    steps = self._hidden(batch.inputs, places, (chunk, order), fill, instead, start)
+                instead = self._replacement(chunk, fill)
+                for order, order_ranks in orders.items():
+                    steps = self._hidden(chunk, order, order_ranks, fill, instead)
                     scores = [
-                        clean if inputs is None else _scores(self._predict(inputs), labels)
+                        clean if inputs is None else _scores(self._predict(inputs), chunk.labels)
                         for inputs in steps
                     ]
-                    self._add(found, (order, fill), scores, rows)
-        return found
+                    known = curves.setdefault((order, fill), {})
+                    for quantity in clean:
+                        curve = known.setdefault(quantity, Curve(self.fractions))
+                        values = torch.stack([score[quantity] for score in scores])
+                        curve.add(values.numpy())
+        return curves
 
-    def _replacement(self, inputs: Tensor, fill: str, items: Tensor, start: int) -> Tensor | None:
+    def _replacement(self, chunk: _Chunk, fill: str) -> Tensor | None:
         """Return what any element is replaced with; None where that depends on what is hidden."""
-        context = self.context
+        context, inputs = self.context, chunk.batch.inputs
         if fill in MASKED:
             return None
-        generator = context.generator("occlusion", "fill", fill, start)
+        generator = context.generator("occlusion", "fill", fill, chunk.start)
         if fill != "other-sample":
             return replacement(inputs, fill, context.facts, generator)
         # Not of the chunk: any other item of the test split, whatever the number of samples.
-        places = torch.arange(start, start + len(items))
-        partners = draw_partners(places, len(context.order), generator)
+        positions = torch.arange(chunk.start, chunk.start + len(inputs))
+        partners = draw_partners(positions, len(context.order), generator)
         return context.test.batch(context.order[partners]).inputs.to(inputs)
 
     def _hidden(
-        self,
-        inputs: Tensor,
-        ranks: Tensor,
-        place: tuple[str, str],
-        fill: str,
-        instead: Tensor | None,
-        start: int,
+        self, chunk: _Chunk, order: str, ranks: Tensor, fill: str, instead: Tensor | None
     ) -> Iterator[Tensor | None]:
-        """Yield the inputs with each fraction hidden; None where nothing is.
-
-        place: digest of the chunk, and order.
-        """
-        context, total = self.context, ranks[0].numel()
+        """Yield the inputs with each fraction hidden; None where nothing is."""
+        context, inputs, total = self.context, chunk.batch.inputs, ranks[0].numel()
         owner = (context.task, context.root, context.device)
         for fraction in self.fractions:
             count = round(fraction * total)
@@ -140,10 +163,10 @@ class Occluder:
                 yield torch.where(mask.unsqueeze(1), instead, inputs)
                 continue
             # The same stream at each fraction and for each order: one noise, shown more and more.
-            generator = context.generator("occlusion", "fill", fill, start)
+            generator = context.generator("occlusion", "fill", fill, chunk.start)
             make = partial(occlude, inputs, mask, fill, context.facts, generator)
-            if place[1] in RANDOM_ORDERS:  # they look at no model
-                yield KEPT.get(owner, (*place, fill, start, count), make)
+            if order in RANDOM_ORDERS:  # they look at no model
+                yield KEPT.get(owner, (chunk.digest, order, fill, chunk.start, count), make)
             else:
                 yield make()
 
@@ -151,36 +174,12 @@ class Occluder:
         parts = inputs.split(self.context.batch_size)
         return torch.cat([self.context.predict(part) for part in parts])
 
-    def _add(
-        self,
-        found: dict[tuple[str, str], Curve],
-        key: tuple[str, str],
-        scores: Sequence[tuple[Tensor, Tensor]],
-        rows: slice,
-    ) -> None:
-        if key not in found:
-            points, count = len(self.fractions), len(self.items)
-            found[key] = Curve(*(np.zeros(size) for size in (points, points, count, count)))
-        curve = found[key]
-        correct, probability = (torch.stack(each).numpy() for each in zip(*scores, strict=True))
-        curve.correct += correct.sum(1)
-        curve.probability += probability.sum(1)
-        curve.correct_area[rows] = area(correct.T, self.fractions)
-        curve.probability_area[rows] = area(probability.T, self.fractions)
 
-
-def _digest(batch: Batch) -> str:
-    """Return what tells the samples of a batch from any others."""
-    found = hashlib.blake2b(batch.inputs.cpu().numpy().tobytes())
-    if batch.masks is not None:
-        found.update(batch.masks.cpu().numpy().tobytes())
-    return found.hexdigest()
-
-
-def _scores(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return whether each is right (b,) and its label's probability (b,), both float64."""
-    probability = logits.double().softmax(1).gather(1, labels[:, None]).squeeze(1)
-    return (logits.argmax(1) == labels).double(), probability
+def _scores(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    return {
+        "accuracy": correct(logits, labels),
+        "probability": label_probability(logits, labels),
+    }
 
 
 def maps_by_chunk(

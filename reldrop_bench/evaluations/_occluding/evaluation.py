@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar
 
+import numpy as np
+from torch import Tensor
+
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.kinds.evaluation import Context, Evaluation
 from reldrop_bench.kinds.record import Record
@@ -52,6 +55,11 @@ class OccludingEvaluation(Evaluation):
             else:
                 fills.append(fill)
         return Occluder(context, self.max_samples, self.fractions, tuple(fills), self.name)
+
+    def write_items(self, record: Record, name: str, items: Tensor, values: np.ndarray) -> None:
+        """Write a value for each item (n,), in the order of the test split."""
+        order = items.argsort()
+        record.examples("test", name, values[order], items[order])
 
     def note_sample(self, occluder: Occluder, record: Record) -> None:
         """Note what a small or one-sided test split takes from the numbers."""
