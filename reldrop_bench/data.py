@@ -20,11 +20,17 @@ class Facts:
     """
 
     modality: str
+    """The kind of input: "image" or "cloud"."""
     classes: tuple[str, ...]
+    """Names of the classes, in the order of their numbers."""
     input_shape: tuple[int, ...]
+    """Shape of one sample."""
     mean: tuple[float, ...]
+    """By channel, what was subtracted from the data."""
     std: tuple[float, ...]
+    """By channel, what the data was divided by."""
     fill: float = 0.0
+    """Value of what is hidden, after normalisation."""
     masks: bool = False
     """Whether every sample has a region-of-interest mask."""
     cues: int = 0

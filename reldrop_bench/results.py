@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -25,6 +23,14 @@ training, NaN where it does not tell. samples: training samples seen, all epochs
 deviations: lists of one-line texts.
 """
 
+CELL = ("task", "model", "label", "seed")
+"""What names a cell within its benchmark, whatever its key is."""
+Place = tuple[str, str, str, int]
+"""The values of `CELL`."""
+Setting = tuple[str, str]
+"""A task and a model: what labels are compared within."""
+Status = Literal["done", "failed", "timeout", "oom", "interrupted"]
+"""How the computation of a cell ended."""
 IDENTITY = ("key", "task", "model", "regularizer", "label", "seed")
 METRIC_COLUMNS = (*IDENTITY, "evaluation", "split", "metric", "value")
 CURVE_COLUMNS = (*IDENTITY, "evaluation", "split", "metric", "x", "value")
@@ -44,40 +50,49 @@ def _empty(columns: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(columns=list(columns))
 
 
-class UnreadExamples(ABC):
-    """Examples on disk, of which a part can be read: calling it reads them all."""
-
-    @abstractmethod
-    def __call__(self) -> pd.DataFrame: ...
-
-    @abstractmethod
-    def only(self, task: str, model: str, evaluation: str) -> UnreadExamples:
-        """Return those of one evaluation within one task and model, still unread."""
-
-    @abstractmethod
-    def index(self) -> pd.DataFrame:
-        """Return what `Results.with_examples` does."""
+def _no_items(index: pd.DataFrame) -> pd.DataFrame:
+    return _empty(EXAMPLE_COLUMNS)
 
 
-class Unread:
-    """A frame of `Results` that may be given as a function, called when the frame is first used."""
+@dataclass
+class ItemTable:
+    """Numbers by test item, most of all rows of a benchmark: read when they are first used.
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        self._columns = columns
+    `read` is given rows of `index` and returns what they stand for, columns EXAMPLE_COLUMNS.
+    """
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+    index: pd.DataFrame = field(default_factory=lambda: _empty((*IDENTITY, "evaluation")))
+    """Which evaluations of which cells have any: a row each, what names the cell and `evaluation`."""
+    read: Callable[[pd.DataFrame], pd.DataFrame] = _no_items
+    whole: pd.DataFrame | None = None
+    """All of them, once they are read."""
 
-    def __get__(self, results: Results | None, owner: type) -> Any:
-        if results is None:  # what dataclasses take for the default
-            return partial(_empty, self._columns)
-        found = results.__dict__[self._name]
-        if callable(found):
-            found = results.__dict__[self._name] = found()
-        return found
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> ItemTable:
+        """Return a table of rows that are there already."""
+        index = frame[[*IDENTITY, "evaluation"]].drop_duplicates(ignore_index=True)
+        return cls(index, whole=frame)
 
-    def __set__(self, results: Results, value: pd.DataFrame | Callable[[], pd.DataFrame]) -> None:
-        results.__dict__[self._name] = value
+    def all(self) -> pd.DataFrame:
+        """Return all rows."""
+        if self.whole is None:
+            self.whole = self.read(self.index)
+        return self.whole
+
+    def part(self, task: str, model: str, evaluation: str) -> pd.DataFrame:
+        """Return the rows of one evaluation within one task and model; others stay unread."""
+        rows = self.index if self.whole is None else self.whole
+        chosen = (rows["task"] == task) & (rows["model"] == model)
+        rows = rows[chosen & (rows["evaluation"] == evaluation)].reset_index(drop=True)
+        return self.read(rows) if self.whole is None else rows
+
+    def of_cells(self, keys: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of some evaluations of cells, given by columns key and evaluation."""
+        rows = self.index if self.whole is None else self.whole
+        wanted = set(zip(keys["key"], keys["evaluation"], strict=True))
+        pairs = zip(rows["key"], rows["evaluation"], strict=True)
+        rows = rows[[pair in wanted for pair in pairs]].reset_index(drop=True)
+        return self.read(rows) if self.whole is None else rows
 
 
 @dataclass(frozen=True)
@@ -96,8 +111,8 @@ class Results:
     cells: pd.DataFrame
     metrics: pd.DataFrame = field(default_factory=lambda: _empty(METRIC_COLUMNS))
     curves: pd.DataFrame = field(default_factory=lambda: _empty(CURVE_COLUMNS))
-    examples: Any = Unread(EXAMPLE_COLUMNS)
-    """Numbers by test item; as they are most of all rows, they are read when they are first used."""
+    by_item: ItemTable = field(default_factory=ItemTable)
+    """Numbers by test item; `examples` is all of them."""
     samples: pd.DataFrame = field(default_factory=lambda: _empty(SAMPLE_COLUMNS))
     epochs: pd.DataFrame = field(default_factory=lambda: _empty(EPOCH_COLUMNS))
     notes: pd.DataFrame = field(default_factory=lambda: _empty(NOTE_COLUMNS))
@@ -122,28 +137,25 @@ class Results:
     trained_elsewhere: bool = False
     """Whether these are checkpoints of which nothing but the weights is known."""
 
+    @property
+    def examples(self) -> pd.DataFrame:
+        """Numbers by test item, columns EXAMPLE_COLUMNS; they are read when they are first used."""
+        return self.by_item.all()
+
     def examples_of(self, task: str, model: str, evaluation: str) -> pd.DataFrame:
-        """Return the examples of one evaluation within one task and model; the others stay unread."""
-        unread = self.__dict__["examples"]
-        if isinstance(unread, UnreadExamples):
-            return unread.only(task, model, evaluation)()
-        rows = self.examples
-        chosen = (rows["task"] == task) & (rows["model"] == model)
-        return rows[chosen & (rows["evaluation"] == evaluation)].reset_index(drop=True)
+        """Return the examples of one evaluation within one task and model; others stay unread."""
+        return self.by_item.part(task, model, evaluation)
 
     def with_examples(self) -> pd.DataFrame:
         """Return which evaluations of which cells have examples, and read none.
 
         Columns: those that name a cell, and evaluation.
         """
-        unread = self.__dict__["examples"]
-        if isinstance(unread, UnreadExamples):
-            return unread.index()
-        return self.examples[[*IDENTITY, "evaluation"]].drop_duplicates(ignore_index=True)
+        return self.by_item.index
 
     def changed(self, **changes: Any) -> Results:
         """Return the results with other values of some fields; what was not read stays unread."""
-        return Results(**{each.name: self.__dict__[each.name] for each in fields(self)} | changes)
+        return replace(self, **changes)
 
     @property
     def exit_code(self) -> int:

@@ -18,6 +18,7 @@ from reldrop_bench.results import (
     METRIC_COLUMNS,
     NOTE_COLUMNS,
     SAMPLE_COLUMNS,
+    ItemTable,
     Results,
 )
 
@@ -280,9 +281,9 @@ def build(
         cells=pd.DataFrame(cells, columns=list(CELL_COLUMNS)),
         metrics=pd.DataFrame(metrics, columns=list(METRIC_COLUMNS)),
         curves=pd.DataFrame(curves, columns=list(CURVE_COLUMNS)),
-        examples=pd.concat(examples, ignore_index=True)[list(EXAMPLE_COLUMNS)]
+        by_item=ItemTable.of(pd.concat(examples, ignore_index=True)[list(EXAMPLE_COLUMNS)])
         if examples
-        else pd.DataFrame(columns=list(EXAMPLE_COLUMNS)),
+        else ItemTable(),
         samples=pd.concat(samples)[list(SAMPLE_COLUMNS)]
         if samples
         else pd.DataFrame(columns=list(SAMPLE_COLUMNS)),

@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -45,13 +45,14 @@ from reldrop_bench.matrix.spec import BenchmarkSpec
 from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.render import write_report
 from reldrop_bench.results import Results
-from reldrop_bench.store.folder import (
-    BENCHMARK_FILE,
-    EPOCHS_FILE,
-    Store,
+from reldrop_bench.store.folder import BENCHMARK_FILE, EPOCHS_FILE, Store
+from reldrop_bench.store.records import (
+    BenchmarkRecord,
+    CellRecord,
+    Note,
+    Outcome,
+    Training,
     evaluation_file,
-    facts_record,
-    new_record,
 )
 
 SHAPES = {100: (5, 4, 5), 1000: (10, 10, 10), 10000: (20, 25, 20)}
@@ -196,58 +197,53 @@ class MadeUp:
         return pd.DataFrame({"epoch": epoch, **numbers, **rest, "seconds": 0.7})
 
 
-def write_cell(
-    cell: CellSpec, folder: Path, first: bool, like: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def write_cell(cell: CellSpec, folder: Path, first: bool, like: CellRecord | None) -> CellRecord:
     """Write a cell's folder as a finished run leaves it, but for the weights; returns its record.
 
     like: the record of a cell whose tables are copied, but for those that depend on the cell's place.
     """
-    store, record, made = Store(folder), new_record(cell), MadeUp(cell, first)
+    store, record, made = Store(folder), CellRecord.new(cell), MadeUp(cell, first)
     if like is None:
         store.write_table(record, EPOCHS_FILE, made.epochs())
     else:
         store.cell_folder(cell.key).mkdir(parents=True, exist_ok=True)
-        for file, checksum in like["files"].items():
+        for file, checksum in like.files.items():
             if file not in PLACED:
-                source = store.cell_folder(like["key"]) / file
+                source = store.cell_folder(like.key) / file
                 shutil.copyfile(source, store.cell_folder(cell.key) / file)
-                record["files"][file] = checksum
+                record.files[file] = checksum
     tables = made.records()
-    for choice in cell.evaluations:
-        file = evaluation_file(choice.name)
-        if file not in record["files"]:
-            store.write_table(record, file, tables[choice.name].frame())
-        record["evaluations"][choice.name] = {
-            "key": cell.evaluation_key(choice),
-            "status": "done",
-            "error": "",
-            "notes": tables[choice.name].notes,
-            "lacking": [],
-            "seconds": 0.1,
-        }
-    training = {
-        "train_seconds": 6.0,
-        "step_seconds": 0.04 + len(cell.regularizer.label) / 1000,
-        "explained": 0,
-        "occluded_fraction": 0.2,
-        "samples": 8192,
-        "epochs": EPOCHS,
-        "selected_epoch": EPOCHS,
-        "energy": None,
-        "peak_memory": 2**30,
-        "parameters": 19624,
-    }
-    facts = facts_record(cell.task.plugin.facts(None))
-    environment = {"python": "3.11", "torch": "2.14", "system": "Linux", "device": "cpu"}
-    record |= {"status": "done", "trained": True, "training": training}
-    record |= {"facts": facts, "environment": environment}
+    for evaluation in cell.evaluations:
+        file = evaluation_file(evaluation.name)
+        if file not in record.files:
+            store.write_table(record, file, tables[evaluation.name].frame())
+        record.evaluations[evaluation.name] = Outcome(
+            key=cell.evaluation_key(evaluation),
+            status="done",
+            notes=[Note(**note) for note in tables[evaluation.name].notes],
+            seconds=0.1,
+        )
+    record.training = Training(
+        train_seconds=6.0,
+        step_seconds=0.04 + len(cell.regularizer.label) / 1000,
+        explained=0,
+        occluded_fraction=0.2,
+        samples=8192,
+        epochs=EPOCHS,
+        selected_epoch=EPOCHS,
+        peak_memory=2**30,
+        parameters=19624,
+    )
+    record.facts = cell.task.plugin.facts(None)
+    record.environment = {"python": "3.11", "torch": "2.14", "system": "Linux", "device": "cpu"}
+    record.trained = True
+    record.end("done")
     store.write_cell(record)
     return record
 
 
 def write_cells(cells: list[CellSpec], folder: Path, first: int) -> None:
-    written: list[dict[str, Any]] = []
+    written: list[CellRecord] = []
     for number, cell in enumerate(cells):
         like = written[number % DIFFERENT] if number >= DIFFERENT else None
         written.append(write_cell(cell, folder, cell.seed == first, like))
@@ -264,7 +260,7 @@ def write_results(count: int, folder: Path) -> None:
     work = partial(write_cells, folder=folder, first=spec.seed_list[0])
     with ProcessPoolExecutor(2) as pool:
         list(pool.map(work, [cells[: len(cells) // 2], cells[len(cells) // 2 :]]))
-    Store(folder).write_benchmark(spec.model_dump(mode="json"), cells)  # last: all is there
+    Store(folder).write_benchmark(BenchmarkRecord.of(spec, cells))  # last: all is there
     print(f"{count} cells written in {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 

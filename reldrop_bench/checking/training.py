@@ -21,7 +21,7 @@ from reldrop_bench.checking.tiny import TASKS, Plain, TinyAttributor, TinyNetwor
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.matrix.cells import CellSpec
-from reldrop_bench.matrix.entries import Choice
+from reldrop_bench.matrix.entries import ResolvedPlugin
 from reldrop_bench.plugins.base import Plugin, parameters_of
 from reldrop_bench.running.training import train
 
@@ -48,8 +48,8 @@ def _off(cls: type[Regularizer]) -> tuple[dict[str, Any], Regularizer]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Given(Choice):
-    """A choice of an instance that is there already."""
+class _Given(ResolvedPlugin):
+    """An instance that is there already."""
 
     instance: Any = None
 

@@ -152,6 +152,25 @@ def status(
     print_failures(results, console)
 
 
+@app.command(epilog="Example: reldrop-bench schema cell")
+def schema(
+    document: Annotated[
+        str | None,
+        typer.Argument(metavar="[benchmark|cell|running]", help="One kind of file; all else."),
+    ] = None,
+) -> None:
+    """Print the JSON schema of benchmark.json, cell.json and running/*.json."""
+    from reldrop_bench.errors import UserError, suggest
+    from reldrop_bench.store.documents import DOCUMENTS, json_schema
+
+    if document is None:
+        print_json({name: json_schema(name) for name in DOCUMENTS})
+    elif document in DOCUMENTS:
+        print_json(json_schema(document))
+    else:
+        raise UserError(f"no file is called {document!r}; {suggest(document, DOCUMENTS)}")
+
+
 @app.command(
     epilog="Example: reldrop-bench report results/quickstart --format latex --sections verdict,cost"
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from rich.text import Text
 from reldrop_bench.results import Results
 from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.running.runner import Benchmark, Listener
+from reldrop_bench.store.folder import Store
 
 
 def duration(seconds: float) -> str:
@@ -37,15 +37,8 @@ def size(count: float) -> str:
 
 def running_cells(folder: Path) -> list[dict[str, Any]]:
     """Return what the live processes of a run are doing, from their heartbeats."""
-    found = []
-    for path in sorted((folder / "running").glob("*.json")):
-        try:
-            beat = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if psutil.pid_exists(beat["pid"]):
-            found.append(beat)
-    return found
+    beats = Store(folder).heartbeats()
+    return [beat.plain() for beat in beats if psutil.pid_exists(beat.pid)]
 
 
 def _name(row: Mapping[Any, Any]) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reldrop_bench.comparing.groups import Group, fitting, reason
-from reldrop_bench.comparing.result_sets import ResultSet, Setting, evaluation_class, free_name
+from reldrop_bench.comparing.result_sets import ResultSet, evaluation_class, free_name
 from reldrop_bench.errors import one_line
-from reldrop_bench.store.records import differences
+from reldrop_bench.results import Setting
+from reldrop_bench.store.state import differences
 
 SHOWN = 8
 """Names that a remark lists at most."""

@@ -15,11 +15,8 @@ from reldrop_bench.comparing.reproduction import reproduction, reproduction_rema
 from reldrop_bench.comparing.result_sets import ResultSet, open_sets, places
 from reldrop_bench.errors import UserError
 from reldrop_bench.reporting.question import asked
-from reldrop_bench.reporting.rows import CELL
-from reldrop_bench.results import Results
+from reldrop_bench.results import CELL, ItemTable, Results
 
-MEASURED = ("metrics", "curves", "samples", "notes")
-"""Frames that evaluations fill, but for `examples`, which is read when it is first used."""
 HARDWARE = ("system", "processor", "accelerator", "device", "threads")
 """What of an environment decides how long a training step takes."""
 
@@ -65,12 +62,13 @@ def combined(
         baseline = alignment.labels[0].get(sets[0].spec.baseline, sets[0].spec.baseline)
     cells, remarks = _kept_cells(sets, alignment, baseline)
     owners = dict(zip(places(cells), cells["_set"], strict=True))
-    frames = {name: _measured(sets, alignment, name) for name in MEASURED}
     providers = _providers(sets, alignment, owners)
-    kept = {name: _of_providers(frame, providers) for name, frame in frames.items()}
 
-    def examples() -> pd.DataFrame:
-        return _of_providers(_measured(sets, alignment, "examples"), providers)
+    def measured(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        return _of_providers(_measured(sets, alignment, frames), providers)
+
+    def examples(index: pd.DataFrame) -> pd.DataFrame:
+        return measured([each.results.by_item.of_cells(index) for each in sets])
 
     agreement = reproduction(sets, alignment)
     table = json.loads(agreement.to_json(orient="records", double_precision=15))
@@ -96,12 +94,12 @@ def combined(
         baseline=baseline,
         labels=tuple(dict.fromkeys(labels)),
         cells=cells.drop(columns="_set"),
-        epochs=_of_owners(_named(sets, alignment, "epochs"), owners),
-        metrics=kept["metrics"],
-        curves=kept["curves"],
-        examples=examples,
-        samples=kept["samples"],
-        notes=kept["notes"],
+        epochs=_of_owners(_named(sets, alignment, [each.results.epochs for each in sets]), owners),
+        metrics=measured([each.results.metrics for each in sets]),
+        curves=measured([each.results.curves for each in sets]),
+        by_item=ItemTable(measured([each.results.with_examples() for each in sets]), examples),
+        samples=measured([each.results.samples for each in sets]),
+        notes=measured([each.results.notes for each in sets]),
         tasks=tasks,
         directions=directions,
         environments=tuple(environments.values()),
@@ -137,7 +135,7 @@ def _spec(sets: Sequence[ResultSet], alignment: Alignment) -> dict[str, Any]:
                 "set": each.name,
                 "cells": len(each.results.cells),
                 "done": int((each.results.cells["status"] == "done").sum()),
-                "schema": each.benchmark["schema"],
+                "schema": each.benchmark.schema_version,
                 "spec": dict(each.results.spec),
             }
             for each in sets
@@ -147,11 +145,12 @@ def _spec(sets: Sequence[ResultSet], alignment: Alignment) -> dict[str, Any]:
     }
 
 
-def _named(sets: Sequence[ResultSet], alignment: Alignment, name: str) -> pd.DataFrame:
-    """Return a frame of all sets below one another, under common names; `_set` says whose."""
+def _named(
+    sets: Sequence[ResultSet], alignment: Alignment, frames: Sequence[pd.DataFrame]
+) -> pd.DataFrame:
+    """Return a frame of each set below one another, under common names; `_set` says whose."""
     parts: list[pd.DataFrame] = []
-    for place, each in enumerate(sets):
-        frame: pd.DataFrame = getattr(each.results, name)
+    for place, frame in enumerate(frames):
         if frame.empty and (parts or place + 1 < len(sets)):
             continue
         labels = alignment.labels[place]
@@ -173,7 +172,7 @@ def _kept_cells(
     sets: Sequence[ResultSet], alignment: Alignment, baseline: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return a row a cell: of those that several sets hold the first one that is done."""
-    cells = _named(sets, alignment, "cells")
+    cells = _named(sets, alignment, [each.results.cells for each in sets])
     place = pd.Series(pd.factorize(places(cells))[0], cells.index)
     order = pd.DataFrame({"place": place, "undone": cells["status"] != "done"})
     kept = order.sort_values(["place", "undone"], kind="stable").drop_duplicates("place").index
@@ -229,15 +228,17 @@ def _seed_remarks(cells: pd.DataFrame) -> list[str]:
 
 
 def _machine(each: ResultSet, key: str) -> str | None:
-    environment = each.records[key]["environment"] if key in each.records else {}
+    environment = each.environment(key)
     if not environment:
         return None
     return json.dumps([str(environment.get(name)) for name in HARDWARE])
 
 
-def _measured(sets: Sequence[ResultSet], alignment: Alignment, name: str) -> pd.DataFrame:
+def _measured(
+    sets: Sequence[ResultSet], alignment: Alignment, frames: Sequence[pd.DataFrame]
+) -> pd.DataFrame:
     """Return what evaluations wrote, without what cannot stand beside that of an earlier set."""
-    frame = _named(sets, alignment, name)
+    frame = _named(sets, alignment, frames)
     dropped = [
         (place, *alignment.settings[place][setting], evaluation)
         for place, left_out in enumerate(alignment.left_out)
@@ -261,13 +262,12 @@ def _providers(
         return None
     found: dict[tuple[Any, str], int] = {}
     for place, each in enumerate(sets):
-        for entry in each.benchmark["matrix"]:
-            setting = (entry["task"], entry["model"])
-            label = alignment.labels[place][entry["label"]]
-            cell = (*alignment.settings[place][setting], label, entry["seed"])
-            dropped = alignment.left_out[place].get(setting, ())
-            done = each.evaluation_keys(entry["key"])
-            for name, key in entry["evaluations"].items():
+        for entry in each.benchmark.matrix:
+            label = alignment.labels[place][entry.label]
+            cell = (*alignment.settings[place][entry.setting], label, entry.seed)
+            dropped = alignment.left_out[place].get(entry.setting, ())
+            done = each.evaluation_keys(entry.key)
+            for name, key in entry.evaluations.items():
                 if done.get(name) != key or name in dropped:
                     continue
                 if owners[cell] == place or (cell, name) not in found:
@@ -280,13 +280,12 @@ def _of_providers(
 ) -> pd.DataFrame:
     if providers is None or frame.empty:
         return frame.drop(columns="_set").reset_index(drop=True)
-    return _chosen(
-        frame, [*CELL, "evaluation"], lambda row, place: providers[row[:-1], row[-1]] == place
-    )
+    columns = [*CELL, "evaluation"]
+    return _chosen(frame, columns, lambda row, place: providers[row[:-1], row[-1]] == place)
 
 
 def _of_owners(frame: pd.DataFrame, owners: dict[Any, int]) -> pd.DataFrame:
-    return _chosen(frame, CELL, lambda row, place: owners[row] == place)
+    return _chosen(frame, [*CELL], lambda row, place: owners[row] == place)
 
 
 def _chosen(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from reldrop_bench.comparing.alignment import align
 from reldrop_bench.comparing.merged_spec import merged_benchmark
@@ -17,14 +15,9 @@ from reldrop_bench.comparing.reproduction import reproduction, reproduction_rema
 from reldrop_bench.comparing.result_sets import ResultSet, open_sets
 from reldrop_bench.errors import UserError
 from reldrop_bench.results import Results
-from reldrop_bench.store.folder import (
-    BENCHMARK_FILE,
-    CellRecord,
-    Store,
-    evaluation_file,
-    write_json,
-)
+from reldrop_bench.store.folder import BENCHMARK_FILE, Store
 from reldrop_bench.store.load import load_results
+from reldrop_bench.store.records import CellRecord, MatrixEntry, evaluation_file
 
 Tell = Callable[[str], None]
 
@@ -33,7 +26,7 @@ Tell = Callable[[str], None]
 class _Source:
     """Where a cell of the merged folder comes from."""
 
-    entry: CellRecord
+    entry: MatrixEntry
     given: list[ResultSet] = field(default_factory=list)
     """The sets that have a record of it, those where it is done first."""
 
@@ -66,15 +59,14 @@ def merge(
             f"{alignment.incomparable[0].rstrip('.')}; sets that differ can be compared"
         )
     benchmark = merged_benchmark(sets, tell)
-    sources = _sources(sets, benchmark["matrix"])
+    sources = _sources(sets, benchmark.matrix)
     for remark in [*reproduction_remarks(reproduction(sets, alignment), sets), *alignment.remarks]:
         tell(remark)
     with _built(target) as temporary:
         store = Store(temporary)
-        store.cells.mkdir(parents=True)
+        store.write_benchmark(benchmark)
         for source in sources.values():
             _copy_cell(source, store, skip_damaged, tell)
-        write_json(temporary / BENCHMARK_FILE, benchmark)
     return load_results(target)
 
 
@@ -116,28 +108,28 @@ def _built(target: Path) -> Iterator[Path]:
         raise
 
 
-def _sources(sets: Sequence[ResultSet], matrix: Sequence[CellRecord]) -> dict[str, _Source]:
+def _sources(sets: Sequence[ResultSet], matrix: Sequence[MatrixEntry]) -> dict[str, _Source]:
     """Return by key where each cell of the matrix comes from."""
-    found = {entry["key"]: _Source(entry) for entry in matrix}
+    sources = {entry.key: _Source(entry) for entry in matrix}
     for each in sets:
-        for key in dict.fromkeys(entry["key"] for entry in each.benchmark["matrix"]):
+        for key in dict.fromkeys(entry.key for entry in each.benchmark.matrix):
             if key in each.records or key in each.damaged:
-                found[key].given.append(each)
-    for key, source in found.items():
-        source.given.sort(key=lambda each: _status(each, key) != "done")
+                sources[key].given.append(each)
+    for key, source in sources.items():
+        source.given.sort(key=lambda each: not _is_done(each, key))
         # Where two sets have measured a cell against different others, the record's own keys count.
         for each in reversed(source.given):
-            source.entry["evaluations"] |= each.matrix_evaluations(key)
-    return found
+            source.entry.evaluations |= each.matrix_evaluations(key)
+    return sources
 
 
-def _status(each: ResultSet, key: str) -> str:
-    return str(each.records[key]["status"]) if key in each.records else "damaged"
+def _is_done(each: ResultSet, key: str) -> bool:
+    return key in each.records and each.records[key].status == "done"
 
 
 def _copy_cell(source: _Source, store: Store, skip_damaged: bool, tell: Tell) -> None:
     """Copy a cell from the first set that has it whole, and what others have measured besides."""
-    key = source.entry["key"]
+    key = source.entry.key
     problems = []
     for each in source.given:
         problem = _damage(each, key)
@@ -171,46 +163,40 @@ def _damage(each: ResultSet, key: str) -> str:
 
 def _copied(each: ResultSet, key: str, store: Store) -> CellRecord:
     """Copy the files that a record names; returns the record."""
-    record = each.records[key]
-    store.cell_folder(key).mkdir()
-    for name in record["files"]:
+    record = each.records[key].model_copy(deep=True)
+    for name in record.files:
         _copy_file(each, record, name, store)
-    return {**record, "files": dict(record["files"]), "evaluations": dict(record["evaluations"])}
+    return record
 
 
 def _copy_file(each: ResultSet, record: CellRecord, name: str, store: Store) -> None:
-    content = (each.store.cell_folder(record["key"]) / name).read_bytes()
-    if hashlib.sha256(content).hexdigest() != record["files"][name]:
+    try:
+        store.copy_file(each.store, record, name)
+    except ValueError:
         raise UserError(
-            f"{name} of cell {record['key']} changed while it was read; wait for the run that "
+            f"{name} of cell {record.key} changed while it was read; wait for the run that "
             f"writes to {each.name}"
-        )
-    (store.cell_folder(record["key"]) / name).write_bytes(content)
+        ) from None
 
 
-def _add_evaluations(record: CellRecord, entry: CellRecord, other: ResultSet, store: Store) -> None:
+def _add_evaluations(
+    record: CellRecord, entry: MatrixEntry, other: ResultSet, store: Store
+) -> None:
     """Take what another set has measured of the same cell and this one has not."""
-    theirs = other.records[record["key"]]
+    theirs = other.records[record.key]
     taken = []
-    for name, key in entry["evaluations"].items():
-        own, found = record["evaluations"].get(name), theirs["evaluations"].get(name)
-        lacking = own is None or own["status"] != "done" or own["key"] != key
+    for name, key in entry.evaluations.items():
+        own, outcome = record.done.get(name), theirs.done.get(name)
         file = evaluation_file(name)
-        done = found is not None and found["status"] == "done" and file in theirs["files"]
-        if lacking and done and found["key"] == key:
+        if own is not None and own.key == key:
+            continue
+        if outcome is not None and outcome.key == key and file in theirs.files:
             _copy_file(other, theirs, file, store)
-            record["evaluations"][name] = found
-            record["files"][file] = theirs["files"][file]
+            record.evaluations[name] = outcome
+            record.files[file] = theirs.files[file]
             taken.append(name)
     if taken:
         note = f"{', '.join(taken)} measured in another result set ({other.name})"
-        record["deviations"] = [*record["deviations"], note]
-        _conclude(record, entry)
-
-
-def _conclude(record: CellRecord, entry: CellRecord) -> None:
-    """Call the cell done if all that it lacked was what another set has measured."""
-    outcomes: dict[str, Any] = record["evaluations"]
-    done = [name for name, outcome in outcomes.items() if outcome["status"] == "done"]
-    if record["trained"] and set(entry["evaluations"]) <= set(done):
-        record |= {"status": "done", "error": "", "traceback": ""}
+        record.deviations.append(note)
+        if record.trained and entry.evaluations.keys() <= record.done.keys():
+            record.end("done")

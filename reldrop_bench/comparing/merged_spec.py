@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,20 +9,20 @@ from typing import Any
 from reldrop_bench.comparing.alignment import evaluation_difference
 from reldrop_bench.comparing.result_sets import ResultSet
 from reldrop_bench.errors import UserError, one_line
-from reldrop_bench.matrix.cells import CellSpec, expand
-from reldrop_bench.matrix.entries import entry_name
+from reldrop_bench.matrix.cells import expand
+from reldrop_bench.matrix.entries import by_name, entry_name
 from reldrop_bench.matrix.spec import BenchmarkSpec, Entry
-from reldrop_bench.store.folder import CellRecord, matrix_entry
-from reldrop_bench.store.records import differences
+from reldrop_bench.results import Place
+from reldrop_bench.store.records import BenchmarkRecord, MatrixEntry
+from reldrop_bench.store.state import differences
 
 EQUAL = ("baseline", "relevance", "recipe", "threads")
 """Keys of a spec that have to be the same."""
 FREE = ("name", "keep_models", "limits")
 """Keys that decide no result: the first set's are taken."""
-PLACE = ("task", "model", "label", "seed")
 
 
-def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> CellRecord:
+def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> BenchmarkRecord:
     """Return the content of benchmark.json for all cells of the sets.
 
     Where the union of the specs plans cells that no set has, they are in the matrix as well (they
@@ -38,7 +37,7 @@ def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> 
     for other in sets[1:]:
         _refuse_differences(first, other)
         for name in FREE:
-            ours, theirs = first.benchmark["spec"].get(name), other.benchmark["spec"].get(name)
+            ours, theirs = (each.spec.stated().get(name) for each in (first, other))
             if ours != theirs:
                 tell(
                     f"{name}: {_text(ours)} of {first.name} is taken, not {_text(theirs)} of {other.name}"
@@ -46,20 +45,20 @@ def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> 
     _refuse_other_evaluations(sets)
     matrix = _matrix(sets)
     spec = _spec(sets)
-    if not first.benchmark.get("checkpoints"):
+    if not first.is_checkpoints:
         matrix = _completed(sets, spec, matrix, tell)
     identities: dict[str, str] = {}
     for each in reversed(sets):
-        identities |= each.benchmark.get("evaluation_identities", {})
-    content = {
-        "schema": first.benchmark["schema"],
-        "name": spec["name"],
-        "spec": spec,
-        "added": _by_name(entry for each in sets for entry in each.benchmark.get("added") or []),
-        "evaluation_identities": identities,
-        "matrix": matrix,
-    }
-    return content | ({"checkpoints": True} if first.benchmark.get("checkpoints") else {})
+        identities |= each.benchmark.evaluation_identities
+    return BenchmarkRecord(
+        schema=first.benchmark.schema_version,
+        name=spec.name,
+        spec=spec,
+        added=_by_name(entry for each in sets for entry in each.benchmark.added),
+        evaluation_identities=identities,
+        matrix=matrix,
+        checkpoints=first.is_checkpoints,
+    )
 
 
 def _text(value: Any) -> str:
@@ -67,20 +66,19 @@ def _text(value: Any) -> str:
 
 
 def _refuse_differences(first: ResultSet, other: ResultSet) -> None:
-    ours, theirs = first.benchmark, other.benchmark
-    if bool(ours.get("checkpoints")) != bool(theirs.get("checkpoints")):
+    if first.is_checkpoints != other.is_checkpoints:
         raise UserError(
             f"one of {first.name} and {other.name} holds checkpoints, the other a benchmark"
         )
-    parts = [name for name in EQUAL if not (ours.get("checkpoints") and name == "baseline")]
-    left, right = (
-        {"schema": each["schema"]} | {name: each["spec"].get(name) for name in parts}
-        for each in (ours, theirs)
+    names = [name for name in EQUAL if not (first.is_checkpoints and name == "baseline")]
+    ours, theirs = (
+        {"schema": each.benchmark.schema_version}
+        | {name: value for name, value in each.spec.stated().items() if name in names}
+        for each in (first, other)
     )
-    found = differences(left, right)
-    if found:
+    if told := differences(ours, theirs):
         raise UserError(
-            f"{first.name} and {other.name} cannot be merged: {'; '.join(found)}; "
+            f"{first.name} and {other.name} cannot be merged: {'; '.join(told)}; "
             "reldrop-bench compare can show them beside one another"
         )
 
@@ -99,57 +97,50 @@ def _refuse_other_evaluations(sets: Sequence[ResultSet]) -> None:
                     )
 
 
-def _matrix(sets: Sequence[ResultSet]) -> list[CellRecord]:
+def _matrix(sets: Sequence[ResultSet]) -> list[MatrixEntry]:
     """Return the cells of all sets, those of the first one first."""
-    found: dict[tuple[Any, ...], tuple[CellRecord, ResultSet]] = {}
-    places: dict[str, tuple[tuple[Any, ...], ResultSet]] = {}
+    merged: dict[Place, tuple[MatrixEntry, ResultSet]] = {}
+    places: dict[str, tuple[Place, ResultSet]] = {}
     for each in sets:
-        for entry in each.benchmark["matrix"]:
-            place = tuple(entry[name] for name in PLACE)
-            known, owner = found.setdefault(place, (copy.deepcopy(entry), each))
-            if known["key"] != entry["key"]:
+        for entry in each.benchmark.matrix:
+            first, owner = merged.setdefault(entry.place, (entry.model_copy(deep=True), each))
+            if first.key != entry.key:
                 raise UserError(
-                    f"{_cell(place)} has another key in {each.name} than in {owner.name}: something "
-                    "that decides its result differs; reldrop-bench compare can show both"
+                    f"{_cell(entry.place)} has another key in {each.name} than in {owner.name}: "
+                    "something that decides its result differs; reldrop-bench compare can show both"
                 )
-            known["evaluations"] = {**entry["evaluations"], **known["evaluations"]}
-            other, holder = places.setdefault(entry["key"], (place, each))
-            if other != place:
+            first.evaluations = {**entry.evaluations, **first.evaluations}
+            other, holder = places.setdefault(entry.key, (entry.place, each))
+            if other != entry.place:
                 raise UserError(
-                    f"{_cell(place)} of {each.name} is what {holder.name} calls {_cell(other)}; give "
-                    "it the same label: there and run its spec again, which computes nothing"
+                    f"{_cell(entry.place)} of {each.name} is what {holder.name} calls {_cell(other)}; "
+                    "give it the same label: there and run its spec again, which computes nothing"
                 )
-    return [entry for entry, _ in found.values()]
+    return [entry for entry, _ in merged.values()]
 
 
-def _cell(place: Sequence[Any]) -> str:
+def _cell(place: Place) -> str:
     task, model, label, seed = place
     return f"{task} · {model} · {label}, seed {seed}"
 
 
-def _spec(sets: Sequence[ResultSet]) -> dict[str, Any]:
-    """Return the union of the specs as plain data."""
-    specs = [each.benchmark["spec"] for each in sets]
-    evaluations = [spec.get("evaluations") for spec in specs]
-    seeds = [seed for each in sets for seed in each.spec.seed_list]
-    models = [spec.get("model", "default") for spec in specs]
-    merged = {
-        **specs[0],
-        "tasks": _different(entry for spec in specs for entry in spec["tasks"]),
-        "regularizers": _different(entry for spec in specs for entry in spec["regularizers"]),
+def _spec(sets: Sequence[ResultSet]) -> BenchmarkSpec:
+    """Return the union of the specs."""
+    specs = [each.spec for each in sets]
+    seeds = (seed for spec in specs for seed in spec.seed_list)
+    merged = specs[0].stated() | {
+        "tasks": _different(entry for spec in specs for entry in spec.tasks),
+        "regularizers": _different(entry for spec in specs for entry in spec.regularizers),
         "seeds": list(dict.fromkeys(seeds)),
         "skip": _skip(sets),
     }
+    models = [spec.model for spec in specs]
     if any(model != models[0] for model in models):
         lists = (model if isinstance(model, list) else [model] for model in models)
         merged["model"] = _different(entry for entries in lists for entry in entries)
-    if any(entries != evaluations[0] for entries in evaluations):
-        merged["evaluations"] = _by_name(
-            entry
-            for each, entries in zip(sets, evaluations, strict=True)
-            for entry in (_measured(each) if entries is None else entries)
-        )
-    return merged
+    if any(spec.evaluations != specs[0].evaluations for spec in specs):
+        merged["evaluations"] = _by_name(entry for each in sets for entry in _measured(each))
+    return BenchmarkSpec.model_validate(merged)
 
 
 def _different(entries: Iterable[Entry]) -> list[Entry]:
@@ -159,21 +150,23 @@ def _different(entries: Iterable[Entry]) -> list[Entry]:
 
 def _by_name(entries: Iterable[Entry]) -> list[Entry]:
     """Return the first entry of each name."""
-    found: dict[str, Entry] = {}
+    first: dict[str, Entry] = {}
     for entry in entries:
-        found.setdefault(entry_name(entry), entry)
-    return list(found.values())
+        first.setdefault(entry_name(entry), entry)
+    return list(first.values())
 
 
-def _measured(each: ResultSet) -> list[Entry]:
-    """Return what a spec without `evaluations` measured."""
-    added = {entry_name(entry) for entry in each.benchmark.get("added") or []}
+def _measured(each: ResultSet) -> Sequence[Entry]:
+    """Return what a set's spec measured, also where it names nothing."""
+    if each.spec.evaluations is not None:
+        return each.spec.evaluations
+    added = by_name(each.benchmark.added)
     return [name for name in each.evaluations if name not in added]
 
 
 def _skip(sets: Sequence[ResultSet]) -> dict[str, list[str]]:
     """Return what some set leaves out and none has."""
-    there = {(entry["task"], entry["label"]) for each in sets for entry in each.benchmark["matrix"]}
+    there = {(entry.task, entry.label) for each in sets for entry in each.benchmark.matrix}
     skip: dict[str, list[str]] = {}
     for each in sets:
         for task, labels in each.spec.skip.items():
@@ -185,40 +178,29 @@ def _skip(sets: Sequence[ResultSet]) -> dict[str, list[str]]:
 
 def _completed(
     sets: Sequence[ResultSet],
-    spec: dict[str, Any],
-    matrix: list[CellRecord],
+    spec: BenchmarkSpec,
+    matrix: list[MatrixEntry],
     tell: Callable[[str], None],
-) -> list[CellRecord]:
+) -> list[MatrixEntry]:
     """Return the matrix in the order of the spec, with the cells that it plans and no set has."""
-    own = [_cells(each.benchmark["spec"]) for each in sets]
-    unknown = [
-        (each, cells) for each, cells in zip(sets, own, strict=True) if isinstance(cells, str)
-    ]
-    if unknown:
-        each, reason = unknown[0]
-        tell(
-            f"cells that no set has are not listed: the spec of {each.name} is not known here ({reason})"
-        )
-        return matrix
-    planned = _cells(spec)
-    if isinstance(planned, str):
-        raise UserError(f"the specs cannot be one: {planned}")
-    known = {tuple(entry[name] for name in PLACE): entry for entry in matrix}
-    places = [tuple(cell.identity[name] for name in PLACE) for cell in planned]
-    lost = [place for place in known if place not in set(places)]
+    for each in sets:
+        try:
+            expand(each.spec)
+        except UserError as error:
+            tell(
+                f"cells that no set has are not listed: the spec of {each.name} is not known here "
+                f"({one_line(error)})"
+            )
+            return matrix
+    try:
+        planned = {cell.place: cell for cell in expand(spec)}
+    except UserError as error:
+        raise UserError(f"the specs cannot be one: {one_line(error)}") from None
+    known = {entry.place: entry for entry in matrix}
+    lost = [place for place in known if place not in planned]
     if lost:
         raise UserError(
             f"{_cell(lost[0])} would have another label in one spec; give its entry a label: and run "
             "its spec again, which computes nothing"
         )
-    return [
-        known.get(place) or matrix_entry(cell) for place, cell in zip(places, planned, strict=True)
-    ]
-
-
-def _cells(spec: dict[str, Any]) -> list[CellSpec] | str:
-    """Return the cells of a spec, or why they cannot be told here."""
-    try:
-        return expand(BenchmarkSpec.model_validate(spec))
-    except UserError as error:
-        return one_line(error)
+    return [known.get(place) or MatrixEntry.of(cell) for place, cell in planned.items()]

@@ -39,11 +39,11 @@ def _shared(
     """Return the (key, evaluation) that both sets have measured, of settings that are the same."""
     first, other = sets[earlier], sets[place]
     found = set()
-    for entry in other.benchmark["matrix"]:
-        key, setting = entry["key"], (entry["task"], entry["model"])
+    for entry in other.benchmark.matrix:
+        key = entry.key
         if key not in first.records or key not in other.records:
             continue
-        if alignment.settings[place][setting] not in alignment.settings[earlier].values():
+        if alignment.settings[place][entry.setting] not in alignment.settings[earlier].values():
             continue
         ours, theirs = first.evaluation_keys(key), other.evaluation_keys(key)
         found |= {(key, name) for name in ours if ours[name] == theirs.get(name)}

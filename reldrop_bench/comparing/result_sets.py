@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -17,12 +17,10 @@ from reldrop_bench.kinds.evaluation import Evaluation
 from reldrop_bench.matrix.entries import entry_name
 from reldrop_bench.matrix.spec import BenchmarkSpec
 from reldrop_bench.plugins import registry
-from reldrop_bench.results import Results
-from reldrop_bench.store.folder import CellRecord, Store, evaluation_file
+from reldrop_bench.results import CELL, Results, Setting
+from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
-
-Setting = tuple[str, str]
-"""A task and a model, by their names in the set."""
+from reldrop_bench.store.records import BenchmarkRecord, CellRecord, MatrixEntry, evaluation_file
 
 
 @dataclass(frozen=True)
@@ -32,28 +30,26 @@ class ResultSet:
     name: str
     """Unique among the sets that are read together."""
     store: Store
-    benchmark: CellRecord
-    """The content of benchmark.json."""
+    benchmark: BenchmarkRecord
     records: Mapping[str, CellRecord]
     """By key: the readable records of the matrix."""
     damaged: Mapping[str, str]
     """By key: what is wrong with the other records; a cell without one is in neither."""
     results: Results
 
-    @cached_property
+    @property
     def spec(self) -> BenchmarkSpec:
-        return BenchmarkSpec.model_validate(self.benchmark["spec"])
+        return self.benchmark.spec
 
     @property
     def is_checkpoints(self) -> bool:
         """Whether these models were trained elsewhere: all that is known of them are their weights."""
-        return bool(self.benchmark.get("checkpoints"))
+        return self.benchmark.checkpoints
 
     @cached_property
     def settings(self) -> list[Setting]:
         """Every (task, model) in the order of the matrix."""
-        pairs = ((entry["task"], entry["model"]) for entry in self.benchmark["matrix"])
-        return list(dict.fromkeys(pairs))
+        return list(dict.fromkeys(entry.setting for entry in self.benchmark.matrix))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -62,29 +58,29 @@ class ResultSet:
     @cached_property
     def evaluations(self) -> list[str]:
         """Names of everything that was to be measured."""
-        names = (name for entry in self.benchmark["matrix"] for name in entry["evaluations"])
+        names = (name for entry in self.benchmark.matrix for name in entry.evaluations)
         return list(dict.fromkeys(names))
 
     @cached_property
     def _setting_facts(self) -> dict[Setting, dict[str, Any]]:
-        found: dict[Setting, dict[str, Any]] = {}
-        for entry in self.benchmark["matrix"]:
-            record = self.records.get(entry["key"])
+        facts: dict[Setting, dict[str, Any]] = {}
+        for entry in self.benchmark.matrix:
+            record = self.records.get(entry.key)
             if record is None:
                 continue
-            parts = record["components"]
-            own = found.setdefault((entry["task"], entry["model"]), {})
+            parts = record.components.plain()
+            of_setting = facts.setdefault(entry.setting, {})
             for part in ("schema", "task", "model", "recipe", "threads"):
-                own.setdefault(part, parts.get(part))
-            if self.is_checkpoints and own["model"]:  # its weights are what is compared within it
-                own["model"] = {**own["model"], "parameters": {}}
-            if record["facts"]:
-                own.setdefault("facts", record["facts"])
-            training = record["training"]
-            if training.get("samples") and training.get("epochs"):
-                seen = training["samples"] / training["epochs"]
-                own.setdefault("training samples an epoch", round(seen))
-        return found
+                of_setting.setdefault(part, parts[part])
+            if self.is_checkpoints:  # its weights are what is compared within it
+                of_setting["model"] = {**of_setting["model"], "parameters": {}}
+            if record.facts:
+                of_setting.setdefault("facts", asdict(record.facts))
+            training = record.training
+            if training.samples and training.epochs:
+                an_epoch = round(training.samples / training.epochs)
+                of_setting.setdefault("training samples an epoch", an_epoch)
+        return facts
 
     def setting_facts(self, setting: Setting) -> dict[str, Any]:
         """Return what cells of a setting share: task, model, recipe, threads, schema, facts of the data.
@@ -95,19 +91,19 @@ class ResultSet:
 
     @cached_property
     def _split_sizes(self) -> dict[Setting, dict[tuple[str, str], int]]:
-        found: dict[Setting, list[dict[tuple[str, str], int]]] = {}
-        for entry in self.benchmark["matrix"]:
-            known = found.setdefault((entry["task"], entry["model"]), [])
-            if len(known) < 2 and (counts := self._item_counts(entry["key"])):
-                known.append(counts)
+        counted: dict[Setting, list[dict[tuple[str, str], int]]] = {}
+        for entry in self.benchmark.matrix:
+            cells = counted.setdefault(entry.setting, [])
+            if len(cells) < 2 and (counts := self._item_counts(entry.key)):
+                cells.append(counts)
         return {
             setting: {
                 name: count
-                for name, count in known[0].items()
-                if all(other.get(name) == count for other in known)  # else the model decides
+                for name, count in cells[0].items()
+                if all(other.get(name) == count for other in cells)  # else the model decides
             }
-            for setting, known in found.items()
-            if known
+            for setting, cells in counted.items()
+            if cells
         }
 
     def _item_counts(self, key: str) -> dict[tuple[str, str], int]:
@@ -117,11 +113,12 @@ class ResultSet:
         """
         record = self.records.get(key)
         counts: dict[tuple[str, str], int] = {}
-        if record is None or record["status"] != "done":
+        if record is None or record.status != "done":
             return counts
         for name in sorted(self.evaluation_keys(key)):
+            file = evaluation_file(name)
             try:
-                table = self.store.read_arrow(record, evaluation_file(name))
+                table = self.store.read_arrow(key, file, record.files.get(file))
             except ValueError:
                 return {}
             frame = table.select(["table", "split", "metric", "item"]).to_pandas()
@@ -138,23 +135,21 @@ class ResultSet:
     @cached_property
     def label_keys(self) -> dict[str, dict[tuple[Setting, int], str]]:
         """By label, the key of its record for each setting and seed that has one."""
-        found: dict[str, dict[tuple[Setting, int], str]] = {label: {} for label in self.labels}
-        for entry in self.benchmark["matrix"]:
-            if entry["key"] in self.records:
-                place = ((entry["task"], entry["model"]), entry["seed"])
-                found[entry["label"]][place] = entry["key"]
-        return found
+        keys: dict[str, dict[tuple[Setting, int], str]] = {label: {} for label in self.labels}
+        for entry in self.benchmark.matrix:
+            if entry.key in self.records:
+                keys[entry.label][entry.setting, entry.seed] = entry.key
+        return keys
 
     @cached_property
     def _label_identities(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        for entry in self.benchmark["matrix"]:
-            record = self.records.get(entry["key"])
-            if record is not None:
-                parts = record["components"]
-                identity = {name: parts.get(name) for name in ("regularizer", "relevance")}
-                found.setdefault(entry["label"], identity)
-        return found
+        identities: dict[str, dict[str, Any]] = {}
+        for entry in self.benchmark.matrix:
+            if entry.key in self.records:
+                parts = self.records[entry.key].components.plain()
+                identity = {name: parts[name] for name in ("regularizer", "relevance")}
+                identities.setdefault(entry.label, identity)
+        return identities
 
     def label_identity(self, label: str) -> dict[str, Any]:
         """Return what a label stands for, with parameters and sources; empty where no cell ran."""
@@ -173,24 +168,24 @@ class ResultSet:
 
     def evaluation_identity(self, name: str) -> str | None:
         """Return the digest of an evaluation; None where the folder is too old to hold it."""
-        return self.benchmark.get("evaluation_identities", {}).get(name)
+        return self.benchmark.evaluation_identities.get(name)
 
     @cached_property
-    def _entries(self) -> dict[str, CellRecord]:
-        return {entry["key"]: entry for entry in self.benchmark["matrix"]}
+    def _entries(self) -> dict[str, MatrixEntry]:
+        return {entry.key: entry for entry in self.benchmark.matrix}
 
     def matrix_evaluations(self, key: str) -> dict[str, str]:
         """Return by evaluation the key under which a cell is to be measured."""
-        return dict(self._entries[key]["evaluations"]) if key in self._entries else {}
+        return self._entries[key].evaluations if key in self._entries else {}
 
     def evaluation_keys(self, key: str) -> dict[str, str]:
         """Return by evaluation the key under which a cell was measured."""
-        outcomes = self.records[key]["evaluations"] if key in self.records else {}
-        return {
-            name: outcome["key"]
-            for name, outcome in outcomes.items()
-            if outcome["status"] == "done"
-        }
+        done = self.records[key].done if key in self.records else {}
+        return {name: outcome.key for name, outcome in done.items()}
+
+    def environment(self, key: str) -> Mapping[str, Any]:
+        """Return what a cell ran on; empty where that is not known."""
+        return self.records[key].environment if key in self.records else {}
 
 
 def evaluation_class(name: str) -> type[Evaluation] | None:
@@ -234,7 +229,7 @@ def _open(path: Path, name: str) -> ResultSet:
     benchmark = store.read_benchmark()
     assert benchmark is not None, "load_results has read it"
     records, damaged = {}, {}
-    for key in dict.fromkeys(entry["key"] for entry in benchmark["matrix"]):
+    for key in dict.fromkeys(entry.key for entry in benchmark.matrix):
         try:
             record = store.read_cell(key)
         except ValueError as error:
@@ -280,5 +275,4 @@ def free_name(name: str, taken: set[str]) -> str:
 
 def places(frame: pd.DataFrame) -> pd.MultiIndex:
     """Return what names the cell of each row: task, model, label and seed."""
-    columns = ["task", "model", "label", "seed"]
-    return pd.MultiIndex.from_frame(frame[columns].astype(dict.fromkeys(columns[:3], object)))
+    return pd.MultiIndex.from_frame(frame[[*CELL]].astype(dict.fromkeys(CELL[:3], object)))

@@ -14,6 +14,7 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from reldrop_bench.kinds.executor import MEMORY_EXIT, Executor, Finished, Job, Queue, Resources
+from reldrop_bench.results import Status
 
 
 def _start_worker() -> None:
@@ -23,7 +24,7 @@ def _start_worker() -> None:
     importlib.import_module("lightning_fabric")
 
 
-def _death(error: ProcessExpired, job: Job) -> tuple[str, str]:
+def _death(error: ProcessExpired, job: Job) -> tuple[Status, str]:
     """Return the status and the reason of a worker that died."""
     code = error.exitcode or 0
     if code == MEMORY_EXIT and job.memory_limit is not None:
@@ -35,18 +36,19 @@ def _death(error: ProcessExpired, job: Job) -> tuple[str, str]:
     return "failed", f"the process ended itself with exit code {code}"
 
 
-def _run(job: Job) -> str:
+def _run(job: Job) -> Status:
     return job.run()
 
 
-def _finish(job: Job, future: Future[Any], seconds: float) -> str:
+def _finish(job: Job, future: Future[Status], seconds: float) -> Status:
     """Return the status of a finished job; the parent writes the record of a worker that died."""
     try:
         error = future.exception()
     except CancelledError as cancelled:
         error = cancelled
     if error is None:
-        return str(future.result())
+        return future.result()
+    status: Status
     if isinstance(error, FutureTimeout):
         status, reason = "timeout", f"took longer than the limit of {seconds:g} s"
     elif isinstance(error, ProcessExpired):

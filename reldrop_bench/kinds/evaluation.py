@@ -74,6 +74,8 @@ class Context:
     """Companions that were asked for and are not there."""
     map_bytes: int = 128 * 2**20
     """Memory for relevance maps that are kept; beyond it they are made again when they are asked for."""
+    test_split: Split | None = None
+    """The test split where it is open already."""
     _logits: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
     _targets: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
     _maps: dict[tuple[Attributor, int], Tensor] = field(
@@ -81,10 +83,12 @@ class Context:
     )
     _companions: dict[str, Context | None] = field(default_factory=dict, init=False, repr=False)
 
-    @cached_property
+    @property
     def test(self) -> Split:
-        """The test split."""
-        return self.task.test(self.root)
+        """The test split, which is opened when it is first used."""
+        if self.test_split is None:
+            self.test_split = self.task.test(self.root)
+        return self.test_split
 
     @cached_property
     def shifts(self) -> Shifts:
@@ -93,9 +97,7 @@ class Context:
 
     def with_model(self, model: nn.Module) -> Context:
         """Return a context for another model on the same data, which it shares with this one."""
-        other = replace(self, model=model.eval(), companions={})
-        other.__dict__["test"] = self.test
-        return other
+        return replace(self, model=model.eval(), companions={}, test_split=self.test)
 
     def companion(self, role: str) -> Context | None:
         """Return the context of another model of the benchmark, or None where there is none.

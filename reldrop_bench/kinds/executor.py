@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 from reldrop_bench.plugins.base import Plugin
+from reldrop_bench.results import Status
 
 DEFAULT_EXECUTOR = "local"
 INLINE_EXECUTOR = "inline"
@@ -38,7 +39,7 @@ class Job(Protocol):
         """Return the job for a GPU."""
         ...
 
-    def run(self, worker: bool = True) -> str:
+    def run(self, worker: bool = True) -> Status:
         """Compute it, write its record and return its status; whatever Python can catch is a status.
 
         worker: this process serves nothing else, and ends when the one that started it has died.
@@ -49,12 +50,12 @@ class Job(Protocol):
         """Return whether some process has begun and has not ended it."""
         ...
 
-    def note_stopped(self, status: str, reason: str) -> None:
+    def note_stopped(self, status: Status, reason: str) -> None:
         """Write the record of a job whose process can no longer do so itself."""
         ...
 
 
-Finished = Callable[[Job, str], None]
+Finished = Callable[[Job, Status], None]
 """Called in the calling process with each finished job and its status."""
 
 

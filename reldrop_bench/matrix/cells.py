@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -17,27 +15,26 @@ from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.kinds.evaluation import Evaluation
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
-from reldrop_bench.matrix.entries import Choice, resolve_all, resolve_evaluations, single
+from reldrop_bench.matrix.components import SCHEMA, Components, PluginIdentity, digest
+from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_all, resolve_evaluations, single
 from reldrop_bench.matrix.spec import BenchmarkSpec, first_error
 from reldrop_bench.plugins import registry
 from reldrop_bench.recipe import AUGMENTATIONS, Recipe
-
-SCHEMA = 3
-"""Version of records and of what the harness computes: raise it when results would change."""
+from reldrop_bench.results import IDENTITY, Place
 
 
 @dataclass(frozen=True)
 class CellSpec:
     """One cell: all that decides its result."""
 
-    task: Choice
-    model: Choice
-    regularizer: Choice
-    relevance: Choice
+    task: ResolvedPlugin
+    model: ResolvedPlugin
+    regularizer: ResolvedPlugin
+    relevance: ResolvedPlugin
     """What a guided regularizer is trained with."""
-    evaluation_relevance: Choice
+    evaluation_relevance: ResolvedPlugin
     """What all cells of a benchmark are explained with when they are evaluated."""
-    evaluations: tuple[Choice, ...]
+    evaluations: tuple[ResolvedPlugin, ...]
     recipe: Recipe
     seed: int
     threads: int
@@ -46,45 +43,41 @@ class CellSpec:
     """The cells by role that the evaluations compare this one with (`Evaluation.companions`)."""
 
     @cached_property
-    def components(self) -> dict[str, Any]:
+    def components(self) -> Components:
         """What the key is made of; two keys are compared by it to say why a cell runs again."""
-        return {
-            "schema": SCHEMA,
-            "task": self.task.identity(),
-            "model": self.model.identity(),
-            "regularizer": self.regularizer.identity(),
-            "relevance": self.relevance.identity() if self.uses_relevance else None,
-            "recipe": self.recipe.model_dump(mode="json"),
-            "seed": self.seed,
-            "threads": self.threads,
-        }
+        return Components(
+            schema=SCHEMA,
+            task=self.task.identity,
+            model=self.model.identity,
+            regularizer=self.regularizer.identity,
+            relevance=self.relevance.identity if self.uses_relevance else None,
+            recipe=self.recipe.model_dump(mode="json"),
+            seed=self.seed,
+            threads=self.threads,
+        )
 
     @cached_property
     def key(self) -> str:
-        return _digest(self.components)
+        return digest(self.components)
 
-    def evaluation_key(self, evaluation: Choice) -> str:
+    def evaluation_key(self, evaluation: ResolvedPlugin) -> str:
         """Return the key of one evaluation of this cell."""
-        plugin: Evaluation = evaluation.plugin
-        others = {
-            role: cell.key
-            for role, cell in sorted(self.companions.items())
-            if role in plugin.companions
-        }
-        return _digest([self.key, evaluation.identity(), self._rules(evaluation), others])
+        roles = evaluation.plugin.companions
+        others = {role: cell.key for role, cell in self.companions.items() if role in roles}
+        return digest([self.key, evaluation.identity, self._explainers(evaluation), others])
 
-    def evaluation_identity(self, evaluation: Choice) -> str:
+    def evaluation_identity(self, evaluation: ResolvedPlugin) -> str:
         """Return a digest of what an evaluation is, whatever the cell: equal ones can be compared."""
-        return _digest([evaluation.identity(), self._rules(evaluation)])
+        return digest([evaluation.identity, self._explainers(evaluation)])
 
-    def _rules(self, evaluation: Choice) -> list[dict[str, Any]]:
+    def _explainers(self, evaluation: ResolvedPlugin) -> list[PluginIdentity]:
         """Return the attribution methods that an evaluation explains with."""
         plugin: Evaluation = evaluation.plugin
-        rules = [self.evaluation_relevance.identity()] if plugin.uses_relevance else []
-        return rules + [single(name, "attributors").identity() for name in plugin.explainers]
+        own = [self.evaluation_relevance.identity] if plugin.uses_relevance else []
+        return own + [single(name, "attributors").identity for name in plugin.explainers]
 
     @property
-    def choices(self) -> tuple[Choice, ...]:
+    def plugins(self) -> tuple[ResolvedPlugin, ...]:
         """All plugins of the cell."""
         methods = (self.relevance, self.evaluation_relevance)
         return (self.task, self.model, self.regularizer, *methods, *self.evaluations)
@@ -101,10 +94,10 @@ class CellSpec:
             "seed": self.seed,
         }
 
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    @property
+    def place(self) -> Place:
+        """What names the cell in its benchmark, whatever its key is."""
+        return (self.task.label, self.model.label, self.regularizer.label, self.seed)
 
 
 def _recipe(task: Task, changes: Mapping[str, Any]) -> Recipe:
@@ -128,15 +121,13 @@ def _unfit(regularizer: Regularizer, task: Task, task_label: str, label: str) ->
     return None
 
 
-def _models(spec: BenchmarkSpec, task: Task, task_label: str) -> list[Choice]:
+def _models(spec: BenchmarkSpec, task: Task, task_label: str) -> list[ResolvedPlugin]:
     wanted = spec.model if isinstance(spec.model, list) else [spec.model]
     entries = [task.default_model if entry == "default" else entry for entry in wanted]
-    choices = [choice for choice, _ in resolve_all(entries, "models")]
-    fitting = [
-        choice for choice in choices if choice.error or task.modality in choice.plugin.modalities
-    ]
+    models = [model for model, _ in resolve_all(entries, "models")]
+    fitting = [model for model in models if model.error or task.modality in model.plugin.modalities]
     if not fitting:
-        names = ", ".join(repr(choice.label) for choice in choices) or "none given"
+        names = ", ".join(repr(model.label) for model in models) or "none given"
         raise UserError(
             f"no model takes the {task.modality} inputs of task {task_label!r} (model: {names})"
         )
@@ -173,12 +164,12 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
         A name, parameter or combination that cannot be run.
     """
     regularizers = resolve_all(spec.regularizers, "regularizers", ("label", "relevance"))
-    labels = [choice.label for choice, _ in regularizers]
+    labels = [regularizer.label for regularizer, _ in regularizers]
     if spec.baseline not in labels:
         raise UserError(
             f"spec: baseline = {spec.baseline!r} is no regularizer of the spec; {suggest(spec.baseline, labels)}"
         )
-    tasks = [choice for choice, _ in resolve_all(spec.tasks, "tasks")]
+    tasks = [task for task, _ in resolve_all(spec.tasks, "tasks")]
     skipped = _skipped(spec, [task.label for task in tasks], labels)
     relevance = single(spec.relevance, "attributors")
     evaluations = resolve_evaluations(spec.evaluations)
@@ -193,11 +184,9 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
         ):
             if (task.label, regularizer.label) in skipped:
                 continue
-            rule = (
-                single(settings["relevance"], "attributors")
-                if "relevance" in settings
-                else relevance
-            )
+            method = relevance
+            if "relevance" in settings:
+                method = single(settings["relevance"], "attributors")
             guided = False
             if not regularizer.error:
                 reason = _unfit(regularizer.plugin, task.plugin, task.label, regularizer.label)
@@ -214,7 +203,7 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
                     task=task,
                     model=model,
                     regularizer=regularizer,
-                    relevance=rule,
+                    relevance=method,
                     evaluation_relevance=relevance,
                     evaluations=evaluations,
                     recipe=recipe,
@@ -230,26 +219,19 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
 
 def _with_companions(cells: Sequence[CellSpec], baseline: str, first: int) -> list[CellSpec]:
     """Return the cells, each with the others that its evaluations compare it with."""
-    known = {
-        (cell.task.label, cell.model.label, cell.regularizer.label, cell.seed): cell
-        for cell in cells
-    }
-    found = []
-    for cell in cells:
-        label, seed = cell.regularizer.label, cell.seed
+    by_place = {cell.place: cell for cell in cells}
+
+    def companions(cell: CellSpec) -> dict[str, CellSpec]:
+        task, model, label, seed = cell.place
         places = {"reference": (baseline, first)}
         if label != baseline:
             places["baseline"] = (baseline, seed)
         if seed != first:
             places["first-seed"] = (label, first)
-        wanted = {role for choice in cell.evaluations for role in choice.plugin.companions}
-        companions = {
-            role: known[cell.task.label, cell.model.label, *place]
-            for role, place in places.items()
-            if role in wanted
-        }
-        found.append(replace(cell, companions=companions))
-    return found
+        wanted = {role for evaluation in cell.evaluations for role in evaluation.plugin.companions}
+        return {role: by_place[task, model, *places[role]] for role in places if role in wanted}
+
+    return [replace(cell, companions=companions(cell)) for cell in cells]
 
 
 def _refuse_equal_cells(cells: Sequence[CellSpec]) -> None:
@@ -266,7 +248,7 @@ def _refuse_equal_cells(cells: Sequence[CellSpec]) -> None:
             )
 
 
-def _refuse_idle_augmentations(spec: BenchmarkSpec, tasks: Sequence[Choice]) -> None:
+def _refuse_idle_augmentations(spec: BenchmarkSpec, tasks: Sequence[ResolvedPlugin]) -> None:
     modalities = {task.plugin.modality for task in tasks}
     for name in spec.recipe.get("augmentation", ()):
         if AUGMENTATIONS[name] not in modalities:
@@ -288,10 +270,10 @@ def select(cells: Sequence[CellSpec], conditions: Sequence[str]) -> list[CellSpe
     for condition in conditions:
         column, equals, patterns = condition.partition("=")
         column = column.strip()
-        known = ("task", "model", "regularizer", "label", "seed")
-        if not equals or column not in known:
+        if not equals or column not in IDENTITY[1:]:
             raise UserError(
-                f"--only {condition!r} is not of the form COLUMN=PATTERN; {suggest(column, known)}"
+                f"--only {condition!r} is not of the form COLUMN=PATTERN; "
+                f"{suggest(column, IDENTITY[1:])}"
             )
         options = [pattern.strip() for pattern in patterns.split("|")]
         remaining = [

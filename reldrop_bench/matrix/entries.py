@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from reldrop_bench.errors import UserError
+from reldrop_bench.matrix.components import PluginIdentity
 from reldrop_bench.matrix.spec import BenchmarkSpec, Entry
 from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import Plugin, parameters_of
@@ -20,8 +21,8 @@ TRAINING_LOG = "train"
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A plugin with all its parameters, resolved: plain data that travels to a worker."""
+class ResolvedPlugin:
+    """An entry of a spec with all its parameters: plain data that travels to a worker."""
 
     kind: str
     name: str
@@ -38,12 +39,16 @@ class Choice:
 
     def check_source(self) -> None:
         """Raise RuntimeError if this process has another version of the plugin than the spec."""
-        found = registry.find(self.kind, self.name)
-        if found.source != self.source:
-            raise RuntimeError(f"{found.file.name} changed after the run was started; run again")
+        installed = registry.find(self.kind, self.name)
+        if installed.source != self.source:
+            raise RuntimeError(
+                f"{installed.file.name} changed after the run was started; run again"
+            )
 
-    def identity(self) -> dict[str, Any]:
-        return {"name": self.name, "parameters": dict(self.parameters), "source": self.source}
+    @property
+    def identity(self) -> PluginIdentity:
+        """What of it decides a result."""
+        return PluginIdentity(name=self.name, parameters=dict(self.parameters), source=self.source)
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -101,47 +106,47 @@ def _expand(cls: type[Plugin], parameters: dict[str, Any]) -> list[tuple[dict[st
 
 def _resolve(
     entry: Entry, kind: str, reserved: Sequence[str] = ("label",)
-) -> list[tuple[Choice, dict[str, Any]]]:
+) -> list[tuple[ResolvedPlugin, dict[str, Any]]]:
     """Resolve one entry of a spec to its plugins (several where it holds lists), with their settings."""
     name, parameters, settings = _parse(entry, kind, reserved)
-    found = registry.find(kind, name)
+    installed = registry.find(kind, name)
     label = settings.get("label", name)
     if not isinstance(label, str) or not label.strip() or not label.isprintable():
         raise UserError(f"{name}: label = {label!r} is not a line of text")
-    if found.cls is None:
-        broken = Choice(kind, name, parameters, label, found.source, found.error)
-        return [(broken, settings)]
-    choices = []
-    for values, suffix in _expand(found.cls, parameters):
-        plugin = found.cls.create(values)
-        full = f"{label} {suffix}".strip()
-        choices.append(
-            (
-                Choice(kind, name, plugin.parameters(), full, found.source),
-                {**settings, "given": values},
-            )
-        )
-    return choices
+    if installed.cls is None:
+        source, error = installed.source, installed.error
+        return [(ResolvedPlugin(kind, name, parameters, label, source, error), settings)]
+    plugins = []
+    for given, suffix in _expand(installed.cls, parameters):
+        values, full = installed.cls.create(given).parameters(), f"{label} {suffix}".strip()
+        plugin = ResolvedPlugin(kind, name, values, full, installed.source)
+        plugins.append((plugin, {**settings, "given": given}))
+    return plugins
+
+
+def _parameters_text(given: Mapping[str, Any]) -> str:
+    """Return parameters as a label shows them: "k=3 size=0.5"."""
+    return " ".join(f"{key}={value}" for key, value in given.items())
 
 
 def resolve_all(
     entries: Sequence[Entry], kind: str, reserved: Sequence[str] = ("label",)
-) -> list[tuple[Choice, dict[str, Any]]]:
+) -> list[tuple[ResolvedPlugin, dict[str, Any]]]:
     """Resolve a list of entries; labels come out unique or the spec is refused."""
-    found = [pair for entry in entries for pair in _resolve(entry, kind, reserved)]
-    counts = Counter(choice.label for choice, _ in found)
+    resolved = [pair for entry in entries for pair in _resolve(entry, kind, reserved)]
+    counts = Counter(plugin.label for plugin, _ in resolved)
     named = []
-    for choice, settings in found:
+    for plugin, settings in resolved:
         given = {
             key: value
             for key, value in settings.get("given", {}).items()
-            if f"{key}=" not in choice.label
+            if f"{key}=" not in plugin.label
         }
-        if counts[choice.label] > 1 and "label" not in settings and given:
-            text = " ".join(f"{key}={value}" for key, value in given.items())
-            choice = dataclasses.replace(choice, label=f"{choice.label} {text}")
-        named.append((choice, settings))
-    for label, count in Counter(choice.label for choice, _ in named).items():
+        if counts[plugin.label] > 1 and "label" not in settings and given:
+            label = f"{plugin.label} {_parameters_text(given)}"
+            plugin = dataclasses.replace(plugin, label=label)
+        named.append((plugin, settings))
+    for label, count in Counter(plugin.label for plugin, _ in named).items():
         if count > 1:
             raise UserError(
                 f"two {kind} have the label {label!r}; give one of them a label: of its own"
@@ -149,7 +154,7 @@ def resolve_all(
     return named
 
 
-def single(entry: Entry, kind: str) -> Choice:
+def single(entry: Entry, kind: str) -> ResolvedPlugin:
     """Resolve an entry that stands for one plugin; its label holds the parameters that are given.
 
     Raises
@@ -157,16 +162,21 @@ def single(entry: Entry, kind: str) -> Choice:
     UserError
         It holds a list, or the plugin is unknown, broken or does not allow a parameter.
     """
-    choices = _resolve(entry, kind)
-    if len(choices) != 1:
+    resolved = _resolve(entry, kind)
+    if len(resolved) != 1:
         raise UserError(f"{kind}: {entry!r} holds a list; give one value")
-    choice, settings = choices[0]
-    if choice.error:
-        registry.create(kind, choice.name)
-    if "label" not in settings:
-        given = (f"{key}={value}" for key, value in settings["given"].items())
-        choice = dataclasses.replace(choice, label=" ".join([choice.label, *given]))
-    return choice
+    plugin, settings = resolved[0]
+    if plugin.error:
+        registry.create(kind, plugin.name)
+    if "label" not in settings and settings["given"]:
+        label = f"{plugin.label} {_parameters_text(settings['given'])}"
+        plugin = dataclasses.replace(plugin, label=label)
+    return plugin
+
+
+def measured(spec: BenchmarkSpec) -> list[Entry]:
+    """Return the entries of what a spec measures; one that names nothing, what is on by default."""
+    return default_evaluations() if spec.evaluations is None else spec.evaluations
 
 
 def default_evaluations() -> list[Entry]:
@@ -182,15 +192,14 @@ def with_evaluations(spec: BenchmarkSpec, added: Sequence[Entry]) -> BenchmarkSp
     """Return the spec with further evaluations, each in place of one of the same name."""
     if not added:
         return spec
-    entries = list(default_evaluations() if spec.evaluations is None else spec.evaluations)
-    for entry in added:
-        name = entry_name(entry)
-        same = [place for place, other in enumerate(entries) if entry_name(other) == name]
-        if same:
-            entries[same[0]] = entry
-        else:
-            entries.append(entry)
-    return spec.model_copy(update={"evaluations": entries})
+    new = by_name(added)
+    kept = [new.pop(entry_name(entry), entry) for entry in measured(spec)]
+    return spec.model_copy(update={"evaluations": [*kept, *new.values()]})
+
+
+def by_name(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Return evaluations by their name; where one stands twice, the last."""
+    return {entry_name(entry): entry for entry in entries}
 
 
 def entry_name(entry: Entry) -> str:
@@ -208,7 +217,7 @@ def _with_preset(entry: Entry) -> Entry:
     return {name: {"preset": preset}}
 
 
-def resolve_evaluations(entries: Sequence[Entry] | None) -> tuple[Choice, ...]:
+def resolve_evaluations(entries: Sequence[Entry] | None) -> tuple[ResolvedPlugin, ...]:
     """Return what is to be measured; None stands for all that is on by default.
 
     Raises
@@ -217,17 +226,14 @@ def resolve_evaluations(entries: Sequence[Entry] | None) -> tuple[Choice, ...]:
         An unknown or broken evaluation, a parameter that it does not allow, or one that stands twice.
     """
     wanted = default_evaluations() if entries is None else entries
-    choices = tuple(
-        choice
-        for choice, _ in resolve_all([_with_preset(entry) for entry in wanted], "evaluations", ())
-    )
-    for choice in choices:
-        if choice.error:
-            registry.create("evaluations", choice.name)
-    names = [choice.name for choice in choices]
-    for name in names:
-        if names.count(name) > 1:
+    resolved = resolve_all([_with_preset(entry) for entry in wanted], "evaluations", ())
+    evaluations = tuple(plugin for plugin, _ in resolved)
+    for evaluation in evaluations:
+        if evaluation.error:
+            registry.create("evaluations", evaluation.name)
+    for name, count in Counter(evaluation.name for evaluation in evaluations).items():
+        if count > 1:
             raise UserError(f"evaluation {name!r} stands twice in evaluations:")
-    if TRAINING_LOG in names:
-        raise UserError(f"an evaluation cannot be called {TRAINING_LOG!r}: the training log is")
-    return choices
+        if name == TRAINING_LOG:
+            raise UserError(f"an evaluation cannot be called {TRAINING_LOG!r}: the training log is")
+    return evaluations

@@ -18,51 +18,70 @@ Entry = str | dict[str, Any]
 """A plugin in a spec: its name, ``{name: {parameters}}`` or ``{name: NAME, parameters…}``."""
 
 
-class Limits(pydantic.BaseModel):
-    """What a cell may use before it is stopped: seconds of wall time, GiB of memory."""
+CONFIG = pydantic.ConfigDict(
+    extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+)
+MOST_SEEDS = 10**6
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+class Limits(pydantic.BaseModel):
+    """What a cell may use before it is stopped."""
+
+    model_config = CONFIG
 
     seconds: float = pydantic.Field(default=24 * 3600, gt=0)
+    """Wall time."""
     memory: float | None = pydantic.Field(default=None, gt=0)
+    """GiB."""
 
 
 class BenchmarkSpec(pydantic.BaseModel):
     """A benchmark: regularizers × tasks × models × seeds, and what is measured on each cell."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = CONFIG
 
     name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """What the benchmark is called; results go to results/NAME unless something else is said."""
     tasks: list[Entry] = pydantic.Field(min_length=1)
+    """What is learned."""
     regularizers: list[Entry] = pydantic.Field(min_length=1)
+    """What is compared."""
     seeds: int | list[int] = 5
+    """A number n for seeds 0 … n−1, or a list."""
     baseline: str = "none"
     """The label that all others are compared with."""
     model: Entry | list[Entry] = "default"
+    """The networks; "default" is each task's own."""
     relevance: Entry = DEFAULT_RELEVANCE
+    """The attribution method of guided training, and of every evaluation that explains."""
     recipe: dict[str, Any] = {}
+    """Changes to each task's recipe."""
     evaluations: list[Entry] | None = None
     """What is measured; left out: every installed evaluation that is on by default."""
     keep_models: Literal["all", "none"] = "all"
+    """Whether weights are kept once a cell is done."""
     skip: dict[str, list[str]] = {}
     """Task → regularizer labels that are left out on purpose, such as image methods on clouds."""
     threads: int = pydantic.Field(default=1, ge=1)
     """CPU threads a cell computes with. They change the last bits of results, so they are part of
     the spec and not of the machine."""
     limits: Limits = Limits()
+    """What each cell may use."""
 
     @pydantic.field_validator("seeds")
     @classmethod
     def _some_seeds(cls, value: int | list[int]) -> int | list[int]:
-        seeds = list(range(value)) if isinstance(value, int) else value
+        seeds = range(min(value, MOST_SEEDS + 1)) if isinstance(value, int) else value
         if not seeds:
             raise ValueError(
                 "at least one seed is needed: a number above 0, or a list such as [0, 1, 2]"
             )
+        if len(seeds) > MOST_SEEDS:
+            raise ValueError(f"there are more than {MOST_SEEDS} seeds")
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed stands twice")
-        if min(seeds) < 0:
-            raise ValueError("seeds are 0 or above")
+        if min(seeds) < 0 or max(seeds) >= 2**63:
+            raise ValueError("seeds are 0 or above, and below 2^63")
         return value
 
     @pydantic.field_validator("evaluations")
@@ -75,6 +94,14 @@ class BenchmarkSpec(pydantic.BaseModel):
     @property
     def seed_list(self) -> list[int]:
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    def resolved(self) -> BenchmarkSpec:
+        """Return it with everything stated that it leaves to defaults, whatever they will be."""
+        return BenchmarkSpec.model_validate(self.model_dump())
+
+    def stated(self) -> dict[str, Any]:
+        """Return what it states as JSON holds it."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class _Loader(yaml.SafeLoader):
@@ -110,7 +137,7 @@ def read_spec(source: str | Path | Mapping[str, Any] | BenchmarkSpec) -> dict[st
         There is no such spec or file, or it is not readable YAML.
     """
     if isinstance(source, BenchmarkSpec):
-        return source.model_dump(mode="json", exclude_unset=True)
+        return source.stated()
     if isinstance(source, Mapping):
         return dict(source)
     shipped = shipped_specs()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import traceback
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from reldrop_bench.errors import UserError, one_line
+from reldrop_bench.files import write_atomically
 from reldrop_bench.kinds.section import Figure, Prose, ReportSection, Table
 from reldrop_bench.reporting import data_files, latex, markdown
 from reldrop_bench.reporting.figures import METADATA, render
@@ -62,11 +62,11 @@ def write_report(
             path = folder / PAGES[each]
             if each in ("csv", "parquet"):
                 for file, content in data_files.contents(results, each):
-                    _write(path.parent / file, content)
+                    write_atomically(path.parent / file, content)
                 continue
             built = built or [*build_sections(results, sections, folder, workers), *broken]
             _write_parts(folder, built, each)
-            _write(path, _page(results, built, each).encode("utf-8", "replace"))
+            write_atomically(path, _page(results, built, each).encode("utf-8", "replace"))
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder}: {error.strerror}") from None
     return folder / PAGES[formats[0]]
@@ -151,13 +151,6 @@ def _with_free_name(block: Table | Figure, taken: set[TakenName]) -> Table | Fig
     return replace(block, name=name)
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
 def _write_parts(folder: Path, built: list[BuiltSection], format: Format) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for section in built:
@@ -165,13 +158,15 @@ def _write_parts(folder: Path, built: list[BuiltSection], format: Format) -> Non
             if isinstance(block, Table):
                 frame = block.frame if block.data is None else block.data
                 text = frame.to_csv(index=False, lineterminator="\n")
-                _write(folder / "tables" / f"{block.name}.csv", text.encode("utf-8", "replace"))
+                write_atomically(
+                    folder / "tables" / f"{block.name}.csv", text.encode("utf-8", "replace")
+                )
                 if format == "latex":
                     content = latex.table(block).encode("utf-8", "replace")
-                    _write(folder / "tables" / f"{block.name}.tex", content)
+                    write_atomically(folder / "tables" / f"{block.name}.tex", content)
         for name, files in section.figures.items():
             for suffix, content in files.items():
-                _write(folder / "figures" / f"{name}.{suffix}", content)
+                write_atomically(folder / "figures" / f"{name}.{suffix}", content)
 
 
 def _title(results: Results) -> str:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from reldrop_bench.errors import one_line
 from reldrop_bench.matrix.cells import CellSpec
+from reldrop_bench.results import Status
 from reldrop_bench.running.environment import compute_device, describe
 from reldrop_bench.running.measuring import (
-    Place,
+    Workplace,
     conclude,
     failure_status,
     measure,
@@ -29,15 +27,12 @@ from reldrop_bench.running.measuring import (
 )
 from reldrop_bench.running.training import Trained, train
 from reldrop_bench.running.watch import ProcessWatch
-from reldrop_bench.store.folder import (
-    EPOCHS_FILE,
-    CellRecord,
-    Store,
-    facts_record,
-    is_trained,
-    new_record,
-    pending_evaluations,
-)
+from reldrop_bench.store.folder import EPOCHS_FILE, Store
+from reldrop_bench.store.records import CellRecord, Heartbeat, Training
+from reldrop_bench.store.state import is_trained, pending_evaluations
+
+Beat = Callable[[str, int, int], None]
+"""Tells other processes what a cell is at: the stage, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True)
@@ -60,63 +55,70 @@ class Job:
         return self.cell.key
 
     @property
-    def device(self) -> torch.device:
-        return compute_device(self.device_index)
+    def store(self) -> Store:
+        return Store(self.folder)
 
     @property
-    def heartbeat(self) -> Path:
-        """The file that tells other processes what the cell is doing."""
-        return self.folder / "running" / f"{self.cell.key}.json"
+    def device(self) -> torch.device:
+        return compute_device(self.device_index)
 
     def on_device(self, index: int) -> Job:
         """Return the job for a GPU."""
         return replace(self, device_index=index)
 
-    def run(self, worker: bool = True) -> str:
-        """Compute what the cell's record lacks; see `run_job`."""
-        return run_job(self, worker)
-
     def is_running(self) -> bool:
         """Return whether some process has begun and has not ended it."""
-        return self.heartbeat.exists()
+        return self.store.heartbeat_file(self.key).exists()
 
-    def note_stopped(self, status: str, reason: str) -> None:
+    def note_stopped(self, status: Status, reason: str) -> None:
         """Write why the cell stopped that could not do so itself."""
-        store = Store(self.folder)
-        record = store.read_cell(self.cell.key)
-        store.write_cell(failed_record(record, self.cell, status, reason))
-        self.heartbeat.unlink(missing_ok=True)
+        record = self.store.read_cell(self.key) or CellRecord.new(self.cell)
+        record.end(status, reason)
+        self._conclude(record)
 
+    def _conclude(self, record: CellRecord) -> None:
+        self.store.write_cell(record)
+        self.store.heartbeat_file(self.key).unlink(missing_ok=True)
 
-class Heartbeat:
-    """A small file that tells other processes what a cell is doing."""
+    def run(self, worker: bool = True) -> Status:
+        """Compute what the cell's record lacks and write it; returns the status.
 
-    def __init__(self, job: Job) -> None:
-        self.path = job.heartbeat
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        identity = job.cell.identity
-        self.content: dict[str, Any] = {**identity, "pid": os.getpid(), "started": time.time()}
-
-    def beat(self, stage: str, done: int = 0, total: int = 0) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        temporary.write_text(
-            json.dumps({**self.content, "stage": stage, "done": done, "total": total})
-        )
-        with suppress(
-            PermissionError
-        ):  # Windows, while another process reads it: the next one counts
-            os.replace(temporary, self.path)
-
-    def end(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-
-def failed_record(
-    record: CellRecord | None, cell: CellSpec, status: str, error: str, trace: str = ""
-) -> CellRecord:
-    """Return the record with a failure noted; what it already holds is kept."""
-    kept = new_record(cell) if record is None else record
-    return {**kept, "status": status, "error": one_line(error), "traceback": trace}
+        Every failure that Python can catch becomes the cell's status and traceback. What kills the
+        process is noted by the executor that started it.
+        """
+        cell = self.cell
+        record = self.store.read_cell(self.key) or CellRecord.new(cell)
+        with (
+            warnings.catch_warnings(record=True) as caught,
+            ProcessWatch(self.memory_limit, worker) as watch,
+            numerics(cell),
+        ):
+            warnings.simplefilter("default")
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)
+                torch.cuda.reset_peak_memory_stats()
+            try:
+                if cell.regularizer.error:
+                    reason = cell.regularizer.error.strip().rpartition("\n")[2]
+                    record.end("failed", f"import: {reason}", cell.regularizer.error)
+                else:
+                    for plugin in cell.plugins:
+                        plugin.check_source()
+                    _compute(self, record, watch)
+            # A plugin may even call sys.exit; in a worker, where Ctrl-C is not heard, nothing else
+            # is meant.
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and not worker:
+                    raise
+                text = f"{type(error).__name__}: {error}"
+                record.end(failure_status(error), text, traceback.format_exc())
+        record.note_warnings(caught)
+        if record.training.peak_memory is None:  # of a training that failed
+            record.training.peak_memory = _peak_memory(watch)
+        if record.status == "done" and not self.keep_model:
+            self.store.drop_weights(record)
+        self._conclude(record)
+        return record.status
 
 
 @contextmanager
@@ -141,106 +143,69 @@ def _peak_memory(watch: ProcessWatch) -> int:
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else watch.peak
 
 
-def _train(
-    job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat, watch: ProcessWatch
-) -> Trained:
-    heartbeat.beat("training", 0, job.cell.recipe.epochs)
-    trained = train(
-        job.cell,
-        job.root,
-        progress=lambda epoch, epochs: heartbeat.beat("training", epoch, epochs),
-        device=job.device,
+def _heart(store: Store, cell: CellSpec) -> Beat:
+    """Return what tells other processes what is computed of a cell."""
+    begun = Heartbeat(
+        **cell.identity, pid=os.getpid(), started=time.time(), stage="", done=0, total=0
     )
-    record["facts"] = facts_record(trained.facts)
-    record["environment"] = describe(trained.device, job.cell.threads)
-    record["training"] = {
-        "train_seconds": trained.train_seconds,
-        "step_seconds": trained.step_seconds,
-        "explained": trained.explained,
-        "occluded_fraction": trained.occluded_fraction,
-        "samples": trained.samples,
-        "epochs": len(trained.epochs),
-        "selected_epoch": trained.selected_epoch,
-        "energy": trained.energy,
+
+    def beat(stage: str, done: int, total: int) -> None:
+        state = {"stage": stage, "done": done, "total": total}
+        store.write_heartbeat(begun.model_copy(update=state))
+
+    return beat
+
+
+def _train(job: Job, record: CellRecord, beat: Beat, watch: ProcessWatch) -> Trained:
+    beat("training", 0, job.cell.recipe.epochs)
+    trained = train(job.cell, job.root, progress=partial(beat, "training"), device=job.device)
+    record.facts = trained.facts
+    record.environment = describe(trained.device, job.cell.threads)
+    record.training = Training(
+        train_seconds=trained.train_seconds,
+        step_seconds=trained.step_seconds,
+        explained=trained.explained,
+        occluded_fraction=trained.occluded_fraction,
+        samples=trained.samples,
+        epochs=len(trained.epochs),
+        selected_epoch=trained.selected_epoch,
+        energy=trained.energy,
         # Here, so that what evaluations need on top is not held against the method.
-        "peak_memory": _peak_memory(watch),
-        "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
-    }
+        peak_memory=_peak_memory(watch),
+        parameters=sum(parameter.numel() for parameter in trained.model.parameters()),
+    )
+    store = job.store
     store.write_weights(record, trained.model.state_dict())
     store.write_table(record, EPOCHS_FILE, trained.epochs)
-    record["trained"] = True
-    record["error"] = "stopped before all evaluations were done"
+    record.trained = True
+    record.error = "stopped before all evaluations were done"
     store.write_cell(record)
     return trained
 
 
-def _beat(heartbeat: Heartbeat, name: str, index: int, total: int, stage: str) -> None:
-    heartbeat.beat(f"{name}: {stage}", index, total)
-
-
-def _compute(
-    job: Job, store: Store, record: CellRecord, heartbeat: Heartbeat, watch: ProcessWatch
-) -> None:
-    cell, place = job.cell, Place(store, job.root, job.device)
-    if is_trained(record):
-        context = restored(cell, record, place)
+def _compute(job: Job, record: CellRecord, watch: ProcessWatch) -> None:
+    """Train the cell where that has not been done, and do the evaluations that are to be done."""
+    cell, store = job.cell, job.store
+    beat, workplace = _heart(store, cell), Workplace(store, job.root, job.device)
+    if record.is_trained:
+        context = restored(cell, record, workplace)
     else:
-        trained = _train(job, store, record, heartbeat, watch)
-        context = trained_context(cell, record, place, trained.model, trained.facts, trained.epochs)
+        trained = _train(job, record, beat, watch)
+        context = trained_context(
+            cell, record, workplace, trained.model, trained.facts, trained.epochs
+        )
 
     def available(key: str) -> bool:
         return is_trained(store.read_cell(key))
 
     pending = pending_evaluations(cell, record, available)
-    for index, choice in enumerate(pending):
-        heartbeat.beat(choice.name, index, len(pending))
-        context.progress = partial(_beat, heartbeat, choice.name, index, len(pending))
-        measure(context, choice, cell.evaluation_key(choice), store, record)
-    conclude(record, [choice.name for choice in cell.evaluations])
+    for index, evaluation in enumerate(pending):
+        name = evaluation.name
+        beat(name, index, len(pending))
 
+        def progress(stage: str, name: str = name, index: int = index) -> None:
+            beat(f"{name}: {stage}", index, len(pending))
 
-def run_job(job: Job, worker: bool = True) -> str:
-    """Compute what a cell's record lacks and write it; returns the status.
-
-    Every failure that Python can catch becomes the cell's status and traceback. What kills the
-    process is noted by the executor that started it.
-    """
-    store = Store(job.folder)
-    cell = job.cell
-    heartbeat = Heartbeat(job)
-    record = store.read_cell(cell.key) or new_record(cell)
-    with (
-        warnings.catch_warnings(record=True) as caught,
-        ProcessWatch(job.memory_limit, worker) as watch,
-        numerics(cell),
-    ):
-        warnings.simplefilter("default")
-        if job.device.type == "cuda":
-            torch.cuda.set_device(job.device)
-            torch.cuda.reset_peak_memory_stats()
-        try:
-            if cell.regularizer.error:
-                reason = cell.regularizer.error.strip().rpartition("\n")[2]
-                record = failed_record(
-                    record, cell, "failed", f"import: {reason}", cell.regularizer.error
-                )
-            else:
-                for choice in cell.choices:
-                    choice.check_source()
-                _compute(job, store, record, heartbeat, watch)
-        # A plugin may even call sys.exit; in a worker, where Ctrl-C is not heard, nothing else is meant.
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and not worker:
-                raise
-            text = f"{type(error).__name__}: {error}"
-            record = failed_record(
-                record, cell, failure_status(error), text, traceback.format_exc()
-            )
-    told = dict.fromkeys(one_line(f"{item.category.__name__}: {item.message}") for item in caught)
-    record["warnings"] = list(dict.fromkeys([*record["warnings"], *told]))
-    record["training"].setdefault("peak_memory", _peak_memory(watch))  # of a training that failed
-    store.write_cell(record)
-    if record["status"] == "done" and not job.keep_model:
-        store.drop_weights(record)
-    heartbeat.end()
-    return record["status"]
+        context.progress = progress
+        measure(context, evaluation, cell.evaluation_key(evaluation), store, record)
+    conclude(record, cell.evaluations)

@@ -22,26 +22,27 @@ from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.kinds.attributor import DEFAULT_RELEVANCE
 from reldrop_bench.kinds.evaluation import Context
 from reldrop_bench.kinds.regularizer import Regularizer
-from reldrop_bench.matrix.cells import SCHEMA, CellSpec
-from reldrop_bench.matrix.entries import Choice, resolve_evaluations, single
-from reldrop_bench.matrix.spec import Entry, read_value
+from reldrop_bench.matrix.cells import CellSpec
+from reldrop_bench.matrix.components import SCHEMA
+from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_evaluations, single
+from reldrop_bench.matrix.spec import BenchmarkSpec, Entry, read_value
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results
 from reldrop_bench.running.cell import numerics
 from reldrop_bench.running.environment import compute_device, describe
 from reldrop_bench.running.evaluate import evaluation_entry
 from reldrop_bench.running.measuring import conclude, measure
-from reldrop_bench.running.runner import data_root, locked
-from reldrop_bench.store.folder import (
-    BENCHMARK_FILE,
-    Store,
-    evaluation_identities,
-    facts_record,
-    new_record,
-    pending_evaluations,
-    write_json,
-)
+from reldrop_bench.running.runner import data_root
+from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
+from reldrop_bench.store.records import (
+    BenchmarkRecord,
+    CellRecord,
+    MatrixEntry,
+    Training,
+    evaluation_identities,
+)
+from reldrop_bench.store.state import pending_evaluations
 
 NAME = "checkpoints"
 """What a folder of evaluated checkpoints calls itself where a benchmark has its name."""
@@ -117,11 +118,10 @@ def load_model(build: Callable[..., Any], weights: Path, context_facts: Any) -> 
         It cannot be built, or the weights are not there, damaged, or another network's.
     """
     needed = [
-        each
-        for each in inspect.signature(build).parameters.values()
-        if each.default is each.empty
-        and each.kind is not each.VAR_POSITIONAL
-        and each.kind is not each.VAR_KEYWORD
+        parameter
+        for parameter in inspect.signature(build).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     try:
         model = build(context_facts) if needed else build()
@@ -174,14 +174,14 @@ def checkpoint_cell(
     label = checkpoint.label or weights.stem
     cell = CellSpec(
         task=task,
-        model=Choice(
+        model=ResolvedPlugin(
             "models",
             f"{path.stem}:{function}",
             {"weights": _digest(weights)},
             f"{path.stem}:{function}",
             _digest(path),
         ),
-        regularizer=Choice("regularizers", Unknown.name, {}, label, ""),
+        regularizer=ResolvedPlugin("regularizers", Unknown.name, {}, label, ""),
         relevance=relevance,
         evaluation_relevance=relevance,
         evaluations=resolve_evaluations(entries),
@@ -267,27 +267,26 @@ def evaluate_checkpoint(
     registry.refresh()
     cell, build = checkpoint_cell(checkpoint, evaluations)
     store, root = Store(Path(output).expanduser()), data_root(data)
-    store.check_owner(NAME)
+    store.claimed(NAME)
     with numerics(cell), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         context = checkpoint_context(checkpoint, cell, build, root)  # before anything is written
-        with locked(store):
-            record = store.repair(cell, progress) or new_record(cell)
+        with store.locked():
+            record = store.repair(cell, progress) or CellRecord.new(cell)
             store.write_weights(record, context.model.state_dict())
-            record["trained"] = True
-            record["facts"] = facts_record(context.facts)
-            record["environment"] = describe(context.device, cell.threads)
+            record.trained = True
+            record.facts = context.facts
+            record.environment = describe(context.device, cell.threads)
             parameters = sum(parameter.numel() for parameter in context.model.parameters())
-            record["training"] = {"parameters": parameters}
+            record.training = Training(parameters=parameters)
             store.write_cell(record)
-            _register(store, cell)
-            for choice in pending_evaluations(cell, record, lambda key: False):
-                context.progress = partial(_tell, progress, choice.name)
+            store.write_benchmark(_benchmark(store.read_benchmark(), cell))
+            for evaluation in pending_evaluations(cell, record, lambda key: False):
+                context.progress = partial(_tell, progress, evaluation.name)
                 context.progress("started")
-                measure(context, choice, cell.evaluation_key(choice), store, record)
-            conclude(record, [choice.name for choice in cell.evaluations])
-            told = [one_line(f"{each.category.__name__}: {each.message}") for each in caught]
-            record["warnings"] = list(dict.fromkeys([*record["warnings"], *told]))
+                measure(context, evaluation, cell.evaluation_key(evaluation), store, record)
+            conclude(record, cell.evaluations)
+            record.note_warnings(caught)
             store.write_cell(record)
     return load_results(store.folder)
 
@@ -296,39 +295,35 @@ def _tell(progress: Callable[[str], None], name: str, stage: str) -> None:
     progress(f"{name}: {stage}")
 
 
-def _entry(choice: Choice) -> Entry:
-    """Return a choice as a spec writes it."""
-    plain = choice.label == choice.name
-    return choice.name if plain else {choice.name: dict(choice.parameters)}
+def _entry(plugin: ResolvedPlugin) -> Entry:
+    """Return a plugin as a spec writes it."""
+    plain = plugin.label == plugin.name
+    return plugin.name if plain else {plugin.name: dict(plugin.parameters)}
 
 
-def _register(store: Store, cell: CellSpec) -> None:
-    """Add the cell to the folder's matrix; it takes the place of one of the same label and seed."""
-    found = store.read_benchmark() or {"matrix": []}
-    evaluations = {choice.name: cell.evaluation_key(choice) for choice in cell.evaluations}
-    entry = {**cell.identity, "relevance": "", "evaluations": evaluations}
-    place = ("task", "model", "label", "seed")
-    others = [each for each in found["matrix"] if any(each[name] != entry[name] for name in place)]
-    kept = [each for each in found["matrix"] if each["key"] == cell.key]
-    if kept:  # what was measured before is measured still
-        entry["evaluations"] = {**kept[0]["evaluations"], **evaluations}
-    matrix = [*others, entry]
-    labels = list(dict.fromkeys(each["label"] for each in matrix))
-    spec = {
-        "name": NAME,
-        "tasks": list(dict.fromkeys(each["task"] for each in matrix)),
-        "regularizers": labels,
-        "seeds": sorted({each["seed"] for each in matrix}),
-        "baseline": labels[0],
-        "relevance": _entry(cell.evaluation_relevance),
-    }
-    identities = {**found.get("evaluation_identities", {}), **evaluation_identities([cell])}
-    content = {
-        "schema": SCHEMA,
-        "name": NAME,
-        "spec": spec,
-        "checkpoints": True,
-        "evaluation_identities": identities,
-        "matrix": matrix,
-    }
-    write_json(store.folder / BENCHMARK_FILE, content)
+def _benchmark(before: BenchmarkRecord | None, cell: CellSpec) -> BenchmarkRecord:
+    """Return the folder's record with the cell, in place of one of the same label and seed."""
+    known = [] if before is None else before.matrix
+    identities = {} if before is None else before.evaluation_identities
+    entry = MatrixEntry.of(cell)
+    for other in known:
+        if other.key == cell.key:  # what was measured before is measured still
+            entry.evaluations = other.evaluations | entry.evaluations
+    matrix = [*(other for other in known if other.place != entry.place), entry]
+    labels = list(dict.fromkeys(entry.label for entry in matrix))
+    spec = BenchmarkSpec(
+        name=NAME,
+        tasks=list(dict.fromkeys(entry.task for entry in matrix)),
+        regularizers=list(labels),
+        seeds=sorted({entry.seed for entry in matrix}),
+        baseline=labels[0],
+        relevance=_entry(cell.evaluation_relevance),
+    )
+    return BenchmarkRecord(
+        schema=SCHEMA,
+        name=NAME,
+        spec=spec,
+        checkpoints=True,
+        evaluation_identities=identities | evaluation_identities([cell]),
+        matrix=matrix,
+    )

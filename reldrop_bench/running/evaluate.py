@@ -8,11 +8,11 @@ from pathlib import Path
 
 from reldrop_bench import plugins as plugin_path
 from reldrop_bench.errors import UserError
-from reldrop_bench.matrix.entries import entry_name, with_evaluations
-from reldrop_bench.matrix.spec import BenchmarkSpec, Entry, read_value
+from reldrop_bench.matrix.entries import by_name, entry_name
+from reldrop_bench.matrix.spec import Entry, read_value
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results
-from reldrop_bench.running.runner import Benchmark, Listener, execute, prepare
+from reldrop_bench.running.runner import Benchmark, Listener, assemble, execute
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
 
@@ -34,30 +34,23 @@ def prepare_evaluation(
         The folder holds no benchmark, an evaluation cannot be had, or no cell is trained.
     """
     store = Store(Path(os.path.expanduser(folder)))
-    found = store.read_benchmark()
-    if found is None:
+    before = store.read_benchmark()
+    if before is None:
         raise UserError(f"{folder} holds no results; give the folder of a run")
-    if found.get("checkpoints"):
+    if before.checkpoints:
         raise UserError(
             f"{folder} holds checkpoints, whose models only their own files can build; "
             "give --model and --weights again"
         )
-    entries = [evaluation_entry(text) for text in evaluations]
-    for place in plugins:
-        plugin_path.add_folder(place)
+    asked = [evaluation_entry(text) for text in evaluations]
+    for plugin_folder in plugins:
+        plugin_path.add_folder(plugin_folder)
     registry.refresh()
-    names = {entry_name(entry) for entry in entries}
-    kept = [entry for entry in found.get("added", []) if entry_name(entry) not in names]
-    added = [*kept, *entries]
-    # As if the spec itself named them, so that what it says of the same evaluation gives way.
-    there = registry.names("evaluations")
-    usable = [entry for entry in kept if entry_name(entry) in there]
-    spec = with_evaluations(BenchmarkSpec.model_validate(found["spec"]), [*usable, *entries])
-    benchmark = prepare(spec, folder, workers, plugins, data, (), only, executor)
-    benchmark.spec = BenchmarkSpec.model_validate(found["spec"])
-    benchmark.added = added
+    names = by_name(asked)
+    kept = [entry for entry in before.added if entry_name(entry) not in names]
+    benchmark = assemble(before.spec, store, kept, asked, workers, data, only, executor)
     plan = benchmark.plan()
-    missing = [each for each in plan.cells if each.action == "train"]
+    missing = [planned for planned in plan.cells if planned.action == "train"]
     if missing and len(missing) == len(plan.cells):
         raise UserError(
             f"{folder}: none of these {len(missing)} cells can be evaluated without training "

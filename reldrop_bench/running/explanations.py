@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from reldrop_bench.errors import UserError, one_line
+from reldrop_bench.files import write_atomically
 from reldrop_bench.kinds.evaluation import Context
-from reldrop_bench.matrix.entries import Choice, single
+from reldrop_bench.matrix.entries import ResolvedPlugin, single
 from reldrop_bench.matrix.spec import read_value
 from reldrop_bench.reporting.pictures import draw_input, draw_relevance
 from reldrop_bench.reporting.render import file_name
@@ -24,9 +25,8 @@ from reldrop_bench.running.cell import numerics
 from reldrop_bench.running.checkpoints import Checkpoint, checkpoint_cell, checkpoint_context
 from reldrop_bench.running.environment import compute_device
 from reldrop_bench.running.evaluate import prepare_evaluation
-from reldrop_bench.running.measuring import Place, restored
+from reldrop_bench.running.measuring import Workplace, restored
 from reldrop_bench.running.runner import data_root
-from reldrop_bench.store.folder import is_trained, write_atomically
 
 DEFAULT_ITEMS = 4
 MAPS_FILE, PICTURE_FILE = "maps.safetensors", "maps.png"
@@ -50,8 +50,7 @@ class Explanations:
 
     def save(self, folder: Path) -> Path:
         """Write maps.safetensors and maps.png below `folder`; returns where."""
-        place = folder / self.folder_name
-        place.mkdir(parents=True, exist_ok=True)
+        target = folder / self.folder_name
         tensors = {
             "items": self.items,
             "inputs": self.inputs,
@@ -60,9 +59,9 @@ class Explanations:
             **{f"relevance/{method}": maps for method, maps in self.maps.items()},
         }
         whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        write_atomically(place / MAPS_FILE, safetensors.torch.save(whole))
-        write_atomically(place / PICTURE_FILE, self.picture())
-        return place
+        write_atomically(target / MAPS_FILE, safetensors.torch.save(whole))
+        write_atomically(target / PICTURE_FILE, self.picture())
+        return target
 
     @property
     def folder_name(self) -> str:
@@ -114,7 +113,7 @@ class Explanations:
 
 
 def explain_items(
-    context: Context, name: str, items: Sequence[int] | None, methods: Sequence[Choice]
+    context: Context, name: str, items: Sequence[int] | None, methods: Sequence[ResolvedPlugin]
 ) -> Explanations:
     """Explain test items of a context by several methods.
 
@@ -154,17 +153,17 @@ def explain_items(
 
 def _contexts(
     folder: Path, plugins: Sequence[str | Path], data: str | Path | None, only: Sequence[str]
-) -> Iterator[tuple[str, Choice, Context]]:
+) -> Iterator[tuple[str, ResolvedPlugin, Context]]:
     """Yield name, default method and context of every trained cell of a results folder."""
     benchmark = prepare_evaluation(folder, (), None, plugins, data, only)
-    place = Place(benchmark.store, benchmark.root, compute_device())
+    workplace = Workplace(benchmark.store, benchmark.root, compute_device())
     for cell in benchmark.chosen:
         record = benchmark.store.read_cell(cell.key)
-        if record is None or not is_trained(record):
+        if record is None or not record.is_trained:
             continue
         task, model, label = cell.task.label, cell.model.label, cell.regularizer.label
         with numerics(cell):
-            context = restored(cell, record, place)
+            context = restored(cell, record, workplace)
             yield f"{task}-{model}-{label}-seed{cell.seed}", cell.evaluation_relevance, context
 
 
@@ -191,13 +190,13 @@ def save_explanations(
         No cell is trained, there is no such item or method, or a map cannot be made.
     """
     chosen = _methods(methods)
-    place = Path(output) if output is not None else Path(folder).expanduser() / "explanations"
-    written = []
+    target = Path(output) if output is not None else Path(folder).expanduser() / "explanations"
+    folders = []
     for name, default, context in _contexts(Path(folder), plugins, data, only):
-        found = explain_items(context, name, items, chosen or [default])
-        written.append(found.save(place))
-        told(written[-1])
-    return written
+        explanations = explain_items(context, name, items, chosen or [default])
+        folders.append(explanations.save(target))
+        told(folders[-1])
+    return folders
 
 
 def save_checkpoint_explanations(
@@ -216,5 +215,5 @@ def save_checkpoint_explanations(
         return explain_items(context, name, items, chosen).save(Path(output))
 
 
-def _methods(names: Sequence[str]) -> list[Choice]:
+def _methods(names: Sequence[str]) -> list[ResolvedPlugin]:
     return [single(read_value(name, "--method"), "attributors") for name in names]

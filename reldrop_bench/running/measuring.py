@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from reldrop_bench.data import Facts
+from reldrop_bench.data import Facts, Split
 from reldrop_bench.errors import one_line
 from reldrop_bench.kinds.evaluation import Context, Evaluation
 from reldrop_bench.kinds.record import Record
 from reldrop_bench.matrix.cells import CellSpec
-from reldrop_bench.matrix.entries import Choice
+from reldrop_bench.matrix.entries import ResolvedPlugin
+from reldrop_bench.results import Status
 from reldrop_bench.running.training import build_model
-from reldrop_bench.store.folder import EPOCHS_FILE, CellRecord, Store, evaluation_file, is_trained
+from reldrop_bench.store.folder import EPOCHS_FILE, Store
+from reldrop_bench.store.records import CellRecord, Note, Outcome, evaluation_file
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a model's record lies, where its data lies, and what computes."""
+class Workplace:
+    """Where models' records lie, where their data lies, and what computes."""
 
     store: Store
     root: Path | None
     device: torch.device
 
 
-def failure_status(error: BaseException) -> str:
+def failure_status(error: BaseException) -> Status:
     """Return "oom" for an exception that means that memory ran out, else "failed"."""
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return "oom" if memory or "can't allocate memory" in str(error) else "failed"
@@ -42,35 +45,54 @@ def failure_status(error: BaseException) -> str:
 def trained_context(
     cell: CellSpec,
     record: CellRecord,
-    place: Place,
+    workplace: Workplace,
     model: nn.Module,
     facts: Facts,
     epochs: pd.DataFrame,
+    test: Split | None = None,
 ) -> Context:
-    """Return what the evaluations of a cell are given."""
+    """Return what the evaluations of a cell are given; test: the test split if it is open already."""
     context = Context(
         model=model.eval(),
         task=cell.task.plugin,
         facts=facts,
-        root=place.root,
+        root=workplace.root,
         regularizer=cell.regularizer.plugin,
         attributor=cell.evaluation_relevance.plugin,
         training_attributor=cell.relevance.plugin,
         seed=cell.seed,
-        device=place.device,
+        device=workplace.device,
         epochs=epochs,
-        training=record["training"],
+        training=record.training.plain(),
         recipe=cell.recipe,
+        test_split=test,
     )
-    others = _Companions(context, place)
+    others = {other.key: other for other in cell.companions.values()}
+
+    @functools.cache  # one cell may have several roles
+    def companion(key: str) -> Context | None:
+        return context if key == cell.key else _companion(others[key], workplace, context.test)
+
     context.companions = {
-        role: (lambda: context) if other.key == cell.key else partial(others.get, other)
-        for role, other in cell.companions.items()
+        role: partial(companion, other.key) for role, other in cell.companions.items()
     }
     return context
 
 
-def restored(cell: CellSpec, record: CellRecord, place: Place) -> Context:
+def _companion(cell: CellSpec, workplace: Workplace, test: Split) -> Context | None:
+    """Return the context of another cell on the same data; None where its model cannot be had."""
+    try:
+        record = workplace.store.read_cell(cell.key)
+        if record is None or not record.is_trained:
+            return None
+        return restored(cell, record, workplace, test)
+    except ValueError:  # damaged: the next run of that cell mends it
+        return None
+
+
+def restored(
+    cell: CellSpec, record: CellRecord, workplace: Workplace, test: Split | None = None
+) -> Context:
     """Return the context of a cell that was trained before: its model is built and loaded again.
 
     Raises
@@ -78,62 +100,39 @@ def restored(cell: CellSpec, record: CellRecord, place: Place) -> Context:
     ValueError
         A file of the record is missing or damaged.
     """
-    facts = cell.task.plugin.facts(place.root)
+    facts = cell.task.plugin.facts(workplace.root)
     model = build_model(cell, facts)
-    model.load_state_dict(place.store.read_weights(record))
-    epochs = place.store.read_table(record, EPOCHS_FILE)
-    return trained_context(cell, record, place, model.to(place.device), facts, epochs)
+    model.load_state_dict(workplace.store.read_weights(record))
+    epochs = workplace.store.read_table(record, EPOCHS_FILE)
+    model = model.to(workplace.device)
+    return trained_context(cell, record, workplace, model, facts, epochs, test)
 
 
-class _Companions:
-    """The contexts of other cells, each made once, on the data of the cell that is measured."""
-
-    def __init__(self, own: Context, place: Place) -> None:
-        self._own, self._place = own, place
-        self._found: dict[str, Context | None] = {}
-
-    def get(self, cell: CellSpec) -> Context | None:
-        """Return the context of a cell; None where its model cannot be had."""
-        if cell.key not in self._found:
-            self._found[cell.key] = self._restored(cell)
-        return self._found[cell.key]
-
-    def _restored(self, cell: CellSpec) -> Context | None:
-        try:
-            record = self._place.store.read_cell(cell.key)
-            if record is None or not is_trained(record):
-                return None
-            context = restored(cell, record, self._place)
-        except ValueError:  # damaged: the next run of that cell mends it
-            return None
-        context.__dict__["test"] = self._own.test
-        return context
-
-
-def measure(context: Context, choice: Choice, key: str, store: Store, record: CellRecord) -> None:
+def measure(
+    context: Context, evaluation: ResolvedPlugin, key: str, store: Store, record: CellRecord
+) -> None:
     """Run one evaluation and note how it ended; a failure is noted, and ends nothing else."""
-    evaluation: Evaluation = choice.plugin
+    plugin: Evaluation = evaluation.plugin
     started = time.perf_counter()
-    outcome: dict[str, Any] = {"key": key, "status": "done", "error": ""}
+    outcome = Outcome(key=key, status="done")
     try:
         table = Record()
         context.lacking = set()
-        if evaluation.applies_to(context.facts):
-            evaluation.evaluate(context, table)
+        if plugin.applies_to(context.facts):
+            plugin.evaluate(context, table)
         else:
-            outcome["error"] = "does not apply to this task"
+            outcome.error = "does not apply to this task"
         frame = table.frame()
-        _refuse_holes(choice.name, frame)
-        store.write_table(record, evaluation_file(choice.name), frame)
-        outcome |= {"notes": table.notes, "lacking": sorted(context.lacking)}
+        _refuse_holes(evaluation.name, frame)
+        store.write_table(record, evaluation_file(evaluation.name), frame)
+        outcome.notes = [Note(**note) for note in table.notes]
+        outcome.lacking = sorted(context.lacking)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
-        outcome |= {
-            "status": failure_status(error),
-            "error": one_line(f"{type(error).__name__}: {error}"),
-            "traceback": traceback.format_exc(),
-        }
-    outcome["seconds"] = time.perf_counter() - started
-    record["evaluations"][choice.name] = outcome
+        outcome.status = failure_status(error)
+        outcome.error = one_line(f"{type(error).__name__}: {error}")
+        outcome.traceback = traceback.format_exc()
+    outcome.seconds = time.perf_counter() - started
+    record.evaluations[evaluation.name] = outcome
     store.write_cell(record)
 
 
@@ -148,14 +147,11 @@ def _refuse_holes(name: str, frame: pd.DataFrame) -> None:
         )
 
 
-def conclude(record: CellRecord, evaluations: list[str]) -> None:
+def conclude(record: CellRecord, evaluations: Sequence[ResolvedPlugin]) -> None:
     """Set the record's status by how its evaluations have ended."""
-    outcomes = record["evaluations"]
-    failed = [name for name in evaluations if outcomes[name]["status"] != "done"]
+    failed = [each.name for each in evaluations if each.name not in record.done]
     if failed:
-        first = outcomes[failed[0]]
-        record["status"] = first["status"]
-        record["error"] = one_line(f"evaluation {failed[0]}: {first['error']}")
-        record["traceback"] = first["traceback"]
+        first = record.evaluations[failed[0]]
+        record.end(first.status, f"evaluation {failed[0]}: {first.error}", first.traceback)
     else:
-        record |= {"status": "done", "error": "", "traceback": ""}
+        record.end("done")

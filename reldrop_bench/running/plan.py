@@ -6,23 +6,17 @@ import json
 import statistics
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from reldrop_bench.matrix.cells import CellSpec
+from reldrop_bench.matrix.components import Components, PluginIdentity
 from reldrop_bench.running.environment import compute_device
-from reldrop_bench.store.folder import (
-    CELL_FILE,
-    WEIGHTS_FILE,
-    CellRecord,
-    Store,
-    is_complete,
-    is_trained,
-    pending_evaluations,
-)
-from reldrop_bench.store.records import differences
+from reldrop_bench.store.folder import Store
+from reldrop_bench.store.records import CellRecord
+from reldrop_bench.store.state import differences, is_complete, is_trained, pending_evaluations
 
 Action = Literal["train", "evaluate", "cached"]
 
@@ -75,40 +69,26 @@ class Plan:
         return total / max(1, min(self.workers or 1, len(self.to_do)))
 
 
-def all_records(store: Store) -> Iterator[CellRecord]:
-    """Yield every readable cell record of a folder, also of cells that the spec no longer holds."""
-    for path in sorted(store.cells.glob(f"*/{CELL_FILE}")):
-        try:
-            record = store.read_cell(path.parent.name)
-        except ValueError:
-            continue
-        if record is not None:
-            yield record
-
-
 def _relatives(cell: CellSpec, records: Sequence[CellRecord]) -> list[CellRecord]:
     """Return the records that were the same cell before something about it changed."""
 
-    def same(record: CellRecord) -> bool:
-        components = record["components"]
-        return components["seed"] == cell.seed and all(
-            components[part]["name"] == cell.components[part]["name"]
-            for part in ("task", "model", "regularizer")
-        )
+    def names(components: Components) -> tuple[str, str, str, int]:
+        parts = (components.task, components.model, components.regularizer)
+        task, model, regularizer = (part.name for part in parts)
+        return task, model, regularizer, components.seed
 
-    return [record for record in records if same(record)]
+    return [record for record in records if names(record.components) == names(cell.components)]
 
 
 def _why_train(cell: CellSpec, record: CellRecord | None, records: Sequence[CellRecord]) -> str:
     if record is not None:
-        if record["trained"] and WEIGHTS_FILE not in record["files"]:
+        if record.trained and not record.is_trained:
             return "an evaluation is missing and the model was not kept"
-        return (
-            f"{record['status']} before: {record['error']}"
-            if record["error"]
-            else "was not finished"
-        )
-    changes = [differences(old["components"], cell.components) for old in _relatives(cell, records)]
+        return f"{record.status} before: {record.error}" if record.error else "was not finished"
+    new = cell.components.plain()
+    changes = [
+        differences(relative.components.plain(), new) for relative in _relatives(cell, records)
+    ]
     return "; ".join(sorted(changes, key=len)[0]) if changes else "new"
 
 
@@ -121,14 +101,16 @@ class History:
     def __init__(self, records: Sequence[CellRecord]) -> None:
         self._times: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
         for record in records:
-            if record["status"] == "done" and "train_seconds" in record["training"]:
-                outcomes = record["evaluations"].values()
-                evaluations = sum(outcome.get("seconds", 0.0) for outcome in outcomes)
-                self.add(record["components"], record["training"]["train_seconds"], evaluations)
+            training = record.training
+            if record.status == "done" and training.train_seconds is not None and training.epochs:
+                outcomes = record.evaluations.values()
+                evaluations = sum(outcome.seconds or 0.0 for outcome in outcomes)
+                epoch = training.train_seconds / training.epochs
+                self.add(record.components, epoch, evaluations)
 
-    def add(self, components: Mapping[str, Any], train: float, evaluations: float = 0.0) -> None:
-        """Note the seconds that a cell with these components took."""
-        times = (train / components["recipe"]["epochs"], evaluations)
+    def add(self, components: Components, epoch: float, evaluations: float = 0.0) -> None:
+        """Note the seconds that an epoch and all evaluations of a cell took."""
+        times = (epoch, evaluations)
         for level in _levels(components):
             self._times[level].append(times)
 
@@ -145,13 +127,12 @@ class History:
         return None
 
 
-def _levels(components: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    def text(part: str) -> str:
-        identity = components[part]
-        return json.dumps([identity["name"], identity["parameters"]], sort_keys=True)
+def _levels(components: Components) -> list[tuple[str, ...]]:
+    def text(part: PluginIdentity) -> str:
+        return json.dumps([part.name, part.parameters], sort_keys=True)
 
-    setting = (text("task"), text("model"))
-    return [(*setting, components["regularizer"]["name"]), setting, ()]
+    setting = (text(components.task), text(components.model))
+    return [(*setting, components.regularizer.name), setting, ()]
 
 
 def plan_cell(
@@ -164,10 +145,11 @@ def plan_cell(
     """Say what a cell needs, from its record as it lies on disk."""
     if is_complete(cell, record, available):
         return PlannedCell(cell, "cached", "", 0.0)
-    if record is not None and is_trained(record):
-        pending = [choice.name for choice in pending_evaluations(cell, record, available)]
-        reason = f"evaluations: {', '.join(pending)}" if pending else record["error"]
-        seconds = sum(record["evaluations"].get(name, {}).get("seconds", 1.0) for name in pending)
+    if record is not None and record.is_trained:
+        pending = [plugin.name for plugin in pending_evaluations(cell, record, available)]
+        reason = f"evaluations: {', '.join(pending)}" if pending else record.error
+        before = [record.evaluations.get(name) for name in pending]
+        seconds = sum((outcome and outcome.seconds) or 1.0 for outcome in before)
         return PlannedCell(cell, "evaluate", reason, seconds)
     return PlannedCell(cell, "train", _why_train(cell, record, records), history.estimate(cell))
 
@@ -181,9 +163,9 @@ def estimate_disk(
 ) -> int:
     """Return the bytes that the cells to be trained will take, going by finished cells where there are any."""
     sizes = [
-        _folder_bytes(store.cell_folder(record["key"]))
+        _folder_bytes(store.cell_folder(record.key))
         for record in records
-        if record["status"] == "done"
+        if record.status == "done"
     ]
     training = [planned.cell for planned in cells if planned.action == "train"]
     if sizes:
@@ -214,7 +196,7 @@ def _model_bytes(cell: CellSpec) -> int:
 
 
 def measured_seconds(cell: CellSpec, root: Path | None) -> float:
-    """Return the training time of a cell, extrapolated from a few steps on this machine."""
+    """Return the time of an epoch of a cell, extrapolated from a few steps on this machine."""
     from reldrop_bench.running.training import train
 
     short = replace(cell, recipe=cell.recipe.model_copy(update={"epochs": 1}))
@@ -223,7 +205,7 @@ def measured_seconds(cell: CellSpec, root: Path | None) -> float:
         probe = train(short, root, device=compute_device(), steps=PROBE_STEPS)
         train_split, _ = cell.task.plugin.splits(root, cell.seed)
     per_epoch = max(1, len(train_split) // cell.recipe.batch_size)
-    return probe.step_seconds * per_epoch * cell.recipe.epochs
+    return probe.step_seconds * per_epoch
 
 
 def _measure(cells: Sequence[CellSpec], history: History, root: Path | None) -> None:
@@ -250,8 +232,8 @@ def make_plan(
 
     With `measure`, cells of which nothing is known are timed on a few training steps.
     """
-    records = list(all_records(store))
-    by_key = {record["key"]: record for record in records}
+    records = list(store.records())
+    by_key = {record.key: record for record in records}
     history = History(records)
     if measure:
         _measure([cell for cell in cells if cell.key not in by_key], history, root)
@@ -263,15 +245,14 @@ def make_plan(
     }
 
     def planned_cell(cell: CellSpec) -> PlannedCell:
-        own = by_key.get(cell.key)
+        record = by_key.get(cell.key)
 
         def available(key: str) -> bool:
-            record = by_key.get(key)
             # What is to be trained is there when a cell that is compared with it is evaluated. A
             # cell without weights is not trained again for what may never come.
-            return is_trained(record) or (key in coming and is_trained(own))
+            return is_trained(by_key.get(key)) or (key in coming and is_trained(record))
 
-        return plan_cell(cell, own, records, history, available)
+        return plan_cell(cell, record, records, history, available)
 
     planned = tuple(map(planned_cell, cells))
     return Plan(planned, workers, estimate_disk(store, planned, records, keep_models))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import filelock
 
 from reldrop_bench import plugins as plugin_path
 from reldrop_bench.errors import UserError
@@ -21,8 +18,9 @@ from reldrop_bench.kinds.executor import (
 )
 from reldrop_bench.matrix.cells import CellSpec, expand, select
 from reldrop_bench.matrix.entries import (
-    default_evaluations,
+    by_name,
     entry_name,
+    measured,
     single,
     with_evaluations,
 )
@@ -31,8 +29,9 @@ from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results
 from reldrop_bench.running.cell import Job
 from reldrop_bench.running.plan import Plan, PlannedCell, make_plan
-from reldrop_bench.store.folder import WEIGHTS_FILE, Store, is_trained, remove_leftovers
+from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
+from reldrop_bench.store.records import WEIGHTS_FILE, BenchmarkRecord
 
 DATA_VARIABLE = "RELDROP_DATA"
 
@@ -74,6 +73,16 @@ class Benchmark:
         """Return what is to do; reads only. `measure` times a few steps where nothing is known."""
         keep = self.spec.keep_models == "all"
         return make_plan(self.store, self.chosen, self.workers, keep, self.root, measure)
+
+    def needed(self) -> Iterable[CellSpec]:
+        """Return the chosen cells and those that they are compared with."""
+        whole = (other for cell in self.chosen for other in (cell, *cell.companions.values()))
+        return {cell.key: cell for cell in whole}.values()
+
+    def record(self, only: Collection[str] | None = None) -> BenchmarkRecord:
+        """Return what benchmark.json is to say; only: keys of the cells that this is about."""
+        before = self.store.read_benchmark() if only is not None else None
+        return BenchmarkRecord.of(self.spec, self.cells, self.added, before, only)
 
 
 def data_root(given: str | Path | None) -> Path | None:
@@ -121,7 +130,8 @@ def _devices() -> int:
 def _check_plugins(cells: Sequence[CellSpec], root: Path | None) -> None:
     """Raise UserError where data is missing, a task lacks what is required, or a file has changed."""
     facts = {cell.task.label: cell.task.plugin.facts(root) for cell in cells}
-    for kind, name in sorted({(each.kind, each.name) for cell in cells for each in cell.choices}):
+    plugins = {(plugin.kind, plugin.name) for cell in cells for plugin in cell.plugins}
+    for kind, name in sorted(plugins):
         registry.find(kind, name).check_unchanged()
     for cell in cells:
         if cell.regularizer.error:
@@ -156,58 +166,51 @@ def prepare(
         plugin_path.add_folder(folder)
     registry.refresh()
     loaded = load_spec(spec, settings)
-    root = data_root(data)
     store = Store(
         Path(os.path.expanduser(output)) if output is not None else Path("results") / loaded.name
     )
-    store.check_owner(loaded.name)
-    own = default_evaluations() if loaded.evaluations is None else loaded.evaluations
-    named = {entry_name(entry) for entry in own}
-    added = [entry for entry in _added(store) if entry_name(entry) not in named]
-    there = registry.names("evaluations")
-    usable = [entry for entry in added if entry_name(entry) in there]
-    cells = expand(with_evaluations(loaded, usable))
+    before = store.claimed(loaded.name)
+    own = by_name(measured(loaded))
+    added = [] if before is None else before.added
+    kept = [entry for entry in added if entry_name(entry) not in own]
+    return assemble(loaded, store, kept, (), workers, data, only, executor)
+
+
+def assemble(
+    spec: BenchmarkSpec,
+    store: Store,
+    kept: Sequence[Entry],
+    asked: Sequence[Entry],
+    workers: int | None,
+    data: str | Path | None,
+    only: Sequence[str],
+    executor: Entry | None,
+) -> Benchmark:
+    """Return a benchmark, checked; kept, asked: evaluations beside the spec's, from before and new."""
+    installed = registry.names("evaluations")
+    usable = [entry for entry in kept if entry_name(entry) in installed]
+    root = data_root(data)
+    cells = expand(with_evaluations(spec, [*usable, *asked]))
     _check_plugins(cells, root)
     if workers is not None and workers < 0:
         raise UserError(f"workers = {workers} is not allowed: 0 (this process) or more")
-    chosen = _chosen_executor(executor, workers)
-    if chosen.name == INLINE_EXECUTOR:
+    computing = _chosen_executor(executor, workers)
+    if computing.name == INLINE_EXECUTOR:
         workers = 0
-    count = workers if workers is not None else _devices() or default_workers(loaded.threads)
+    count = workers if workers is not None else _devices() or default_workers(spec.threads)
     notes = [
         f"the evaluation {entry_name(entry)!r}, which was added to {store.folder}, cannot be had "
         "here (--plugins?) and is left out"
-        for entry in added
+        for entry in kept
         if entry not in usable
     ]
-    return Benchmark(loaded, cells, select(cells, only), store, count, chosen, root, added, notes)
-
-
-def _added(store: Store) -> list[Entry]:
-    found = store.read_benchmark() or {}
-    return list(found.get("added", []))
-
-
-@contextlib.contextmanager
-def locked(store: Store) -> Iterator[None]:
-    """Hold the folder's lock, which the system frees when the process ends in whatever way."""
-    store.folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(store.folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise UserError(
-            f"another run is writing to {store.folder}; wait for it (reldrop-bench status) or choose another --output"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    chosen, added = select(cells, only), [*kept, *asked]
+    return Benchmark(spec, cells, chosen, store, count, computing, root, added, notes)
 
 
 def _jobs(benchmark: Benchmark, to_do: Sequence[PlannedCell]) -> list[Job]:
     memory = benchmark.spec.limits.memory
-    training = frozenset(each.cell.key for each in to_do if each.action == "train")
+    training = frozenset(planned.cell.key for planned in to_do if planned.action == "train")
     # Models that others are compared with are needed for as long as others may come.
     needed = {other.key for cell in benchmark.cells for other in cell.companions.values()}
     return [
@@ -229,17 +232,22 @@ def _without_weights(store: Store, key: str) -> bool:
         record = store.read_cell(key)
     except ValueError:
         return False
-    return record is not None and is_trained(record) and WEIGHTS_FILE in store.damaged_files(record)
+    return record is not None and record.is_trained and WEIGHTS_FILE in store.damaged_files(record)
 
 
-def _note_matrix(benchmark: Benchmark, only: Collection[str] | None = None) -> None:
-    spec = benchmark.spec.model_dump(mode="json")
-    benchmark.store.write_benchmark(spec, benchmark.cells, benchmark.added, only)
+def _repair(benchmark: Benchmark, listener: Listener, train: bool) -> set[str]:
+    """Move damaged files aside; returns the keys of cells that cannot be had without training.
 
-
-def _all_of(cell: CellSpec) -> tuple[CellSpec, ...]:
-    """Return a cell and those that it is compared with."""
-    return (cell, *cell.companions.values())
+    Without `train` the records of those stay as they are.
+    """
+    store, lost = benchmark.store, set()
+    for cell in benchmark.needed():
+        if not train and _without_weights(store, cell.key):
+            listener.note(f"cell {cell.key}: its weights are missing or damaged; it is left out")
+            lost.add(cell.key)
+        else:
+            store.repair(cell, listener.note)
+    return lost
 
 
 def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> None:
@@ -248,26 +256,19 @@ def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> Non
     Without `train` only what is trained already is evaluated.
     """
     store = benchmark.store
-    with locked(store):
+    with store.locked():
         if train:
-            _note_matrix(benchmark)
-        remove_leftovers(store.folder)
+            store.write_benchmark(benchmark.record())
+        store.remove_leftovers()
         for note in benchmark.notes:
             listener.note(note)
-        needed = {other.key: other for cell in benchmark.chosen for other in _all_of(cell)}
-        lost = set() if train else {key for key in needed if _without_weights(store, key)}
-        for cell in needed.values():
-            if cell.key in lost:  # nothing is trained again here: the record stays as it is
-                listener.note(
-                    f"cell {cell.key}: its weights are missing or damaged; it is left out"
-                )
-            else:
-                store.repair(cell, listener.note)
+        lost = _repair(benchmark, listener, train)
         plan = benchmark.plan()
         if not train:
-            able = [each for each in plan.cells if each.action != "train"]
-            plan = replace(plan, cells=tuple(each for each in able if each.cell.key not in lost))
-            _note_matrix(benchmark, {each.cell.key for each in plan.cells})
+            able = [planned for planned in plan.cells if planned.action != "train"]
+            plan = replace(plan, cells=tuple(p for p in able if p.cell.key not in lost))
+            keys = {planned.cell.key for planned in plan.cells}
+            store.write_benchmark(benchmark.record(keys))
         listener.planned(plan)
         to_do = {planned.cell.key: planned for planned in plan.to_do}
         if not to_do:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +15,8 @@ import pandas as pd
 
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.kinds.evaluation import Evaluation
+from reldrop_bench.matrix.components import Components
 from reldrop_bench.matrix.entries import with_evaluations
-from reldrop_bench.matrix.spec import BenchmarkSpec
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import (
     CELL_COLUMNS,
@@ -25,173 +27,126 @@ from reldrop_bench.results import (
     METRIC_COLUMNS,
     NOTE_COLUMNS,
     SAMPLE_COLUMNS,
+    ItemTable,
     Results,
-    UnreadExamples,
 )
-from reldrop_bench.store.folder import (
-    BENCHMARK_FILE,
-    EPOCHS_FILE,
-    CellRecord,
-    Store,
-    evaluation_file,
-)
+from reldrop_bench.store.folder import BENCHMARK_FILE, EPOCHS_FILE, Store
+from reldrop_bench.store.records import CellRecord, MatrixEntry, Training, evaluation_file
 from reldrop_bench.store.tables import Gathered, Identity, LongTables
 
-NUMBERS = (
-    "train_seconds",
-    "step_seconds",
-    "explained",
-    "occluded_fraction",
-    "peak_memory",
-    "energy",
-    "parameters",
-    "epochs",
-    "samples",
-)
+NUMBERS = [name for name in Training.model_fields if name in CELL_COLUMNS]
 """Columns of a cell that its training fills."""
 
 
 @dataclass
-class Found:
+class Gathering:
     """What the cells of a benchmark have written, gathered as it is read."""
 
     store: Store
     values: LongTables = field(default_factory=lambda: LongTables({"metric", "curve", "sample"}))
     epochs: Gathered = field(default_factory=Gathered)
     notes: list[dict[str, Any]] = field(default_factory=list)
-    files: list[tuple[Identity, str, str]] = field(default_factory=list)
-    """Cell, evaluation and checksum of every table that was read."""
+    read_tables: list[tuple[Identity, str, str]] = field(default_factory=list)
+    """Cell, evaluation and checksum."""
 
-    def read(self, entry: CellRecord, record: CellRecord) -> str:
+    def read(self, entry: MatrixEntry, record: CellRecord) -> str:
         """Add a cell's tables; returns what is wrong with them, or ""."""
-        problem = ""
-        identity = {name: entry[name] for name in IDENTITY}
+        problem, identity = "", entry.identity
         try:
-            if EPOCHS_FILE in record["files"]:
-                self.epochs.add(identity, self.store.read_arrow(record, EPOCHS_FILE))
+            if checksum := record.files.get(EPOCHS_FILE):
+                self.epochs.add(identity, self.store.read_arrow(entry.key, EPOCHS_FILE, checksum))
         except ValueError as error:
             problem = str(error)
-        for name, key in entry["evaluations"].items():
-            outcome = record["evaluations"].get(name)
-            if outcome is None or outcome["status"] != "done" or outcome["key"] != key:
+        done = record.done
+        for name, key in entry.evaluations.items():
+            if name not in done or done[name].key != key:
                 continue
             file = evaluation_file(name)
+            checksum = record.files.get(file, "")
             try:
-                self.values.add(identity, name, self.store.read_arrow(record, file))
+                self.values.add(identity, name, self.store.read_arrow(entry.key, file, checksum))
             except ValueError as error:
                 problem = problem or str(error)
                 continue
-            self.files.append((identity, name, record["files"][file]))
+            self.read_tables.append((identity, name, checksum))
             given = {**identity, "evaluation": name}
-            self.notes += [{**given, **note} for note in outcome.get("notes") or ()]
+            self.notes += [{**given, **note.plain()} for note in done[name].notes]
         return f"{problem}; run the spec again to compute it anew" if problem else ""
 
-    def frame(self, kind: str, columns: tuple[str, ...]) -> pd.DataFrame:
-        return self.values.frame(kind, columns)
-
-    def examples(self) -> ExampleFiles:
-        """Return what reads the numbers by item, from the files that hold any."""
+    def by_item(self) -> ItemTable:
+        """Return the numbers by item, which are read from their files when they are used."""
         self.values.sort()
-        wanted = {
+        with_items = {
             (self.values.identities[place]["key"], name)
             for place, name in self.values.with_examples
         }
-        files = (file for file in self.files if (file[0]["key"], file[1]) in wanted)
-        return ExampleFiles(self.store, tuple(files))
+        tables = [table for table in self.read_tables if (table[0]["key"], table[1]) in with_items]
+        rows = [{**identity, "evaluation": name} for identity, name, _ in tables]
+        index = pd.DataFrame(rows, columns=[*IDENTITY, "evaluation"])
+        checksums = {(identity["key"], name): checksum for identity, name, checksum in tables}
+        return ItemTable(index, partial(read_examples, self.store, checksums))
 
 
-@dataclass(frozen=True)
-class ExampleFiles(UnreadExamples):
-    """The tables that hold numbers by item; calling it reads them."""
+def read_examples(
+    store: Store, checksums: Mapping[tuple[str, str], str], index: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the examples that rows of an index stand for; see `ItemTable`.
 
-    store: Store
-    files: tuple[tuple[Identity, str, str], ...]
-    """Cell, evaluation and checksum."""
+    checksums: of the tables, by key and evaluation.
 
-    def only(self, task: str, model: str, evaluation: str) -> ExampleFiles:
-        """Return those of one evaluation within one task and model."""
-        place = {"task": task, "model": model}
-        files = (
-            file
-            for file in self.files
-            if place.items() <= file[0].items() and file[1] == evaluation
-        )
-        return ExampleFiles(self.store, tuple(files))
-
-    def index(self) -> pd.DataFrame:
-        """Return a row a table: what names its cell, and the evaluation."""
-        rows = [{**identity, "evaluation": name} for identity, name, _ in self.files]
-        return pd.DataFrame(rows, columns=[*IDENTITY, "evaluation"])
-
-    def __call__(self) -> pd.DataFrame:
-        """Return them as `Results.examples`.
-
-        Raises
-        ------
-        UserError
-            A table has changed since the results were read.
-        """
-        found = LongTables({"example"})
-        for identity, evaluation, checksum in self.files:
-            file = evaluation_file(evaluation)
-            record = {"key": identity["key"], "files": {file: checksum}}
-            try:
-                table = self.store.read_arrow(record, file)
-            except ValueError:
-                raise UserError(
-                    f"{file} of cell {identity['key']} has changed since the results were read; "
-                    "read them again"
-                ) from None
-            found.add(identity, evaluation, table)
-        return found.frame("example", EXAMPLE_COLUMNS)
+    Raises
+    ------
+    UserError
+        A table has changed since the results were read.
+    """
+    examples = LongTables({"example"})
+    for row in index.to_dict("records"):
+        key, name = row["key"], row["evaluation"]
+        file = evaluation_file(name)
+        try:
+            table = store.read_arrow(key, file, checksums[key, name])
+        except ValueError:
+            raise UserError(
+                f"{file} of cell {key} has changed since the results were read; read them again"
+            ) from None
+        examples.add({column: row[column] for column in IDENTITY}, name, table)
+    return examples.frame("example", EXAMPLE_COLUMNS)
 
 
-def _cell_row(entry: CellRecord, record: CellRecord | None, problem: str) -> dict[str, Any]:
+def _cell_row(entry: MatrixEntry, record: CellRecord | None, problem: str) -> dict[str, Any]:
     """Return the cell's row, whatever state its record is in."""
-    row: dict[str, Any] = {name: entry[name] for name in (*IDENTITY, "relevance")}
+    row: dict[str, Any] = {**entry.identity, "relevance": entry.relevance}
+    row |= {"error": problem, "traceback": "", "warnings": [], "deviations": []}
     if record is None:
-        return {
-            **row,
-            "status": "failed" if problem else "missing",
-            "error": problem,
-            "traceback": "",
-            "warnings": [],
-            "deviations": [],
-        }
-    training = record["training"]
-    return {
-        **row,
-        "status": "failed" if problem else record["status"],
-        "error": problem or record["error"],
-        "traceback": "" if problem else record["traceback"],
-        **{name: training.get(name) for name in NUMBERS},
-        "warnings": record["warnings"],
-        "deviations": record["deviations"],
-    }
+        return row | {"status": "failed" if problem else "missing"}
+    row |= record.training.plain() | {"status": "failed" if problem else record.status}
+    if not problem:
+        row |= {"error": record.error, "traceback": record.traceback}
+    return row | {"warnings": record.warnings, "deviations": record.deviations}
 
 
-def _stale(entry: CellRecord, record: CellRecord | None) -> str:
+def _stale(entry: MatrixEntry, record: CellRecord) -> str:
     """Say which wanted evaluations a finished cell does not have yet; "" when none."""
-    if record is None or record["status"] != "done":
+    if record.status != "done":
         return ""
     lacking = [
         name
-        for name, key in entry["evaluations"].items()
-        if record["evaluations"].get(name, {}).get("key") != key
+        for name, key in entry.evaluations.items()
+        if name not in record.evaluations or record.evaluations[name].key != key
     ]
     return f"not evaluated yet: {', '.join(lacking)}; run the spec again" if lacking else ""
 
 
 def _directions(metrics: pd.DataFrame) -> dict[str, str]:
     """Return by metric which direction is better, as the evaluation says that wrote it."""
-    known = {entry.name: entry.cls for entry in registry.entries("evaluations")}
-    found: dict[str, str] = {}
+    classes = {entry.name: entry.cls for entry in registry.entries("evaluations")}
+    directions: dict[str, str] = {}
     pairs = metrics[["evaluation", "metric"]].drop_duplicates()
     for evaluation, metric in pairs.itertuples(index=False, name=None):
-        cls = cast(type[Evaluation] | None, known.get(evaluation))
+        cls = cast(type[Evaluation] | None, classes.get(evaluation))
         direction = None if cls is None else cls.direction(metric)
-        found.setdefault(metric, direction or "neither")
-    return found
+        directions.setdefault(metric, direction or "neither")
+    return directions
 
 
 def _description(name: str) -> str:
@@ -202,11 +157,21 @@ def _description(name: str) -> str:
     return cls.description() if cls else ""
 
 
-def _parameters(components: CellRecord) -> dict[str, Any]:
+def _task(record: CellRecord) -> dict[str, Any]:
+    """Return what is known of a cell's task; see `Results.tasks`."""
+    components = record.components
+    return {
+        **record.plain()["facts"],
+        "description": _description(components.task.name),
+        "recipe": components.recipe,
+    }
+
+
+def _parameters(components: Components) -> dict[str, Any]:
     """Return what a label stands for; see `Results.parameters`."""
-    regularizer, relevance = components["regularizer"], components.get("relevance")
-    found = {"regularizer": regularizer["name"], **regularizer["parameters"]}
-    return found | ({"relevance": relevance["name"]} if relevance else {})
+    regularizer, relevance = components.regularizer, components.relevance
+    whole = {"regularizer": regularizer.name, **regularizer.parameters}
+    return whole | ({"relevance": relevance.name} if relevance else {})
 
 
 def load_results(folder: str | Path) -> Results:
@@ -225,54 +190,44 @@ def load_results(folder: str | Path) -> Results:
         raise UserError(
             f"{folder} holds no results ({BENCHMARK_FILE} is missing); give the folder of a run"
         )
-    spec = BenchmarkSpec.model_validate(benchmark["spec"])
-    resolved = benchmark["spec"]
-    if benchmark.get("added"):
-        resolved = with_evaluations(spec, benchmark["added"]).model_dump(mode="json")
     rows: list[dict[str, Any]] = []
-    found = Found(store)
+    gathering = Gathering(store)
     tasks: dict[str, dict[str, Any]] = {}
     environments: dict[str, Any] = {}
     parameters: dict[str, dict[str, Any]] = {}
-    for entry in benchmark["matrix"]:
+    for entry in benchmark.matrix:
         problem = ""
         try:
-            record = store.read_cell(entry["key"])
+            record = store.read_cell(entry.key)
         except ValueError as error:
             record, problem = None, f"{one_line(error)}; run the spec again to compute it anew"
         if record is not None:
-            problem = found.read(entry, record) or _stale(entry, record)
-            if record["facts"] and entry["task"] not in tasks:
-                components = record["components"]
-                tasks[entry["task"]] = {
-                    **record["facts"],
-                    "description": _description(components["task"]["name"]),
-                    "recipe": components["recipe"],
-                }
-            parameters.setdefault(entry["label"], _parameters(record["components"]))
-            if record["environment"]:
-                environments[json.dumps(record["environment"], sort_keys=True)] = record[
-                    "environment"
-                ]
+            problem = gathering.read(entry, record) or _stale(entry, record)
+            if record.facts and entry.task not in tasks:
+                tasks[entry.task] = _task(record)
+            parameters.setdefault(entry.label, _parameters(record.components))
+            if record.environment:
+                text = json.dumps(record.environment, sort_keys=True)
+                environments[text] = record.environment
         rows.append(_cell_row(entry, record, problem))
     cells = pd.DataFrame(rows, columns=list(CELL_COLUMNS))
-    cells[list(NUMBERS)] = cells[list(NUMBERS)].apply(pd.to_numeric).fillna(math.nan)
-    metrics = found.frame("metric", METRIC_COLUMNS)
+    cells[NUMBERS] = cells[NUMBERS].apply(pd.to_numeric).fillna(math.nan)
+    metrics = gathering.values.frame("metric", METRIC_COLUMNS)
     return Results(
-        name=benchmark["name"],
-        baseline=spec.baseline,
-        labels=tuple(dict.fromkeys(entry["label"] for entry in benchmark["matrix"])),
+        name=benchmark.name,
+        baseline=benchmark.spec.baseline,
+        labels=tuple(dict.fromkeys(entry.label for entry in benchmark.matrix)),
         cells=cells,
         metrics=metrics,
-        curves=found.frame("curve", CURVE_COLUMNS),
-        examples=found.examples(),
-        samples=found.frame("sample", SAMPLE_COLUMNS),
-        epochs=found.epochs.frame(EPOCH_COLUMNS),
-        notes=pd.DataFrame(found.notes, columns=list(NOTE_COLUMNS)),
+        curves=gathering.values.frame("curve", CURVE_COLUMNS),
+        by_item=gathering.by_item(),
+        samples=gathering.values.frame("sample", SAMPLE_COLUMNS),
+        epochs=gathering.epochs.frame(EPOCH_COLUMNS),
+        notes=pd.DataFrame(gathering.notes, columns=list(NOTE_COLUMNS)),
         tasks=tasks,
         directions=_directions(metrics),
         environments=tuple(environments.values()),
         parameters=parameters,
-        spec=resolved,
-        trained_elsewhere=bool(benchmark.get("checkpoints")),
+        spec=with_evaluations(benchmark.spec, benchmark.added).stated(),
+        trained_elsewhere=benchmark.checkpoints,
     )

@@ -1,23 +1,333 @@
-"""What lies on disk."""
+"""What lies on disk, field by field; `reldrop-bench schema` prints it as a JSON schema."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import re
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+from warnings import WarningMessage
+
+import pydantic
+from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
+
+from reldrop_bench.data import Facts
+from reldrop_bench.errors import one_line
+from reldrop_bench.matrix.cells import CellSpec
+from reldrop_bench.matrix.components import SCHEMA, Components, Stored
+from reldrop_bench.matrix.spec import BenchmarkSpec, Entry
+from reldrop_bench.results import IDENTITY, Place, Setting, Status
+
+WEIGHTS_FILE = "model.safetensors"
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:
-    """Say what differs between two pieces of plain data, key by key: "recipe.epochs 2 → 3"."""
-    found = []
-    for key in dict.fromkeys([*old, *new]):
-        here = f"{path}.{key}" if path else key
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += differences(before, after, here)
-        elif key == "source":
-            found.append(f"the source of the {path} changed")
-        else:
-            found.append(f"{here} {json.dumps(before)} → {json.dumps(after)}")
-    return found
+def evaluation_file(name: str) -> str:
+    """Return the file name of an evaluation's table."""
+    return f"{name}.parquet"
+
+
+def checked_key(text: str) -> str:
+    """Return it if it can name the folder of a cell: a results folder may be a stranger's."""
+    if not re.fullmatch("[0-9a-f]+", text):
+        raise ValueError(f"{text!r} is no key of a cell")
+    return text
+
+
+def _is_file_name(text: str) -> bool:
+    """Return whether it names a file of a folder, and not one elsewhere."""
+    inside = text not in ("", ".", "..") and not re.search(r"[/\\\0]", text)
+    return inside and Path(text).name == text
+
+
+def _file_name(text: str) -> str:
+    if not _is_file_name(text):
+        raise ValueError(f"{text!r} is no file of a cell")
+    return text
+
+
+def _evaluation_name(text: str) -> str:
+    if not _is_file_name(evaluation_file(text)):
+        raise ValueError(f"{text!r} is no name of an evaluation")
+    return text
+
+
+Key = Annotated[
+    str,
+    AfterValidator(checked_key),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]+$"}),
+]
+FileName = Annotated[str, AfterValidator(_file_name)]
+EvaluationName = Annotated[str, AfterValidator(_evaluation_name)]
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Identity(Stored):
+    """What names a cell in every table."""
+
+    key: Key
+    """Hash of everything that decides its result; names its folder."""
+    task: str
+    """The task, as the spec calls it."""
+    model: str
+    """The network, as the spec calls it."""
+    regularizer: str
+    """The regularizer's registered name."""
+    label: str
+    """What the spec, tables and figures call the regularizer with its parameters."""
+    seed: Whole
+    """Cells of equal task, model and seed are paired."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The columns that name the cell in every table."""
+        return {name: getattr(self, name) for name in IDENTITY}
+
+    @property
+    def place(self) -> Place:
+        """What names the cell in its benchmark, whatever its key is."""
+        return (self.task, self.model, self.label, self.seed)
+
+    @property
+    def setting(self) -> Setting:
+        return (self.task, self.model)
+
+
+class MatrixEntry(Identity):
+    """A cell of a benchmark, whether it has been computed or not."""
+
+    relevance: str
+    """The attribution method that it is trained with; "" where nothing is explained in training."""
+    evaluations: dict[EvaluationName, str]
+    """What is to be measured on it: by name, the key that the evaluation has for this cell."""
+
+    @classmethod
+    def of(cls, cell: CellSpec) -> Self:
+        """Return what benchmark.json says of a cell."""
+        return cls(
+            **cell.identity,
+            relevance=cell.relevance.label if cell.uses_relevance else "",
+            evaluations={each.name: cell.evaluation_key(each) for each in cell.evaluations},
+        )
+
+
+def evaluation_identities(cells: Sequence[CellSpec]) -> dict[str, str]:
+    """Return by name what the evaluations of a benchmark are: equal digests can be compared."""
+    return {
+        evaluation.name: cell.evaluation_identity(evaluation)
+        for cell in cells[:1]  # all cells of a benchmark are measured alike
+        for evaluation in cell.evaluations
+    }
+
+
+class BenchmarkRecord(Stored):
+    """The content of benchmark.json: what was to be run in a folder."""
+
+    schema_version: int = Field(alias="schema")
+    """Version of these records and of what the harness computes."""
+    name: str
+    """The benchmark's name."""
+    spec: BenchmarkSpec
+    """The spec with its defaults; of checkpoints, what they have of one."""
+    added: list[Entry] = []
+    """Evaluations that were asked for beside the spec's own, and stay for later runs."""
+    evaluation_identities: dict[str, str] = {}
+    """By evaluation, a digest of what it is, whatever the cell: equal ones can be compared."""
+    matrix: list[MatrixEntry]
+    """Every cell, in the order of the spec."""
+    checkpoints: bool = False
+    """Whether the models were trained elsewhere, so that nothing is known of them but the weights."""
+
+    @classmethod
+    def of(
+        cls,
+        spec: BenchmarkSpec,
+        cells: Sequence[CellSpec],
+        added: Sequence[Entry] = (),
+        before: BenchmarkRecord | None = None,
+        only: Collection[str] | None = None,
+    ) -> Self:
+        """Return what benchmark.json says of a benchmark that is to be run.
+
+        added: evaluations that were asked for beside the spec's own. only: keys of the cells that
+        this is about; the others keep what the matrix said of them `before`.
+        """
+        kept: dict[Place, MatrixEntry] = {}
+        identities: dict[str, str] = {}
+        if only is not None and before is not None:
+            kept = {entry.place: entry for entry in before.matrix}
+            identities = before.evaluation_identities
+        matrix = [
+            kept[cell.place]
+            if only is not None and cell.key not in only and cell.place in kept
+            else MatrixEntry.of(cell)
+            for cell in cells
+        ]
+        return cls(
+            schema=SCHEMA,
+            name=spec.name,
+            spec=spec.resolved(),
+            added=list(added),
+            evaluation_identities=identities | evaluation_identities(cells),
+            matrix=matrix,
+        )
+
+    @pydantic.field_serializer("spec")
+    def _stated(self, spec: BenchmarkSpec) -> dict[str, Any]:
+        return spec.stated()
+
+    @pydantic.model_validator(mode="after")
+    def _has_one_name(self) -> Self:
+        if self.name != self.spec.name:
+            raise ValueError(f"it is called {self.name!r}, and its spec {self.spec.name!r}")
+        return self
+
+
+class Note(Stored):
+    """A value that an evaluation left out."""
+
+    split: str
+    """Of which split."""
+    metric: str
+    """Which metric."""
+    reason: str
+    """Why, in one line."""
+
+
+class Outcome(Stored):
+    """How an evaluation of a cell has ended."""
+
+    key: str
+    """What was measured: hash of the cell, the evaluation with its parameters and source, and more."""
+    status: Status
+    """Whether it has a table, and if not, how it failed."""
+    error: str = ""
+    """One line that says why it failed or that it does not apply; else ""."""
+    traceback: str = ""
+    """The whole of a failure."""
+    notes: list[Note] = []
+    """What it left out, and why."""
+    lacking: list[str] = []
+    """Roles of other cells that it compares with and whose models were not there."""
+    seconds: float | None = None
+    """Wall time."""
+
+    @property
+    def is_done(self) -> bool:
+        return self.status == "done"
+
+
+class Training(Stored):
+    """What a training was like; null where that is unknown."""
+
+    train_seconds: float | None = None
+    """Wall time, looks at the validation split included."""
+    step_seconds: float | None = None
+    """Median wall time of a training step, the regularizer's work included."""
+    explained: Whole | None = None
+    """Samples that were explained, all epochs together."""
+    occluded_fraction: float | None = None
+    """Mean realised fraction of hidden pixels or points; null where nothing is hidden."""
+    samples: Whole | None = None
+    """Training samples seen, all epochs together."""
+    epochs: Whole | None = None
+    """Epochs trained."""
+    selected_epoch: Whole | None = None
+    """The epoch, from 1, whose weights are kept."""
+    energy: float | None = None
+    """Joules that the whole machine used meanwhile; null where it does not tell."""
+    peak_memory: Whole | None = None
+    """Bytes, on the GPU where there is one, else of the process."""
+    parameters: Whole | None = None
+    """Parameters of the network."""
+
+
+class CellRecord(Stored):
+    """The content of cell.json: what was computed of a cell, and how it ended."""
+
+    schema_version: int = Field(alias="schema")
+    """Version of these records and of what the harness computes."""
+    key: Key
+    """Hash of the components; names the folder."""
+    components: Components
+    """Everything that the key is made of."""
+    status: Status
+    """How its computation ended."""
+    error: str
+    """One line that says what is wrong; else ""."""
+    traceback: str
+    """The whole of a failure."""
+    trained: bool
+    """Whether its training came to its end."""
+    evaluations: dict[EvaluationName, Outcome]
+    """By name, how each evaluation ended."""
+    files: dict[FileName, str]
+    """SHA-256 of every file of the cell."""
+    training: Training
+    """What the training was like."""
+    facts: Facts | None
+    """What the task said of its data; null where it was not asked yet."""
+    environment: dict[str, JsonValue]
+    """Versions of packages, system, processor, accelerator, device and threads."""
+    warnings: list[str]
+    """Warnings of whatever code ran, one line each."""
+    deviations: list[str]
+    """Whatever differs from the spec or was mended, one line each."""
+
+    @pydantic.field_validator("facts", mode="before")
+    @classmethod
+    def _known_facts(cls, value: Any) -> Any:
+        return value or None  # former versions wrote an empty object
+
+    @classmethod
+    def new(cls, cell: CellSpec) -> Self:
+        """Return the record of a cell that nothing is known of yet."""
+        return cls(
+            schema=SCHEMA,
+            key=cell.key,
+            components=cell.components,
+            status="interrupted",
+            error="",
+            traceback="",
+            trained=False,
+            evaluations={},
+            files={},
+            training=Training(),
+            facts=None,
+            environment={},
+            warnings=[],
+            deviations=[],
+        )
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the cell's model can be had."""
+        return self.trained and WEIGHTS_FILE in self.files
+
+    @property
+    def done(self) -> dict[str, Outcome]:
+        """The evaluations that have a table."""
+        return {name: outcome for name, outcome in self.evaluations.items() if outcome.is_done}
+
+    def end(self, status: Status, error: str = "", traceback: str = "") -> None:
+        """Note how its computation ended."""
+        self.status, self.error, self.traceback = status, one_line(error), traceback
+
+    def note_warnings(self, caught: Iterable[WarningMessage]) -> None:
+        """Add warnings that Python has caught, each once."""
+        told = (one_line(f"{each.category.__name__}: {each.message}") for each in caught)
+        self.warnings = list(dict.fromkeys([*self.warnings, *told]))
+
+
+class Heartbeat(Identity):
+    """The content of running/KEY.json: what a process is computing."""
+
+    pid: int = Field(ge=1, lt=2**31)
+    """The process."""
+    started: float
+    """When it began with the cell, in seconds since 1970."""
+    stage: str
+    """What it does: "training", or the name of an evaluation with what that tells."""
+    done: Whole
+    """Epochs, or evaluations, that are done."""
+    total: Whole
+    """How many there are; 0 where that is unknown."""

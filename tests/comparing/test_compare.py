@@ -17,6 +17,7 @@ from reldrop_bench import UserError, compare, load_results
 from reldrop_bench.cli import main
 from reldrop_bench.comparing.groups import Group, fitting
 from reldrop_bench.comparing.result_sets import unique_names
+from reldrop_bench.matrix.components import SCHEMA
 from reldrop_bench.reporting import stamp
 from reldrop_bench.statistics.paired import pair
 
@@ -152,7 +153,7 @@ def test_schema_source_and_facts_count(make_set: MakeSet, rewrite: Change) -> No
         record["training"]["samples"] -= 2 * record["training"]["epochs"]
 
     for name, how, reason in (
-        ("older", {"components": older}, "schema 3 → 2"),
+        ("older", {"components": older}, f"schema {SCHEMA} → {SCHEMA - 1}"),
         ("threads", {"components": lambda parts: parts.update(threads=2)}, "threads 1 → 2"),
         ("source", {"components": other_source}, "the source of the task changed"),
         ("data", {"record": other_data}, "facts.classes"),

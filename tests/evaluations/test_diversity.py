@@ -194,7 +194,7 @@ def glyph_context(
 ) -> Context:
     context = context_of(cue_reader((0,)), attributor=FirstChannel())
     fields = {name: getattr(context.test, name) for name in ("inputs", "targets", "masks")}
-    context.__dict__["test"] = TensorSplit(**(fields | changes))
+    context.test_split = TensorSplit(**(fields | changes))
     return context
 
 

@@ -62,7 +62,7 @@ def test_whatever_a_plugin_does_every_other_cell_is_done_and_its_row_says_why(
     assert "no_such_room" in cells.error["broken-import"]
     record = Store(tmp_path).read_cell(cells.key["raise"])
     assert record is not None
-    assert "misbehaving.py" in record["traceback"]
+    assert "misbehaving.py" in record.traceback
     assert not list((tmp_path / "running").glob("*")), "no heartbeat stays behind"
 
 

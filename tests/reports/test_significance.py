@@ -14,7 +14,7 @@ from scipy import stats
 from reldrop_bench.kinds.section import Block, Figure, Prose, Table
 from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.style import Style
-from reldrop_bench.results import EXAMPLE_COLUMNS, Results
+from reldrop_bench.results import EXAMPLE_COLUMNS, ItemTable, Results
 from reldrop_bench.statistics.items import mcnemar
 from tests.reports.test_verdict import of_scores
 
@@ -169,7 +169,7 @@ def with_items(results: Results, items: int = 60) -> tuple[Results, dict[Any, np
             extra = {"evaluation": "accuracy", "split": "test", "metric": metric}
             rows.append(frame.assign(**cell, **extra))
     examples = pd.concat(rows, ignore_index=True)[list(EXAMPLE_COLUMNS)]
-    return replace(results, examples=examples), right
+    return replace(results, by_item=ItemTable.of(examples)), right
 
 
 def test_items_are_compared_as_they_are_and_apart_from_seeds() -> None:
@@ -198,7 +198,7 @@ def test_a_cell_without_predictions_is_no_pair() -> None:
     results, _ = with_items(scores(tasks=1, seeds=2, labels=3))
     examples = results.examples
     lost = (examples["label"] == "label 1") & (examples["seed"] == 1)
-    fewer = replace(results, examples=examples[~lost])
+    fewer = replace(results, by_item=ItemTable.of(examples[~lost]))
     frame = tables("test-items", fewer)["mcnemar"].frame.set_index("label")
     assert frame.loc["label 1", "seeds that differ"].endswith("/1")
     assert frame.loc["label 2", "seeds that differ"].endswith("/2")
@@ -252,7 +252,9 @@ def test_items_that_a_seed_lacks_are_lined_up_by_item() -> None:
     examples = results.examples
     gone = (examples["seed"] == 0) & (examples["item"] == 0)
     gone |= (examples["seed"] == 1) & (examples["item"] == 59)
-    data = tables("test-items", replace(results, examples=examples[~gone]))["mcnemar"].data
+    data = tables("test-items", replace(results, by_item=ItemTable.of(examples[~gone])))[
+        "mcnemar"
+    ].data
     assert data is not None
     both = slice(1, 59)
     gaps = [

@@ -16,7 +16,8 @@ from reldrop_bench.matrix.spec import load_spec
 from reldrop_bench.results import Results
 from reldrop_bench.running.cell import Job
 from reldrop_bench.running.runner import prepare, run
-from reldrop_bench.store.folder import Store, is_trained
+from reldrop_bench.store.folder import Store
+from reldrop_bench.store.state import is_trained
 
 pytestmark = pytest.mark.usefixtures("plugin_folder")
 

@@ -13,7 +13,7 @@ import torch
 
 from reldrop_bench import load_results
 from reldrop_bench.errors import UserError
-from reldrop_bench.matrix.cells import SCHEMA
+from reldrop_bench.matrix.components import SCHEMA
 from reldrop_bench.results import Results
 from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.running.runner import Listener, prepare, run
@@ -307,7 +307,7 @@ def test_best_validation_epoch_is_chosen_on_validation_data(
         best = epochs.sort_values(
             ["validation_accuracy", "epoch"], ascending=[False, True]
         ).epoch.iloc[0]
-        assert record["training"]["selected_epoch"] == best
+        assert record.training.selected_epoch == best
 
 
 def test_a_plugin_file_that_changed_under_the_process_is_refused(

@@ -16,7 +16,8 @@ from reldrop_bench.kinds.record import Record
 from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.spec import BenchmarkSpec
 from reldrop_bench.results import EXAMPLE_COLUMNS, IDENTITY, METRIC_COLUMNS
-from reldrop_bench.store.folder import Store, evaluation_file, new_record
+from reldrop_bench.store.folder import Store
+from reldrop_bench.store.records import BenchmarkRecord, CellRecord, Outcome, evaluation_file
 from reldrop_bench.store.tables import Gathered, LongTables
 
 pytestmark = pytest.mark.usefixtures("plugin_folder")
@@ -37,13 +38,14 @@ def folder(tiny_spec: dict[str, Any], tmp_path: Path) -> Path:
     """Results of which no cell was trained: tables as evaluations write them, whatever they say."""
     spec = BenchmarkSpec.model_validate(tiny_spec)
     cells, store = expand(spec), Store(tmp_path)
-    store.write_benchmark(spec.model_dump(mode="json"), cells)
+    store.write_benchmark(BenchmarkRecord.of(spec, cells))
     for number, cell in enumerate(cells):
-        record = new_record(cell) | {"status": "done"}
-        for choice in cell.evaluations:
-            store.write_table(record, evaluation_file(choice.name), made_up(number).frame())
-            outcome = {"key": cell.evaluation_key(choice), "status": "done", "error": ""}
-            record["evaluations"][choice.name] = outcome | {"notes": [], "lacking": []}
+        record = CellRecord.new(cell)
+        record.end("done")
+        for evaluation in cell.evaluations:
+            store.write_table(record, evaluation_file(evaluation.name), made_up(number).frame())
+            key = cell.evaluation_key(evaluation)
+            record.evaluations[evaluation.name] = Outcome(key=key, status="done")
         store.write_cell(record)
     return tmp_path
 
@@ -53,12 +55,11 @@ def by_pandas(folder: Path, kind: str, columns: tuple[str, ...]) -> pd.DataFrame
     benchmark = Store(folder).read_benchmark()
     assert benchmark is not None
     parts = []
-    for entry in benchmark["matrix"]:
-        for name in entry["evaluations"]:
-            frame = pd.read_parquet(folder / "cells" / entry["key"] / evaluation_file(name))
+    for entry in benchmark.matrix:
+        for name in entry.evaluations:
+            frame = pd.read_parquet(folder / "cells" / entry.key / evaluation_file(name))
             frame = frame[frame["table"] == kind].astype({"split": "str", "metric": "str"})
-            identity = {column: entry[column] for column in IDENTITY}
-            parts.append(frame.assign(**identity, evaluation=name))
+            parts.append(frame.assign(**entry.identity, evaluation=name))
     return pd.concat(parts, ignore_index=True)[list(columns)]
 
 

@@ -17,11 +17,12 @@ from reldrop_bench.comparing.leaderboard.standings import Standings, standings
 from reldrop_bench.comparing.reproduction import reproduction, reproduction_remarks
 from reldrop_bench.comparing.result_sets import ResultSet, open_sets
 from reldrop_bench.errors import UserError
+from reldrop_bench.files import write_atomically
 from reldrop_bench.reporting.page import rendered
 from reldrop_bench.reporting.style import printable
 from reldrop_bench.reporting.tables import digits_of, interval_text
 from reldrop_bench.statistics.spread import shown
-from reldrop_bench.store.folder import BENCHMARK_FILE, write_atomically
+from reldrop_bench.store.folder import BENCHMARK_FILE
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDEX = "index.html"
@@ -60,9 +61,7 @@ def leaderboard(
     ]
     files = _files(sets, alignment, found, remarks)
     for name, content in files.items():
-        path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.encode("utf-8", "replace"))
+        write_atomically(target / name, content.encode("utf-8", "replace"))
     for name in before - files.keys():  # rows that are no more
         (target / name).unlink(missing_ok=True)
     return target / INDEX
@@ -101,7 +100,7 @@ def _files(
             "benchmark": each.results.name,
             "cells": len(each.results.cells),
             "done": int((each.results.cells["status"] == "done").sum()),
-            "schema": each.benchmark["schema"],
+            "schema": each.benchmark.schema_version,
         }
         for each in sets
     ]
@@ -205,9 +204,8 @@ def _cells_of(each: ResultSet, cells: pd.DataFrame, metrics: pd.DataFrame) -> di
         values.setdefault(tuple(name), {})[key] = value
     environments: dict[str, list[str]] = {}
     for key, seed in zip(cells["key"], cells["seed"], strict=True):
-        found = each.records[key]["environment"] if key in each.records else {}
-        if found:
-            environments.setdefault(json.dumps(found), []).append(str(seed))
+        if environment := each.environment(key):
+            environments.setdefault(json.dumps(environment), []).append(str(seed))
     return {
         "cells": cells.to_dict("records"),
         "values": [

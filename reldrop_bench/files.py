@@ -1,0 +1,24 @@
+"""Files that are complete or absent, whatever ends the process that writes them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes, durable: bool = True) -> str:
+    """Write to a temporary name beside `path`, then rename; returns the content's SHA-256.
+
+    The folder is made where it is missing. durable: wait until the disk has the content, so that
+    the file survives a loss of power as well.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+    return hashlib.sha256(content).hexdigest()
