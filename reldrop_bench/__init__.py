@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reldrop_bench.kinds.evaluation import Context, Evaluation
     from reldrop_bench.kinds.executor import Executor, Finished, Job, Queue, Resources
     from reldrop_bench.kinds.model import Model
+    from reldrop_bench.kinds.recipe import Recipe
     from reldrop_bench.kinds.record import Metric, Record
     from reldrop_bench.kinds.regularizer import Regularizer, Step
     from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from reldrop_bench.occlusion.hide import hide
     from reldrop_bench.occlusion.regularizer import GuidedOcclusion, OccludingRegularizer
     from reldrop_bench.plugins.base import Count, NonNegative, Positive, Probability
-    from reldrop_bench.recipe import Recipe
     from reldrop_bench.reporting import Report
     from reldrop_bench.reporting.style import Style
     from reldrop_bench.results import Results
@@ -67,7 +67,7 @@ _NAMES = {
     "occlusion.hide": "hide",
     "occlusion.regularizer": "GuidedOcclusion OccludingRegularizer",
     "plugins.base": "Count NonNegative Positive Probability",
-    "recipe": "Recipe",
+    "kinds.recipe": "Recipe",
     "reporting": "Report",
     "reporting.style": "Style",
     "results": "Results",

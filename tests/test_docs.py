@@ -20,10 +20,10 @@ import yaml
 
 from reldrop_bench import checking as contract
 from reldrop_bench.cli import app
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.spec import BenchmarkSpec, Limits, load_spec
 from reldrop_bench.plugins import registry
-from reldrop_bench.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [

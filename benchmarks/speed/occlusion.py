@@ -37,11 +37,11 @@ from reldrop_bench.evaluations._occluding.kept import KEPT
 from reldrop_bench.evaluations.occlusion import OcclusionRobustness
 from reldrop_bench.kinds.attributor import untouched
 from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins.registry import create
-from reldrop_bench.recipe import Recipe
 
 MODELS = ("resnet18", "small-cnn", "pointnet")
 LIMITS = {"occlusion": 1.15, "attribution": 1.10}

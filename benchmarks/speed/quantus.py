@@ -23,10 +23,10 @@ from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.evaluations.quantus import QuantusMetrics
 from reldrop_bench.kinds.attributor import default_attributor
 from reldrop_bench.kinds.evaluation import Context
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins.registry import create
-from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import global_seed
 
 SIDE, CLASSES = 32, 10

@@ -22,9 +22,9 @@ from reldrop_bench.checking.rules import (
 )
 from reldrop_bench.data import Batch, Facts, Split, SubsetSplit, TrainingSplits
 from reldrop_bench.errors import UserError
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins import registry
-from reldrop_bench.recipe import Recipe
 from reldrop_bench.running.runner import data_root
 
 READ = 2000

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from reldrop_bench.data import Batch, Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.kinds.attributor import Attributor, logit_gradient
 from reldrop_bench.kinds.model import Model
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.kinds.task import Task
-from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import global_seed, torch_generator
 
 CLASSES, CUES = 4, 2

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts, Shifts, Split
 from reldrop_bench.kinds.attributor import Attributor, explain_with
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Direction, Metric, Record
 from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins.base import Plugin
-from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator, torch_generator
 
 ROLES = frozenset({"reference", "baseline", "first-seed"})

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from reldrop_bench.data import Facts, Shifts, Split, TrainingSplits
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.plugins.base import Plugin
-from reldrop_bench.recipe import Recipe
 
 
 class Task(Plugin, ABC):

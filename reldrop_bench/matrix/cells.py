@@ -13,13 +13,13 @@ import pydantic
 
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.kinds.evaluation import Evaluation
+from reldrop_bench.kinds.recipe import AUGMENTATIONS, Recipe
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.matrix.components import SCHEMA, Components, PluginIdentity, digest
 from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_all, resolve_evaluations, single
 from reldrop_bench.matrix.spec import BenchmarkSpec, first_error
 from reldrop_bench.plugins import registry
-from reldrop_bench.recipe import AUGMENTATIONS, Recipe
 from reldrop_bench.results import IDENTITY, Place
 
 

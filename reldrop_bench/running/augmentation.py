@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reldrop_bench.data import Batch, Facts
 from reldrop_bench.errors import UserError
-from reldrop_bench.recipe import AUGMENTATIONS
+from reldrop_bench.kinds.recipe import AUGMENTATIONS
 
 PADDING = 4
 """Pixels added on each side before a random crop."""

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts, Split, SubsetSplit
 from reldrop_bench.kinds.memory import RelevanceMemory
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.matrix.cells import CellSpec
-from reldrop_bench.recipe import Recipe
 from reldrop_bench.running.augmentation import augment
 from reldrop_bench.running.energy import EnergyMeter
 from reldrop_bench.seeding import global_seed, torch_generator

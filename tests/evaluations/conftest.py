@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.kinds.attributor import Attributor
 from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
-from reldrop_bench.recipe import Recipe
 
 CUES, LABELS = 4, 4
 

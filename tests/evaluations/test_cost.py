@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch
 from reldrop_bench.evaluations.cost import Cost
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.plugins import registry
-from reldrop_bench.recipe import Recipe
 
 HIDDEN, LABELS = 10, 5
 

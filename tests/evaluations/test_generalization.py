@@ -12,9 +12,9 @@ from torch import nn
 
 from reldrop_bench.data import Facts, TensorSplit, TrainingSplits
 from reldrop_bench.evaluations.generalization import Generalization
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.task import Task
-from reldrop_bench.recipe import Recipe
 
 
 class Signs(Task):

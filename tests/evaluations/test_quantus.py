@@ -29,11 +29,11 @@ from reldrop_bench.evaluations._quantus.spaces import Case, Masked
 from reldrop_bench.evaluations.quantus import QuantusMetrics
 from reldrop_bench.kinds.attributor import Attributor, RelevanceError, logit_gradient
 from reldrop_bench.kinds.evaluation import Context
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import MODALITIES
-from reldrop_bench.recipe import Recipe
 
 Build = Callable[..., Context]
 GROUPS = {"localisation", "complexity", "faithfulness", "robustness", "randomisation"}

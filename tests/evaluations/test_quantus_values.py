@@ -20,9 +20,9 @@ from reldrop_bench.evaluations._quantus.spaces import FLOOR, break_ties, scaled
 from reldrop_bench.evaluations.quantus import QuantusMetrics
 from reldrop_bench.kinds.attributor import Attributor
 from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Record
 from reldrop_bench.kinds.task import Task
-from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import derive_seed
 
 Build = Callable[..., Context]

@@ -10,9 +10,9 @@ from torch import nn
 
 from reldrop_bench.data import Batch, Facts, SubsetSplit, TensorSplit, stratified_split
 from reldrop_bench.errors import UserError
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.matrix.cells import CellSpec, expand
 from reldrop_bench.matrix.spec import load_spec
-from reldrop_bench.recipe import Recipe
 from reldrop_bench.running.augmentation import PADDING, augment
 from reldrop_bench.running.training import epoch_batches, learning_rate, train
 from reldrop_bench.seeding import derive_seed, global_seed, numpy_generator, torch_generator

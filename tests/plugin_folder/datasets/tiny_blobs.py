@@ -15,8 +15,8 @@ from reldrop_bench.data import (
     TrainingSplits,
     stratified_split,
 )
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.task import Task
-from reldrop_bench.recipe import Recipe
 from reldrop_bench.seeding import numpy_generator, torch_generator
 
 
