@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -58,25 +59,30 @@ def _companion(modality: str) -> Context:
     return context
 
 
-def _measured(evaluation: Evaluation, context: Context) -> pd.DataFrame:
-    record = Record()
-    evaluation.evaluate(context, record)
-    return record.frame()
+@dataclass(frozen=True)
+class Case:
+    """An evaluation with a model and the data of a tiny task."""
+
+    where: str
+    """The modality."""
+    evaluation: Evaluation
+    context: Context
+
+    def measure(self) -> pd.DataFrame:
+        record = Record()
+        self.evaluation.evaluate(self.context, record)
+        return record.frame()
 
 
-def _contexts(cls: type[Evaluation]) -> Iterator[tuple[str, Evaluation, Context]]:
+def _cases(cls: type[Evaluation]) -> Iterator[Case]:
     evaluation: Evaluation = example(cls)
-    fitting = [
-        modality
-        for modality in sorted(cls.modalities)
-        if evaluation.applies_to(tiny_facts(modality))
-    ]
+    fitting = [each for each in sorted(cls.modalities) if evaluation.applies_to(tiny_facts(each))]
     if not fitting:
         raise NotConcerned(
             "it applies to none of the contract's tiny tasks, which offer masks and cues"
         )
     for modality in fitting:
-        yield modality, evaluation, _context(modality)
+        yield Case(modality, evaluation, _context(modality))
 
 
 def requirements_are_known(cls: type[Evaluation]) -> None:
@@ -107,69 +113,57 @@ def metrics_are_described(cls: type[Evaluation]) -> None:
         )
 
 
-def values_are_finite(cls: type[Evaluation]) -> None:
-    """Every value that it writes is a finite number."""
-    for modality, evaluation, context in _contexts(cls):
-        frame = _measured(evaluation, context)
-        require(
-            list(frame.columns) == list(COLUMNS),
-            f"{modality}: the record has columns {list(frame.columns)}; write through record.metric, "
-            "record.examples, record.curve and record.sample",
-        )
-        wrong = frame[~np.isfinite(frame["value"].astype(float))]
-        names = ", ".join(sorted(set(wrong["metric"].astype(str))))
-        require(
-            wrong.empty,
-            f"{modality}: {len(wrong)} values of {names} are NaN or infinite; leave a row out where "
-            "there is nothing to say",
-        )
+def values_are_finite(case: Case) -> None:
+    """Every value that it writes is a finite number, and there is one at least."""
+    frame = case.measure()
+    if frame.empty:
+        raise NotConcerned("it has nothing to measure on the contract's tiny task")
+    require(
+        list(frame.columns) == list(COLUMNS),
+        f"the record has columns {list(frame.columns)}; write through record.metric, "
+        "record.examples, record.curve and record.sample",
+    )
+    wrong = frame[~np.isfinite(frame["value"].astype(float))]
+    names = ", ".join(sorted(set(wrong["metric"].astype(str))))
+    require(
+        wrong.empty,
+        f"{len(wrong)} values of {names} are NaN or infinite; leave a row out where there is nothing "
+        "to say",
+    )
 
 
-def metrics_are_declared(cls: type[Evaluation]) -> None:
-    """Every metric that it writes is in `metrics`, by name or pattern."""
-    for modality, evaluation, context in _contexts(cls):
-        frame = _measured(evaluation, context)
-        written = frame.loc[frame["table"] != "sample", "metric"].astype(str).unique()
-        unknown = [name for name in written if cls.direction(name) is None]
-        require(
-            not unknown,
-            f"{modality}: {', '.join(unknown[:5])} not in `metrics`; add them with what they measure "
-            "and the direction that is better, patterns such as '*/auc' allowed",
-        )
-        keys = ["table", "split", "metric", "item", "x"]
-        double = frame[frame.duplicated(keys)]
-        require(
-            double.empty,
-            f"{modality}: {', '.join(sorted(set(double['metric'].astype(str)))[:5])} written twice for "
-            "one split and item",
-        )
+def metrics_are_declared(case: Case) -> None:
+    """Every metric that it writes is in `metrics`, by name or pattern, and none is written twice."""
+    frame = case.measure()
+    written = frame.loc[frame["table"] != "sample", "metric"].astype(str).unique()
+    unknown = [name for name in written if case.evaluation.direction(name) is None]
+    require(
+        not unknown,
+        f"{', '.join(unknown[:5])} not in `metrics`; add them with what they measure and the "
+        "direction that is better, patterns such as '*/auc' allowed",
+    )
+    double = frame[frame.duplicated(["table", "split", "metric", "item", "x"])]
+    require(
+        double.empty,
+        f"{', '.join(sorted(set(double['metric'].astype(str)))[:5])} written twice for one split and "
+        "item",
+    )
 
 
-def model_and_random_state_are_untouched(cls: type[Evaluation]) -> None:
+def model_and_random_state_are_untouched(case: Case) -> None:
     """The model is as before afterwards, and no global generator has moved."""
-    for modality, evaluation, context in _contexts(cls):
-        who = f"{modality}: it"
-        advice = "use context.generator(…), or restore the state where a library draws"
-        with no_global_draws(who, advice), unchanged(context.model, who):
-            _measured(evaluation, context)
+    advice = "use context.generator(…), or restore the state where a library draws"
+    with no_global_draws("it", advice), unchanged(case.context.model, "it"):
+        case.measure()
 
 
-def measuring_twice_gives_the_same(cls: type[Evaluation]) -> None:
+def measuring_twice_gives_the_same(case: Case) -> None:
     """The same model gives the same table, bit for bit."""
-    for modality, evaluation, _ in _contexts(cls):
-        first, second = twice(lambda: _measured(evaluation, _context(modality)))  # noqa: B023
-        require(
-            first.equals(second),
-            f"{modality}: two measurements of one model differ; draw only from context.generator(…) and "
-            "write no times",
-        )
+    first, second = twice(lambda: replace(case, context=_context(case.where)).measure())
+    require(
+        first.equals(second),
+        "two measurements of one model differ; draw only from context.generator(…) and write no times",
+    )
 
 
-def something_is_measured(cls: type[Evaluation]) -> None:
-    """At least one row comes out."""
-    for modality, evaluation, context in _contexts(cls):
-        if _measured(evaluation, context).empty:
-            raise NotConcerned(f"{modality}: it has nothing to measure on the contract's tiny task")
-
-
-CHECKS = checks_in(vars())
+CHECKS = checks_in(vars(), _cases)

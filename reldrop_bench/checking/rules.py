@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import random
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +100,7 @@ def isolated() -> Iterator[None]:
             warnings.simplefilter("ignore")
             reseed(0)
             torch.set_grad_enabled(True)
+            torch.set_default_dtype(torch.float32)
             yield
     finally:
         torch.set_grad_enabled(gradients)
@@ -121,15 +124,43 @@ def no_global_draws(who: str, advice: str) -> Iterator[None]:
     require(not moved, f"{who} draws from the global generator of {', '.join(moved)}; {advice}")
 
 
-def checks_in(module: Mapping[str, Any]) -> tuple[Check, ...]:
-    """Return the public functions that a module of checks defines, in their order: each is a check."""
+def checks_in(
+    module: Mapping[str, Any], cases: Callable[[type[Any]], Iterable[Any]] | None = None
+) -> tuple[Check, ...]:
+    """Return the public functions that a module defines, in their order: each is a check.
+
+    Its parameter's name says what it is given: `cls`, the plugin's class, or `case`, one after
+    another of what `cases(cls)` yields. A case's `where` stands before what is said of it.
+    """
     return tuple(
-        value
+        _for_each(cases, value)
+        if cases and "case" in inspect.signature(value).parameters
+        else value
         for name, value in module.items()
         if isinstance(value, types.FunctionType)
         and value.__module__ == module["__name__"]
         and not name.startswith("_")
     )
+
+
+def _for_each(cases: Callable[[type[Any]], Iterable[Any]], rule: Callable[[Any], None]) -> Check:
+    """Return the check that a rule holds for all cases; where it concerns not all, it is skipped."""
+
+    @functools.wraps(rule)
+    def check(cls: type[Any]) -> None:
+        reasons = []
+        for case in cases(cls):
+            where = f"{case.where}: " if case.where else ""
+            try:
+                rule(case)
+            except Broken as broken:
+                raise Broken(f"{where}{broken}") from broken
+            except NotConcerned as reason:
+                reasons.append(f"{where}{reason}")
+        if reasons:
+            raise NotConcerned("; ".join(dict.fromkeys(reasons)))
+
+    return check
 
 
 def example(cls: type[Plugin]) -> Any:

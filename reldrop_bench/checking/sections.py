@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -70,11 +71,26 @@ def _results(cells: pd.DataFrame, metrics: pd.DataFrame) -> Results:
     )
 
 
-def _examples() -> Iterator[tuple[str, Results]]:
+@dataclass(frozen=True)
+class Case:
+    """A section with results of some poverty."""
+
+    where: str
+    """What the results are."""
+    section: ReportSection
+    results: Results
+
+    def build(self) -> Sequence[Block]:
+        return self.section.build(self.results, Style(self.results.labels, self.results.baseline))
+
+
+def _cases(cls: type[ReportSection]) -> Iterator[Case]:
     """Yield results of every poverty: none, all failed, accuracies alone with a cell missing."""
+    section = example(cls)
     nothing = pd.DataFrame(columns=list(METRIC_COLUMNS))
-    yield "no results at all", _results(pd.DataFrame(columns=list(CELL_COLUMNS)), nothing)
-    yield "results of failed cells alone", _results(_cells("failed"), nothing)
+    none = _results(pd.DataFrame(columns=list(CELL_COLUMNS)), nothing)
+    yield Case("no results at all", section, none)
+    yield Case("results of failed cells alone", section, _results(_cells("failed"), nothing))
     cells = _cells("done")
     done = cells[cells["status"] == "done"]
     metrics = done[["key", "task", "model", "regularizer", "label", "seed"]].assign(
@@ -83,11 +99,7 @@ def _examples() -> Iterator[tuple[str, Results]]:
         metric="accuracy",
         value=[0.8 + 0.01 * place for place in range(len(done))],
     )
-    yield "accuracies alone", _results(cells, metrics[list(METRIC_COLUMNS)])
-
-
-def _build(cls: type[ReportSection], results: Results) -> Sequence[Block]:
-    return example(cls).build(results, Style(results.labels, results.baseline))
+    yield Case("accuracies alone", section, _results(cells, metrics[list(METRIC_COLUMNS)]))
 
 
 def title_and_order_are_given(cls: type[ReportSection]) -> None:
@@ -100,87 +112,72 @@ def title_and_order_are_given(cls: type[ReportSection]) -> None:
     require(isinstance(cls.order, int), f"order = {cls.order!r} is no whole number")
 
 
-def poor_results_give_blocks(cls: type[ReportSection]) -> None:
+def poor_results_give_blocks(case: Case) -> None:
     """Whatever the results lack, there are blocks, if only a sentence that says why not."""
-    for what, results in _examples():
-        blocks = _build(cls, results)
-        require(
-            isinstance(blocks, Sequence) and not isinstance(blocks, str),
-            f"{what}: build() returns {type(blocks).__name__}; return a list of Prose, Table and Figure",
-        )
-        require(
-            len(blocks) > 0,
-            f"{what}: no block; return [Prose('…')] with the reason why there is nothing to say",
-        )
-        for block in blocks:
-            require(
-                isinstance(block, Prose | Table | Figure),
-                f"{what}: {type(block).__name__} is no Prose, Table or Figure",
-            )
-            _require_block(what, block)
-
-
-def _require_block(what: str, block: Block) -> None:
-    if isinstance(block, Prose):
-        require(bool(block.text.strip()), f"{what}: a Prose without text")
-        require(
-            block.kind in KINDS, f"{what}: Prose kind {block.kind!r}; one of {', '.join(KINDS)}"
-        )
-        return
+    blocks = case.build()
     require(
-        bool(block.caption.strip()),
-        f"{what}: {block.name!r} has no caption; say what is to be seen",
+        isinstance(blocks, Sequence) and not isinstance(blocks, str),
+        f"build() returns {type(blocks).__name__}; return a list of Prose, Table and Figure",
     )
+    require(
+        len(blocks) > 0,
+        "no block; return [Prose('…')] with the reason why there is nothing to say",
+    )
+    for block in blocks:
+        require(
+            isinstance(block, Prose | Table | Figure),
+            f"{type(block).__name__} is no Prose, Table or Figure",
+        )
+        _require_block(block)
+
+
+def _require_block(block: Block) -> None:
+    if isinstance(block, Prose):
+        require(bool(block.text.strip()), "a Prose without text")
+        require(block.kind in KINDS, f"Prose kind {block.kind!r}; one of {', '.join(KINDS)}")
+        return
+    require(bool(block.caption.strip()), f"{block.name!r} has no caption; say what is to be seen")
     if isinstance(block, Table):
         unknown = set(block.formats or {}) - set(block.frame.columns)
-        require(not unknown, f"{what}: {block.name!r} has formats for no column: {sorted(unknown)}")
+        require(not unknown, f"{block.name!r} has formats for no column: {sorted(unknown)}")
     else:
-        require(bool(block.alt.strip()), f"{what}: figure {block.name!r} has no alternative text")
+        require(bool(block.alt.strip()), f"figure {block.name!r} has no alternative text")
 
 
-def names_are_unique(cls: type[ReportSection]) -> None:
+def names_are_unique(case: Case) -> None:
     """Tables and figures have names of their own, which become file names."""
-    for what, results in _examples():
-        names = [block.name for block in _build(cls, results) if isinstance(block, Table | Figure)]
-        double = sorted({name for name in names if names.count(name) > 1})
-        require(not double, f"{what}: two blocks are called {', '.join(double)}; name them apart")
-        bad = [name for name in names if not name or set(name) & set('/\\:*?"<>| \n')]
-        require(not bad, f"{what}: {bad} cannot be file names; use letters, digits and dashes")
+    names = [block.name for block in case.build() if isinstance(block, Table | Figure)]
+    double = sorted({name for name in names if names.count(name) > 1})
+    require(not double, f"two blocks are called {', '.join(double)}; name them apart")
+    bad = [name for name in names if not name or set(name) & set('/\\:*?"<>| \n')]
+    require(not bad, f"{bad} cannot be file names; use letters, digits and dashes")
 
 
-def results_are_untouched(cls: type[ReportSection]) -> None:
+def results_are_untouched(case: Case) -> None:
     """Building changes neither the results nor a global generator."""
-    for what, results in _examples():
-        before = {name: getattr(results, name).copy() for name in ("cells", "metrics", "curves")}
-        spec = copy.deepcopy(dict(results.spec))
-        with no_global_draws(f"{what}: it", "use a seeded one"):
-            _build(cls, results)
-        for name, frame in before.items():
-            now = getattr(results, name)
-            require(
-                frame.astype(str).equals(now.astype(str)),
-                f"{what}: results.{name} was changed; work on results.{name}.copy()",
-            )
-        require(spec == results.spec, f"{what}: results.spec was changed")
+    results = case.results
+    before = {name: getattr(results, name).copy() for name in ("cells", "metrics", "curves")}
+    spec = copy.deepcopy(dict(results.spec))
+    with no_global_draws("it", "use a seeded one"):
+        case.build()
+    for name, frame in before.items():
+        require(
+            frame.astype(str).equals(getattr(results, name).astype(str)),
+            f"results.{name} was changed; work on results.{name}.copy()",
+        )
+    require(spec == results.spec, "results.spec was changed")
 
 
-def building_twice_gives_the_same(cls: type[ReportSection]) -> None:
+def building_twice_gives_the_same(case: Case) -> None:
     """The same results give the same prose and tables."""
 
-    def told(blocks: Sequence[Block]) -> list[str]:
-        return [
-            block.frame.to_csv()
-            if isinstance(block, Table)
-            else (block.text if isinstance(block, Prose) else f"{block.name} {block.caption}")
-            for block in blocks
-        ]
+    def told(block: Block) -> str:
+        if isinstance(block, Table):
+            return block.frame.to_csv()
+        return block.text if isinstance(block, Prose) else f"{block.name} {block.caption}"
 
-    for what, results in _examples():
-        first, second = twice(lambda: told(_build(cls, results)))  # noqa: B023
-        require(
-            first == second,
-            f"{what}: two builds differ; use neither the time nor unseeded draws",
-        )
+    first, second = twice(lambda: [told(block) for block in case.build()])
+    require(first == second, "two builds differ; use neither the time nor unseeded draws")
 
 
-CHECKS = checks_in(vars())
+CHECKS = checks_in(vars(), _cases)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from torch import nn
+from torch import Tensor, nn
 
-from reldrop_bench.checking.rules import example, require
+from reldrop_bench.checking.rules import example
 from reldrop_bench.checking.tiny import ObservedStep, tiny_batch, tiny_model, tiny_step
 from reldrop_bench.data import Batch
 from reldrop_bench.kinds.regularizer import Regularizer
@@ -17,38 +17,50 @@ DRAWS = ((0, 0.0), (1, 0.5), (2, 1.0))
 """Seeds of the regularizer's stream, with the progress of training at which each is tried."""
 
 
-@dataclasses.dataclass
+@dataclass
 class Case:
     """One step on a tiny model: the batch before and after `transform`."""
 
-    modality: str
+    where: str
+    """The modality."""
     regularizer: Regularizer
-    model: nn.Module
-    step: ObservedStep
-    before: Batch
+    draw: tuple[int, float]
+    """An element of DRAWS."""
+    count: int = 8
+    """Samples of the batch."""
+    model: nn.Module = field(init=False)
+    step: ObservedStep = field(init=False)
+    before: Batch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.model = self.regularizer.wrap(tiny_model(self.where))
+        self.step = tiny_step(self.model, self.where, *self.draw)
+        self.before = tiny_batch(self.where, self.count)
 
     @cached_property
     def after(self) -> Batch:
         """What `transform` makes of the batch; it is called once, where this is first read."""
         return self.regularizer.transform(self.before, self.step)
 
-    def require(self, kept: bool, message: str) -> None:
-        """Raise `Broken` unless the rule is kept; the message names the modality."""
-        require(kept, f"{self.modality}: {message}")
+    @property
+    def has_penalty(self) -> bool:
+        """Whether the class adds to the loss."""
+        return type(self.regularizer).penalty is not Regularizer.penalty
+
+    def logits(self) -> Tensor:
+        return self.model(self.after.inputs)
+
+    def penalty(self, logits: Tensor) -> Tensor | None:
+        return self.regularizer.penalty(logits, self.after, self.step)
+
+    def afresh(self, count: int = 8) -> Case:
+        """Return the same step, not yet made, of so many samples."""
+        return replace(self, count=count)
 
 
-def step_case(
-    regularizer: Regularizer, modality: str, draw: tuple[int, float], count: int = 8
-) -> Case:
-    """Return one step with `count` samples; `draw` is an element of DRAWS."""
-    model = regularizer.wrap(tiny_model(modality))
-    step = tiny_step(model, modality, *draw)
-    return Case(modality, regularizer, model, step, tiny_batch(modality, count))
-
-
-def cases(cls: type[Regularizer], count: int = 8) -> Iterator[Case]:
+def cases(cls: type[Regularizer]) -> Iterator[Case]:
     """Yield steps in every modality that the class claims, for every element of DRAWS."""
     regularizer = example(cls)
     for modality in sorted(cls.modalities):
         for draw in DRAWS:
-            yield step_case(regularizer, modality, draw, count)
+            yield Case(modality, regularizer, draw)

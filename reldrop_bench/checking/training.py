@@ -13,11 +13,10 @@ from reldrop_bench.checking.rules import (
     Broken,
     NotConcerned,
     checks_in,
-    example,
     no_global_draws,
     require,
 )
-from reldrop_bench.checking.steps import cases
+from reldrop_bench.checking.steps import Case, cases
 from reldrop_bench.checking.tiny import TASKS, Plain, TinyAttributor, TinyNetwork, tiny_model
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.regularizer import Regularizer
@@ -102,48 +101,42 @@ def off_trains_like_none(cls: type[Regularizer]) -> None:
         )
 
 
-def evaluation_is_untouched(cls: type[Regularizer]) -> None:
+def evaluation_is_untouched(case: Case) -> None:
     """In evaluation mode the wrapped network computes what the bare one does, also after a step."""
-    for case in cases(cls):
-        bare, inputs = tiny_model(case.modality).eval(), case.before.inputs
-        case.model.eval()
-        with torch.no_grad():
-            wanted, before = bare(inputs), case.model(inputs)
-            case.require(
-                torch.equal(wanted, before),
-                "after wrap() the network computes something else in evaluation mode; let what you "
-                "build in act only `if self.training`",
-            )
-        case.model.train()
-        _ = case.after
-        case.model.eval()
-        with torch.no_grad():
-            case.require(
-                torch.equal(before, case.model(inputs)),
-                "after transform() the network computes something else in evaluation mode; leave "
-                "parameters, buffers and hooks as they were",
-            )
-
-
-def wrapped_network_is_restorable(cls: type[Regularizer]) -> None:
-    """wrap() draws nothing, and its network's weights load into another one that was wrapped."""
-    regularizer = example(cls)
-    for modality in sorted(cls.modalities):
-        bare = tiny_model(modality)
-        advice = "start what you build in from fixed values or a torch.Generator with a fixed seed"
-        with no_global_draws(f"{modality}: wrap()", advice):
-            model = regularizer.wrap(bare)
+    bare, inputs = tiny_model(case.where).eval(), case.before.inputs
+    case.model.eval()
+    with torch.no_grad():
+        wanted, before = bare(inputs), case.model(inputs)
         require(
-            isinstance(model, nn.Module),
-            f"{modality}: wrap() returns {type(model).__name__}, not a module",
+            torch.equal(wanted, before),
+            "after wrap() the network computes something else in evaluation mode; let what you "
+            "build in act only `if self.training`",
         )
-        try:
-            regularizer.wrap(tiny_model(modality)).load_state_dict(model.state_dict())
-        except (RuntimeError, TypeError) as error:
-            raise Broken(
-                f"{modality}: the weights of a wrapped network do not load into another one "
-                f"({error}); build the same parameters and buffers each time"
-            ) from None
+    case.model.train()
+    _ = case.after
+    case.model.eval()
+    with torch.no_grad():
+        require(
+            torch.equal(before, case.model(inputs)),
+            "after transform() the network computes something else in evaluation mode; leave "
+            "parameters, buffers and hooks as they were",
+        )
 
 
-CHECKS = checks_in(vars())
+def wrapped_network_is_restorable(case: Case) -> None:
+    """wrap() draws nothing, and its network's weights load into another one that was wrapped."""
+    wrap, bare = case.regularizer.wrap, tiny_model(case.where)
+    advice = "start what you build in from fixed values or a torch.Generator with a fixed seed"
+    with no_global_draws("wrap()", advice):
+        model = wrap(bare)
+    require(isinstance(model, nn.Module), f"wrap() returns {type(model).__name__}, not a module")
+    try:
+        wrap(tiny_model(case.where)).load_state_dict(model.state_dict())
+    except (RuntimeError, TypeError) as error:
+        raise Broken(
+            f"the weights of a wrapped network do not load into another one ({error}); build the same "
+            "parameters and buffers each time"
+        ) from None
+
+
+CHECKS = checks_in(vars(), cases)

@@ -22,7 +22,8 @@ class ResNet(Model):
     """
 
     modalities = {"image"}
-    stem: Stem
+    stem: Stem = "auto"
+    """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""
 
     def build(self, facts: Facts) -> nn.Module:
         from torchvision import models
@@ -44,21 +45,15 @@ class ResNet18(ResNet):
     """The residual network of 18 layers."""
 
     name = "resnet18"
-    stem: Stem = "auto"
-    """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""
 
 
 class ResNet34(ResNet):
     """The residual network of 34 layers."""
 
     name = "resnet34"
-    stem: Stem = "auto"
-    """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""
 
 
 class ResNet50(ResNet):
     """The residual network of 50 layers, in blocks with a bottleneck."""
 
     name = "resnet50"
-    stem: Stem = "auto"
-    """"auto" takes the small stem when a side of the image is shorter than 64 pixels."""
