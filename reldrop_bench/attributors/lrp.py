@@ -14,16 +14,12 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.kinds.attributor import Attributor
+from reldrop_bench.kinds.attributor import Attributor, RelevanceWarning
 from reldrop_bench.plugins.base import NonNegative, Positive
 
 from ._lrp.operations import TraceError
 from ._lrp.propagation import Rules, propagate
 from ._lrp.rules import AlphaBeta, Epsilon, Flat, Gamma, ZBox, ZPlus
-
-
-class RelevanceWarning(UserWarning):
-    """A map was made in another way than asked for."""
 
 
 class LRP(Attributor):

@@ -174,7 +174,7 @@ def a_failure_costs_one_job(cls: type[Executor]) -> None:
     if not cls.isolates:
         raise NotConcerned("isolates = False: what a job does to its process may end all of them")
     # Where the clock runs from a process's start, it must not be up before the job begins.
-    limit = max(LIMIT, 2 * _plain_run(cls).seconds)
+    limit = max(LIMIT, 1.5 * _plain_run(cls).seconds)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "log"
         wanted = {"exit": "oom", "kill": "failed", "raise": "failed", "sleep": "timeout"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,7 +24,12 @@ from reldrop_bench.checking.tiny import tiny_batch, tiny_facts, tiny_model
 from reldrop_bench.checking.trace import unchanged
 from reldrop_bench.data import Batch, Facts
 from reldrop_bench.errors import UserError
-from reldrop_bench.kinds.attributor import Attributor, UnexplainableError, explain_with
+from reldrop_bench.kinds.attributor import (
+    Attributor,
+    RelevanceWarning,
+    UnexplainableError,
+    explain_with,
+)
 from reldrop_bench.kinds.model import Model
 from reldrop_bench.plugins import registry
 from reldrop_bench.seeding import torch_generator
@@ -242,15 +248,18 @@ def weights_are_restorable(case: Case) -> None:
 def attribution_methods_explain_it(case: Case) -> None:
     """Every attribution method gives finite maps of it, or refuses by an UnexplainableError."""
     network, works, refused, failed = case.trained(), [], {}, {}
-    for attributor, plain in _methods(case):
-        try:
-            # A map that is that of any network tells nothing of this one.
-            if not torch.equal(_explain(attributor, network, case), plain):
-                works.append(attributor.name)
-        except UnexplainableError as error:
-            refused[attributor.name] = error.__cause__
-        except Exception as error:  # noqa: BLE001 - whatever else comes is no refusal
-            failed[attributor.name] = f"{type(error).__name__}: {error}"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for attributor, plain in _methods(case):
+            try:
+                # A map that is that of any network tells nothing of this one.
+                if not torch.equal(_explain(attributor, network, case), plain):
+                    works.append(attributor.name)
+            except UnexplainableError as error:
+                refused[attributor.name] = error.__cause__
+            except Exception as error:  # noqa: BLE001 - whatever else comes is no refusal
+                failed[attributor.name] = f"{type(error).__name__}: {error}"
+    detours = [str(each.message) for each in caught if each.category is RelevanceWarning]
     told = f"what explains it: {', '.join(works) or 'nothing'}"
     require(
         not failed,
@@ -261,6 +270,8 @@ def attribution_methods_explain_it(case: Case) -> None:
     if refused:
         reason = next(iter(refused.values()))
         raise NotConcerned(f"{told}; what does not: {', '.join(refused)} ({reason})")
+    if detours:
+        raise NotConcerned(f"a warning: {detours[0]}")
 
 
 def _explain(attributor: Attributor, network: nn.Module, case: Case) -> Tensor:

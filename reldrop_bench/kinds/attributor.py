@@ -65,6 +65,10 @@ class RelevanceError(ValueError):
     """A relevance map that cannot be used: not finite, or of the wrong shape."""
 
 
+class RelevanceWarning(UserWarning):
+    """A map was made in another way than asked for."""
+
+
 class UnexplainableError(ValueError):
     """A network that a method does not explain, rather than explain it wrongly; the message says why."""
 

@@ -291,6 +291,27 @@ def test_methods_that_refuse_are_named_with_those_that_explain(
     assert " random" not in told, "a map that is the same for every network explains none"
 
 
+class Branching(nn.Module):
+    """Looks at its values before it goes on, so that no graph can be read."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values.relu() if values.max() > 0 else values
+
+
+class Unreadable(Good):
+    """Rules reach it by hooks alone."""
+
+    def build(self, facts: Facts) -> nn.Module:
+        return Network(facts, nn.Sequential(Branching(), nn.ReLU()))
+
+
+def test_that_rules_take_a_detour_is_told(failures: Verdicts, skips: Verdicts) -> None:
+    assert failures("models", Unreadable) == {}
+    told = skips("models", Unreadable)["attribution_methods_explain_it"]
+    assert "a warning: lrp" in told
+    assert "torch.fx cannot read it" in told
+
+
 class Demanding(Good):
     """It takes images from 32 pixels on."""
 
