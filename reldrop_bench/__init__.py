@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from reldrop_bench.kinds.model import Model
     from reldrop_bench.kinds.record import Metric, Record
     from reldrop_bench.kinds.regularizer import Regularizer, Step
-    from reldrop_bench.kinds.section import Figure, Prose, ReportSection, Table
+    from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
     from reldrop_bench.kinds.task import Task
     from reldrop_bench.matrix.spec import BenchmarkSpec
     from reldrop_bench.plugins.base import Count, NonNegative, Positive, Probability
     from reldrop_bench.recipe import Recipe
     from reldrop_bench.reporting import Report
+    from reldrop_bench.reporting.style import Style
     from reldrop_bench.results import Results
     from reldrop_bench.running.evaluate import evaluate
     from reldrop_bench.running.runner import run
@@ -44,12 +45,13 @@ _NAMES = {
     "kinds.model": "Model",
     "kinds.record": "Metric Record",
     "kinds.regularizer": "Regularizer Step",
-    "kinds.section": "Figure Prose ReportSection Table",
+    "kinds.section": "Block Figure Prose ReportSection Table",
     "kinds.task": "Task",
     "matrix.spec": "BenchmarkSpec",
     "plugins.base": "Count NonNegative Positive Probability",
     "recipe": "Recipe",
     "reporting": "Report",
+    "reporting.style": "Style",
     "results": "Results",
     "running.evaluate": "evaluate",
     "running.runner": "run",
@@ -59,11 +61,11 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "Attributor", "Batch", "BenchmarkSpec", "Context", "Count", "Evaluation", "Executor", "Facts",
-    "Figure", "Metric", "Model", "NonNegative", "Positive", "Probability", "Prose", "Recipe",
-    "Record", "Regularizer", "Report", "ReportSection", "Results", "Shifts", "Step", "Table",
-    "Task", "TensorSplit", "TrainingSplits", "UserError", "compare", "evaluate", "explain",
-    "leaderboard", "load_results", "merge", "regularizer", "run", "task",
+    "Attributor", "Batch", "BenchmarkSpec", "Block", "Context", "Count", "Evaluation", "Executor",
+    "Facts", "Figure", "Metric", "Model", "NonNegative", "Positive", "Probability", "Prose",
+    "Recipe", "Record", "Regularizer", "Report", "ReportSection", "Results", "Shifts", "Step",
+    "Style", "Table", "Task", "TensorSplit", "TrainingSplits", "UserError", "compare", "evaluate",
+    "explain", "leaderboard", "load_results", "merge", "regularizer", "run", "task",
 ]  # fmt: skip
 
 
