@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reldrop_bench import Figure, Prose, ReportSection, Results
-from reldrop_bench.kinds.section import Block
-from reldrop_bench.reporting.paging import page_name, pages
+from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style
+from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.paging import numbered, pages
 from reldrop_bench.reporting.rows import (
     PANELS,
     POINTS,
-    Setting,
     holes,
     labels,
-    measure,
+    metric_values,
     settings,
+    settings_in,
     within,
 )
 from reldrop_bench.reporting.tables import by_setting
-
-if TYPE_CHECKING:
-    from reldrop_bench.reporting.style import Style
 
 METRICS = (
     ("accuracy", "accuracy", "Accuracy on the test split, mean ± standard deviation over seeds."),
@@ -44,22 +40,20 @@ class Accuracy(ReportSection):
     name = "accuracy"
     title = "Accuracy and calibration"
     order = 300
+    opening = """
+    How well the models do on the clean test split, seed by seed. The standard deviation is over seeds,
+    not over test items; two labels whose ranges overlap may still differ in every pair, so read
+    differences in the verdict."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         frames = {
-            (evaluation, metric): measure(results, evaluation, "test", metric)
+            (evaluation, metric): metric_values(results, evaluation, "test", metric)
             for evaluation, metric, _ in METRICS
         }
         if not any(len(frame) for frame in frames.values()):
             return [Prose("No cell has an accuracy or a calibration error.", "warning")]
-        blocks: list[Block] = [
-            Prose(
-                "How well the models do on the clean test split, seed by seed. The standard "
-                "deviation is over seeds, not over test items; two labels whose ranges overlap "
-                "may still differ in every pair, so read differences in the verdict."
-            )
-        ]
         clean = frames["accuracy", "accuracy"]
+        blocks: list[Block] = [paragraph(self.opening)]
         if len(clean):
             blocks += [*holes(clean), *_points(results, style, clean)]
         for evaluation, metric, caption in METRICS:
@@ -71,46 +65,33 @@ class Accuracy(ReportSection):
         return blocks
 
 
-def _points(results: Results, style: Style, values: pd.DataFrame) -> list[Figure]:
-    present = [setting for setting in settings(results) if len(within(values, setting))]
-    every = pages(present, PANELS)
-    return [
-        _page(results, style, values, page, page_name(number, len(every)))
-        for number, page in enumerate(every, 1)
-    ]
-
-
-def _page(
-    results: Results, style: Style, values: pd.DataFrame, present: list[Setting], page: str
-) -> Figure:
+def _points(results: Results, style: Style, values: pd.DataFrame) -> Iterator[Figure]:
     names, shown = settings(results), labels(results)
-    parts = {setting: within(values, setting) for setting in present}
-    single = sum(map(len, parts.values())) <= POINTS
-    size = (2.4, 0.6 + 0.3 * len(shown))
-    figure, axes = style.panels(len(present), 3, size, (1.6, 0.3), sharey=True)
-    for axis, setting in zip(axes, present, strict=True):
-        here = parts[setting]
-        for place, label in enumerate(shown):
-            seeds = here.loc[here["label"] == label, "value"].dropna()
-            looks, marker = style.series(label), style.marker(label)
-            if single:
-                axis.plot(seeds, [place] * len(seeds), marker, **looks, mfc="none", ms=5)
-            elif len(seeds):
-                axis.plot([seeds.min(), seeds.max()], [place] * 2, **looks, linewidth=0.8)
-            if len(seeds):
-                axis.plot([seeds.mean()] * 2, [place - 0.3, place + 0.3], **looks, linewidth=2)
-        axis.set_yticks(range(len(shown)), [style.text(label) for label in shown])
-        axis.set_ylim(len(shown) - 0.4, -0.6)
-        axis.set_title(style.text(names[setting]))
-        axis.grid(axis="y", visible=False)
-        axis.locator_params(axis="x", nbins=4)
-        axis.ticklabel_format(axis="x", useOffset=False)
-    figure.supxlabel("test accuracy", fontsize=9)
-    return Figure(
-        "accuracy-points",
-        f"{page}Test accuracy of every seed ({'marker' if single else 'line: all lie on it'}) and "
-        "the mean of the seeds that are there (bar). "
-        "Scales differ between panels and do not start at zero.",
-        "Strip plot of test accuracy by label, a panel a task; the numbers are in the table below.",
-        figure,
-    )
+    for page, which, _ in numbered(pages(settings_in(results, values), PANELS)):
+        parts = {setting: within(values, setting) for setting in page}
+        single = sum(map(len, parts.values())) <= POINTS
+        size = (2.4, 0.6 + 0.3 * len(shown))
+        figure, axes = style.panels(len(page), 3, size, (1.6, 0.3), sharey=True)
+        for axis, (setting, part) in zip(axes, parts.items(), strict=True):
+            for row, label in enumerate(shown):
+                seeds = part.loc[part["label"] == label, "value"].dropna()
+                looks, marker = style.series(label), style.marker(label)
+                if single:
+                    axis.plot(seeds, [row] * len(seeds), marker, **looks, mfc="none", ms=5)
+                elif len(seeds):
+                    axis.plot([seeds.min(), seeds.max()], [row] * 2, **looks, linewidth=0.8)
+                if len(seeds):
+                    axis.plot([seeds.mean()] * 2, [row - 0.3, row + 0.3], **looks, linewidth=2)
+            style.label_rows(axis, shown)
+            axis.set_title(style.text(names[setting]))
+            axis.locator_params(axis="x", nbins=4)
+            axis.ticklabel_format(axis="x", useOffset=False)
+        figure.supxlabel("test accuracy", fontsize=9)
+        yield Figure(
+            "accuracy-points",
+            f"{which}Test accuracy of every seed ({'marker' if single else 'line: all lie on it'}) and "
+            "the mean of the seeds that are there (bar). "
+            "Scales differ between panels and do not start at zero.",
+            "Strip plot of test accuracy by label, a panel a task; the numbers are in the table below.",
+            figure,
+        )

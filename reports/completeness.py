@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from reldrop_bench import Prose, ReportSection, Results, Table
+from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.errors import one_line
-from reldrop_bench.kinds.section import Block
-from reldrop_bench.reporting.rows import labels, settings
-
-if TYPE_CHECKING:
-    from reldrop_bench.reporting.style import Style
-
+from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.rows import CELL, labels, settings
+from reldrop_bench.reporting.values import texts_of
 
 SOME = re.compile(r"(\d+) of \d+ ")
 """How a reason begins that holds for some samples only."""
@@ -29,18 +26,18 @@ class Completeness(ReportSection):
     title = "Completeness and protocol"
     order = 200
 
+    opening = """
+    A cell is one training run: a label on a task with a model and a seed. The first table counts the cells
+    that are done out of those planned; whatever is missing here is missing in every table and figure below,
+    and is never filled in."""
+
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         remarks = [Prose(remark, "warning") for remark in results.remarks]
         if results.cells.empty:
             return [*remarks, Prose("The matrix has no cells.", "warning")]
         return [
             *remarks,
-            Prose(
-                "A cell is one training run: a label on a task with a model and a seed. The "
-                "first table counts the cells that are done out of those planned; whatever is "
-                "missing here is missing in every table and figure below, and is never filled "
-                "in."
-            ),
+            paragraph(self.opening),
             _matrix(results),
             *_failures(results),
             *_notes(results, "deviations", "Deviations from the spec"),
@@ -72,7 +69,7 @@ def _matrix(results: Results) -> Table:
             row[name] = " · ".join([f"{done}/{total}", *others])
             tones[row[name]] = "bad" if others else ""
         rows.append(row)
-    identity = ["key", "task", "model", "label", "seed", "status", "error"]
+    identity = ["key", *CELL, "status", "error"]
     caption = "Cells done out of cells planned, by label and task."
     return Table("completeness", caption, pd.DataFrame(rows), data=cells[identity], tones=tones)
 
@@ -81,7 +78,7 @@ def _failures(results: Results) -> list[Block]:
     rows = results.cells[results.cells["status"] != "done"]
     if rows.empty:
         return [Prose("All cells are done.")]
-    frame = rows[["task", "model", "label", "seed", "status"]].copy()
+    frame = rows[[*CELL, "status"]].copy()
     frame["error"] = [one_line(error) or "–" for error in rows["error"].fillna("")]
     caption = (
         f"The {len(frame)} cells that are not done, and why; section “Failures” has tracebacks and "
@@ -90,17 +87,10 @@ def _failures(results: Results) -> list[Block]:
     return [Table("failures", caption, frame, folded=len(frame) > 20)]
 
 
-def texts(value: Any) -> list[str]:
-    """Return the one-line texts of a cell's list; a hole is an empty list."""
-    if isinstance(value, str):
-        return [value] if value else []
-    return [str(text) for text in value] if isinstance(value, Iterable) else []
-
-
 def _notes(results: Results, column: str, title: str) -> list[Block]:
     found: dict[tuple[str, str, str], list[str]] = {}
     for row in results.cells.to_dict("records"):
-        for text in texts(row[column]):
+        for text in texts_of(row[column]):
             found.setdefault((row["task"], row["label"], text), []).append(str(row["seed"]))
     if not found:
         return [Prose(f"{title}: none.")]
@@ -114,9 +104,7 @@ def _notes(results: Results, column: str, title: str) -> list[Block]:
 def _evaluations(results: Results) -> list[Block]:
     """Count the done cells that have rows of each evaluation, where some lack them."""
     tables = (results.metrics, results.curves, results.with_examples(), results.samples)
-    parts = [
-        table[["task", "model", "label", "seed", "evaluation"]] for table in tables if len(table)
-    ]
+    parts = [table[[*CELL, "evaluation"]] for table in tables if len(table)]
     if not parts:
         return [Prose("No evaluation has written anything.", "warning")]
     rows = pd.concat(parts, ignore_index=True).drop_duplicates()
@@ -144,7 +132,7 @@ def _left_out(results: Results) -> list[Block]:
     if notes.empty:
         return [Prose("No evaluation has left a value out.")]
     names = settings(results)
-    columns = ["task", "model", "label", "seed", "evaluation", "split", "metric", "reason"]
+    columns = [*CELL, "evaluation", "split", "metric", "reason"]
     # One line a reason: many metrics and cells lack a value, or some samples, for one and the same.
     merged: dict[tuple[str, str, str], list[dict[Any, Any]]] = {}
     for row in notes[columns].to_dict("records"):
@@ -181,16 +169,15 @@ def _range(counts: Iterable[int | None]) -> str:
 
 
 def _elsewhere(results: Results) -> list[Block]:
-    relevance = _plain(results.spec.get("relevance") or "not stated")
-    return [
-        Prose(
-            "These models were trained elsewhere: how, on what, and how they were chosen is not "
-            "known here. Those of one task, model and seed are compared as pairs; whether that is "
-            "fair is for those to say who gave them their seeds. Relevance rule of the "
-            f"evaluations: {relevance}.",
-            "note",
-        )
-    ]
+    text = f"""
+    These models were trained elsewhere: how, on what, and how they were chosen is not known here. Those of
+    one task, model and seed are compared as pairs; whether that is fair is for those to say who gave them
+    their seeds. Relevance rule of the evaluations: {_relevance(results)}."""
+    return [paragraph(text, "note")]
+
+
+def _relevance(results: Results) -> str:
+    return _plain(results.spec.get("relevance") or "not stated")
 
 
 def _plain(value: Any) -> str:
@@ -202,52 +189,41 @@ def _plain(value: Any) -> str:
 
 
 def _protocol(results: Results) -> list[Block]:
-    spec, cells = results.spec, results.cells
+    own = results.spec.get("recipe") or {}
     recipes: dict[str, Mapping[str, Any]] = {
-        name: {
-            **dict(results.tasks.get(task, {}).get("recipe") or {}),
-            **dict(spec.get("recipe") or {}),
-        }
+        name: {**(results.tasks.get(task, {}).get("recipe") or {}), **own}
         for (task, _), name in settings(results).items()
     }
-    blocks: list[Block] = []
-    keys = list(dict.fromkeys(key for recipe in recipes.values() for key in recipe))
-    if keys:
-        frame = pd.DataFrame(
-            [
-                {"setting": key}
-                | {task: _plain(recipe.get(key, "–")) for task, recipe in recipes.items()}
-                for key in keys
-            ]
-        )
-        blocks.append(
-            Table("recipe", "Training recipe, the same for every label of a task.", frame)
-        )
-    else:
-        blocks.append(Prose("Recipe: the defaults of each task; the spec changes nothing."))
+    keys = dict.fromkeys(key for recipe in recipes.values() for key in recipe)
+    frame = pd.DataFrame(
+        [
+            {"setting": key}
+            | {task: _plain(recipe.get(key, "–")) for task, recipe in recipes.items()}
+            for key in keys
+        ]
+    )
     selection = {_plain(recipe.get("select", "last")) for recipe in recipes.values()}
     meaning = {
         "last": "the weights of the last epoch are evaluated",
         "best-validation": "the weights of the epoch with the highest validation accuracy are evaluated",
     }
-    rule = "; ".join(meaning.get(name, name) for name in sorted(selection))
-    rules = sorted({str(rule) for rule in cells["relevance"].dropna() if str(rule)})
-    seeds = ", ".join(str(seed) for seed in sorted(set(cells["seed"])))
-    relevance = spec.get("relevance") or "not stated"
+    rules = sorted({str(rule) for rule in results.cells["relevance"].dropna() if str(rule)})
     guided = (
         f"guided cells were trained with {', '.join(rules)}"
         if rules
         else "no cell used it in training"
     )
-    blocks.append(
-        Prose(
-            f"Selection: {rule}; the test split is opened once, by evaluation, and decides "
-            f"nothing. Relevance rule: {_plain(relevance)}; {guided}. Seeds: {seeds}. Initial "
-            "weights, data order and splits depend on task and seed alone, so cells of equal "
-            "task, model and seed are paired."
-        )
-    )
-    return blocks
+    text = f"""
+    Selection: {"; ".join(meaning.get(name, name) for name in sorted(selection))}; the test split is opened
+    once, by evaluation, and decides nothing. Relevance rule: {_relevance(results)}; {guided}. Seeds:
+    {", ".join(str(seed) for seed in sorted(set(results.cells["seed"])))}. Initial weights, data order and
+    splits depend on task and seed alone, so cells of equal task, model and seed are paired."""
+    return [
+        Table("recipe", "Training recipe, the same for every label of a task.", frame)
+        if keys
+        else Prose("Recipe: the defaults of each task; the spec changes nothing."),
+        paragraph(text),
+    ]
 
 
 def _skipped(results: Results) -> list[Block]:

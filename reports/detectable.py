@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import Figure, Prose, ReportSection, Results, Table
-from reldrop_bench.kinds.section import Block
-from reldrop_bench.reporting.judgement import LEVEL, Paired, paired
-from reldrop_bench.reporting.outcomes import outcomes
+from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.judgement import Paired, comparable, paired_outcomes
+from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.rows import labels
 from reldrop_bench.statistics.coverage import Shape, interval_coverage
 from reldrop_bench.statistics.power import (
+    POWER,
     pairs_needed_a_setting,
     smallest_detectable_difference,
     smallest_exact_p,
 )
+from reldrop_bench.statistics.verdicts import LEVEL
 
-if TYPE_CHECKING:
-    from reldrop_bench.reporting.style import Style
-
-POWER = 0.8
 SHAPES: tuple[Shape, ...] = ("normal", "skewed", "heavy-tailed", "unequal")
 NAMED = 0.93, 0.97
 """An interval called 95 % is one if it covers this much."""
@@ -35,46 +32,40 @@ class Detectable(ReportSection):
     name = "detectable"
     title = "What could have been found"
     order = 745
+    opening = f"""
+    An unclear verdict may mean no difference, or too few seeds. The smallest detectable difference is the
+    one that the verdict’s test finds with {POWER:.0%} probability, given how much these differences scatter
+    over seeds, unadjusted: whatever is smaller was more likely missed than found. The standard deviations
+    are themselves estimated from these seeds, so with three of them this is a rough guide. It must not be
+    turned round: that a difference was not found does not make it small."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
-        lined_up = [paired(results, outcome) for outcome in outcomes(results)]
         rows = [
             row
-            for item in lined_up
-            for label in labels(results)
+            for item in paired_outcomes(results)
+            for label in comparable(results, item)
             if (row := _row(results, item, label)) is not None
         ]
         if not rows:
             return [Prose("No label has two pairs with the baseline: nothing could be found.")]
-        blocks: list[Block] = [
-            Prose(
-                "An unclear verdict may mean no difference, or too few seeds. The smallest "
-                f"detectable difference is the one that the verdict’s test finds with {POWER:.0%} "
-                "probability, given how much these differences scatter over seeds, unadjusted: "
-                "whatever is smaller was more likely missed than found. The standard deviations are "
-                "themselves estimated from these seeds, so with three of them this is a rough "
-                "guide. It must not be turned round: that a difference was not found does not make "
-                "it small."
-            ),
+        return [
+            paragraph(self.opening),
             _table(results, rows),
             _figure(results, style, rows),
             *_coverage(rows),
         ]
-        return blocks
 
 
 def _row(results: Results, item: Paired, label: str) -> dict[str, Any] | None:
-    if label == results.baseline or results.baseline not in item.columns:
-        return None
     planned = item.groups(label, results.baseline)
-    groups = [group[np.isfinite(group)] for group in planned]
-    groups = [np.sort(group) for group in groups if len(group) > 1]
+    groups = [np.sort(group[np.isfinite(group)]) for group in planned]
+    groups = [group for group in groups if len(group) > 1]
     if not groups:
         return None
     counts = [len(group) for group in groups]
     deviations = [float(group.std(ddof=1)) for group in groups]
-    detectable = smallest_detectable_difference(deviations, counts, POWER, LEVEL)
-    needed = pairs_needed_a_setting(results.margin, deviations, POWER, LEVEL)
+    detectable = smallest_detectable_difference(deviations, counts)
+    needed = pairs_needed_a_setting(results.margin, deviations)
     return {
         "outcome": item.outcome.key,
         "short": item.outcome.short,
@@ -94,7 +85,6 @@ def _row(results: Results, item: Paired, label: str) -> dict[str, Any] | None:
 
 
 def _table(results: Results, rows: Sequence[dict[str, Any]]) -> Table:
-    needed = f"seeds a task for {results.margin:g}"
     frame = pd.DataFrame(
         [
             {
@@ -104,11 +94,11 @@ def _table(results: Results, rows: Sequence[dict[str, Any]]) -> Table:
                 "pairs": f"{row['pairs']}/{row['pairs_expected']}",
                 "standard deviation": row["deviation"],
                 "smallest detectable difference": row["detectable"],
-                needed: _count(row["needed"]) if row["bounded"] else "–",
-                "smallest p, sign flips": _smallest(row["sign_flip"], row["pairs"], "pairs"),
-                "smallest p, Wilcoxon over tasks": _smallest(
-                    row["wilcoxon"], row["tasks"], "tasks"
-                ),
+                f"seeds a task for {results.margin:g}": f"{row['needed']:.0f}"
+                if row["bounded"] and np.isfinite(row["needed"])
+                else "–",
+                "smallest p, sign flips": _smallest(row["sign_flip"], row["pairs"], "pair"),
+                "smallest p, Wilcoxon over tasks": _smallest(row["wilcoxon"], row["tasks"], "task"),
             }
             for row in rows
         ]
@@ -126,37 +116,31 @@ def _table(results: Results, rows: Sequence[dict[str, Any]]) -> Table:
     return Table("detectable", caption, frame, formats, data=data, tones=tones)
 
 
-def _count(value: float) -> str:
-    return "–" if np.isnan(value) else f"{int(value)}"
-
-
 def _smallest(p: float, n: int, what: str) -> str:
     if p >= LEVEL:
-        return f"cannot be significant with n={n} {what if n != 1 else what[:-1]}"
+        return f"cannot be significant with n={n} {what}{'s' * (n != 1)}"
     return f"{p:.2g}"
 
 
 def _figure(results: Results, style: Style, rows: Sequence[dict[str, Any]]) -> Figure:
     keys = list(dict.fromkeys(row["outcome"] for row in rows))
-    shown = [label for label in labels(results) if label in {row["label"] for row in rows}]
+    shown = labels(results, {row["label"] for row in rows})
     size = (3.4, 0.6 + 0.25 * len(shown))
     figure, axes = style.panels(len(keys), 2, size, (1.6, 0.3), sharey=True)
     for axis, key in zip(axes, keys, strict=True):
-        own = {row["label"]: row for row in rows if row["outcome"] == key}
-        if next(iter(own.values()))["bounded"]:
+        own = [row for row in rows if row["outcome"] == key]
+        if own[0]["bounded"]:
             axis.axvspan(0, results.margin, color="#808080", alpha=0.15, linewidth=0)
-        for place, label in enumerate(shown):
-            row = own.get(label)
-            if row is None or np.isnan(row["detectable"]):
-                continue
-            look = style.series(label) | {"marker": style.marker(label), "linestyle": "none"}
-            axis.plot([0, row["detectable"]], [place, place], color="#b0b6bd", lw=0.8, zorder=1)
-            axis.plot([row["detectable"]], [place], **look, markersize=6)
-        axis.set_title(next(iter(own.values()))["short"])
+        for row in own:
+            label, reach = row["label"], row["detectable"]
+            if np.isfinite(reach):
+                height = shown.index(label)
+                axis.plot([0, reach], [height] * 2, color="#b0b6bd", lw=0.8, zorder=1)
+                look = style.series(label) | {"marker": style.marker(label), "linestyle": "none"}
+                axis.plot([reach], [height], **look, markersize=6)
+        axis.set_title(own[0]["short"])
         axis.set_xlim(left=0)
-        axis.set_yticks(range(len(shown)), [style.text(label) for label in shown])
-        axis.set_ylim(len(shown) - 0.45, -0.55)
-        axis.grid(axis="y", visible=False)
+        style.label_rows(axis, shown, edge=0.45)
         axis.locator_params(axis="x", nbins=5)
     figure.supxlabel("smallest detectable difference", fontsize=9)
     return Figure(
@@ -170,11 +154,14 @@ def _figure(results: Results, style: Style, rows: Sequence[dict[str, Any]]) -> F
 
 
 def _coverage(rows: Sequence[dict[str, Any]]) -> list[Block]:
-    sizes = sorted({(row["fewest"], row["tasks"]) for row in rows})
     covered = [
         {"pairs a task": n, "tasks": tasks}
-        | {shape: interval_coverage(n, tasks, shape) for shape in SHAPES if _applies(shape, tasks)}
-        for n, tasks in sizes
+        | {
+            shape: interval_coverage(n, tasks, shape)
+            for shape in SHAPES
+            if shape != "unequal" or tasks > 1  # a spread that differs needs two
+        }
+        for n, tasks in sorted({(row["fewest"], row["tasks"]) for row in rows})
     ]
     frame = pd.DataFrame(covered)
     shapes = [name for name in SHAPES if name in frame]
@@ -194,16 +181,10 @@ def _coverage(rows: Sequence[dict[str, Any]]) -> list[Block]:
     table = Table("coverage", caption, frame, dict.fromkeys(shapes, "{:.3f}"))
     if not off:
         return [table]
-    text = (
-        f"Intervals that are called 95 % here would cover something else for {'; '.join(off[:4])}"
-        f"{f'; and {len(off) - 4} more, see the table' if len(off) > 4 else ''}. More than 95 % "
-        "means that verdicts are cautious; less, that an interval of skewed differences is too "
-        "narrow. Two methods that do the same have symmetric differences, whatever their scores "
-        "are like: that is why false verdicts stay rare all the same."
-    )
-    return [table, Prose(text, "note")]
-
-
-def _applies(shape: Shape, tasks: int) -> bool:
-    """Spread that differs from task to task needs two tasks."""
-    return shape != "unequal" or tasks > 1
+    more = f"; and {len(off) - 4} more, see the table" if len(off) > 4 else ""
+    text = f"""
+    Intervals that are called 95 % here would cover something else for {"; ".join(off[:4])}{more}.
+    More than 95 % means that verdicts are cautious; less, that an interval of skewed differences is too
+    narrow. Two methods that do the same have symmetric differences, whatever their scores are like: that
+    is why false verdicts stay rare all the same."""
+    return [table, paragraph(text, "note")]

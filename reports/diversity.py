@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from reldrop_bench import Figure, Prose, ReportSection, Results, Table
-from reldrop_bench.kinds.section import Block
+from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.layout import paragraph, task_by_task
 from reldrop_bench.reporting.rows import (
     CELL,
     POINTS,
-    detailed,
+    Setting,
+    complete_means,
     explainer,
     labels,
-    settings,
+    metric_rows,
+    settings_in,
     with_holes,
     within,
     without_figures,
-    written,
 )
-from reldrop_bench.reporting.tables import by_column, differences, directed
+from reldrop_bench.reporting.tables import OVER_SEEDS, by_column, difference_tables, directed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from reldrop_bench.reporting.style import Style
 
 CONTROL = "randomised-weights"
 MAPS = (
@@ -46,6 +45,12 @@ AGREEMENT: Mapping[str, str] = {
 }
 BASELINE, SEEDS = "to the baseline", "between seeds"
 
+AGREEING = """
+Agreement compares the features (CKA, 1: alike up to rotation and scale) and the errors (kappa, 1: the
+same, 0: chance) of two models: with the baseline of the same seed, and with the same label's first seed.
+A regularizer changes what is learned only if its models are less like the baseline than the baseline is
+like itself between seeds. No direction is better."""
+
 
 class FeatureDiversity(ReportSection):
     """Spread of relevance and dimensions of features, beside accuracy, SRG and a control."""
@@ -53,51 +58,34 @@ class FeatureDiversity(ReportSection):
     name = "diversity"
     title = "Feature diversity"
     order = 550
+    opening = """
+    How widely a model's relevance is spread over the input, and in how many directions its features vary.
+    The word behind a statistic (higher, lower) says which way is more diverse (relevance mass and rank
+    accuracy: more in the mask), not which way is better: high entropy may only mean a noisy map. So read
+    every statistic beside the clean accuracy, beside the symmetric relevance gain (SRG: how faithful the
+    maps are; a mean over fills), and beside the control, the same network with permuted weights, whose
+    numbers are those of noise. A label that moves from the baseline towards the control, and loses
+    accuracy or SRG, is noisier and not more diverse. Feature statistics count directions, so redundant
+    cues that come and go together count as one."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         values, control = (_statistics(results, split) for split in ("test", CONTROL))
         agreement = _agreement(results)
         if values.empty and agreement.empty:
             return [Prose("Neither feature diversity nor agreement was measured here.")]
-        blocks: list[Block] = []
-        if len(values):
-            blocks.append(
-                Prose(
-                    "How widely a model's relevance is spread over the input, and in how many "
-                    "directions its features vary. The word behind a statistic (higher, lower) "
-                    "says which way is more diverse (relevance mass and rank accuracy: more in "
-                    "the mask), not which way is better: high entropy may only mean a noisy map. "
-                    "So read every statistic beside the clean accuracy, beside the symmetric "
-                    "relevance gain (SRG: how faithful the maps are; a mean over fills), and "
-                    "beside the control, the same network with permuted weights, whose numbers "
-                    "are those of noise. A label that moves from the baseline towards the "
-                    "control, and loses accuracy or SRG, is noisier and not more diverse. Feature "
-                    "statistics count directions, so redundant cues that come and go together "
-                    "count as one."
-                )
-            )
-        if len(agreement):
-            blocks.append(
-                Prose(
-                    "Agreement compares the features (CKA, 1: alike up to rotation and scale) and "
-                    "the errors (kappa, 1: the same, 0: chance) of two models: with the baseline "
-                    "of the same seed, and with the same label's first seed. A regularizer changes "
-                    "what is learned only if its models are less like the baseline than the "
-                    "baseline is like itself between seeds. No direction is better."
-                )
-            )
         tables = _tables(results, values, control)
         tables.append(_agreement_tables(results, agreement))
-        names = settings(results)
-        own = {setting: within(values, setting) for setting in names}
-        present = [setting for setting in names if len(own[setting])]
+        present = settings_in(results, values)
+        blocks: list[Block] = [paragraph(self.opening)] if len(values) else []
+        blocks += [paragraph(AGREEING)] if len(agreement) else []
         blocks += without_figures(results, present)
-        for setting, name in names.items():
-            if setting in detailed(present):
-                noise = within(control, setting)
-                blocks.append(_points(results, style, name, own[setting], noise))
-            blocks += [table[name] for table in tables if name in table]
-        return blocks
+
+        def draw(setting: Setting, name: str) -> list[Figure]:
+            return [
+                _points(results, style, name, within(values, setting), within(control, setting))
+            ]
+
+        return [*blocks, *task_by_task(results, tables, present, draw)]
 
 
 def _statistics(results: Results, split: str) -> pd.DataFrame:
@@ -105,12 +93,11 @@ def _statistics(results: Results, split: str) -> pd.DataFrame:
 
     On the test split they begin with clean accuracy and SRG, which belong to both kinds.
     """
-    rows = written(results, "diversity", split)
+    rows = metric_rows(results, "diversity", split)
     rows = rows[rows["metric"] != "samples"]
-    known = [*MAPS, *FEATURES]
-    metrics = sorted(set(rows["metric"]) - set(known))
+    further = sorted(set(rows["metric"]) - {*MAPS, *FEATURES})
     parts = [_beside(results, rows)] if split == "test" else []
-    for metric in [*MAPS, *metrics, *FEATURES]:
+    for metric in [*MAPS, *further, *FEATURES]:
         text = directed(results, metric, metric.replace("_", " "))
         kind = "features" if metric in FEATURES else "maps"
         parts.append(rows[rows["metric"] == metric].assign(column=text, kind=kind))
@@ -122,42 +109,36 @@ def _statistics(results: Results, split: str) -> pd.DataFrame:
 
 def _beside(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the clean accuracy and the SRG of the benchmark's own method where `rows` are."""
-    clean = written(results, "accuracy", "test")
+    clean = metric_rows(results, "accuracy", "test")
     clean = clean[clean["metric"] == "accuracy"].assign(column=ACCURACY)
-    gains = written(results, "faithfulness", "test")
+    gains = metric_rows(results, "faithfulness", "test")
     metric = gains["metric"].astype(str)
     chosen = metric.str.startswith(f"{explainer(results)}/")
     gains = gains[chosen & metric.str.endswith("/srg/probability")].dropna(subset="value")
-    parts = [clean[[*CELL, "column", "value"]]]
-    if len(gains):
-        # A gain counts only if the cell has it for every fill that its task and model were given.
-        fills = gains.groupby(["task", "model"])["metric"].nunique().rename("fills")
-        found = gains.sort_values("metric").groupby(CELL)["value"].agg(["mean", "count"])
-        found = found.join(fills).reset_index()
-        found["value"] = found["mean"].where(found["count"] == found["fills"])
-        parts.append(found.assign(column=GAIN)[[*CELL, "column", "value"]])
-    beside = pd.concat(parts, ignore_index=True)
+    gains = gains.sort_values("metric")
+    parts = [clean]
+    if len(gains):  # which counts only if the cell has it for every fill
+        parts.append(complete_means(gains, CELL, "metric").assign(column=GAIN))
+    beside = pd.concat([part[[*CELL, "column", "value"]] for part in parts], ignore_index=True)
     return beside.merge(rows[["task", "model"]].drop_duplicates()).assign(kind="both")
 
 
 def _tables(
     results: Results, values: pd.DataFrame, control: pd.DataFrame
 ) -> list[dict[str, Table]]:
-    over = "mean ± standard deviation over seeds"
     tables = []
     for kind, what in (("maps", "relevance maps"), ("features", "penultimate features")):
-        own = values[values["kind"].isin([kind, "both"])] if len(values) else values
-        present = own.loc[own["kind"] == kind, ["task", "model"]].drop_duplicates()
-        own = own.merge(present)
-        caption = f"diversity of {what}, {over}; the word says which way is more diverse."
+        own = values[values["kind"].isin([kind, "both"])]
+        own = own.merge(own.loc[own["kind"] == kind, ["task", "model"]].drop_duplicates())
+        caption = f"diversity of {what}, {OVER_SEEDS}; the word says which way is more diverse."
         tables.append(by_column(results, f"diversity-{kind}", caption, own, None))
         noise = control[control["kind"] == kind]
-        caption = f"the same statistics of {what} with permuted weights, the control, {over}."
+        caption = f"the same statistics of {what} with permuted weights, the control, {OVER_SEEDS}."
         found = by_column(results, f"diversity-{kind}-control", caption, noise, None)
         tables.append({name: replace(table, folded=True) for name, table in found.items()})
     statistics = values[values["kind"] != "both"]
     tables.append(
-        differences(results, "diversity-differences", "these statistics", statistics, None)
+        difference_tables(results, "diversity-differences", "these statistics", statistics, None)
     )
     return tables
 
@@ -166,7 +147,7 @@ def _points(
     results: Results, style: Style, name: str, own: pd.DataFrame, control: pd.DataFrame
 ) -> Figure:
     columns = list(dict.fromkeys(own["column"]))
-    shown = [label for label in labels(results) if label in set(own["label"])]
+    shown = labels(results, set(own["label"]))
     size = (1.75, 0.75 + 0.24 * len(shown))
     single = len(own) + len(control) <= POINTS
     figure, axes = style.panels(len(columns), 4, size, (1.5, 0.1), sharey=True)
@@ -213,9 +194,7 @@ def _rows(
             axis.plot(drawn, [down] * len(drawn), marker, **looks, mfc="none", ms=4, mew=0.8)
         else:
             axis.plot([drawn.min(), drawn.max()], [down] * 2, ":", **looks, linewidth=0.9)
-    axis.set_yticks(range(len(shown)), [style.text(label, 22) for label in shown])
-    axis.set_ylim(len(shown) - 0.4, -0.6)
-    axis.grid(axis="y", visible=False)
+    style.label_rows(axis, shown, width=22)
     axis.locator_params(axis="x", nbins=3)
     axis.ticklabel_format(axis="x", useOffset=False)
     axis.margins(x=0.12)
@@ -226,16 +205,13 @@ def _agreement(results: Results) -> pd.DataFrame:
     parts = []
     for metric, text in AGREEMENT.items():
         for split, whom in (("to-baseline", BASELINE), ("between-seeds", SEEDS)):
-            rows = written(results, "agreement", split)
-            column = f"{text} {whom}"
-            parts.append(rows[rows["metric"] == metric].assign(column=column, whom=whom))
-    frame = pd.concat(parts, ignore_index=True)
-    companions = dict(zip(frame["column"], frame["whom"], strict=True))
-    values = with_holes(results, frame)
-    against = values["column"].map(companions)
+            rows = metric_rows(results, "agreement", split)
+            parts.append(rows[rows["metric"] == metric].assign(column=f"{text} {whom}"))
+    values = with_holes(results, pd.concat(parts, ignore_index=True))
+    column = values["column"].astype(str)
     first = results.cells["seed"].iloc[0] if len(results.cells) else 0
-    itself = (against == BASELINE) & (values["label"] == results.baseline)
-    itself |= (against == SEEDS) & (values["seed"] == first)
+    itself = column.str.endswith(BASELINE) & (values["label"] == results.baseline)
+    itself |= column.str.endswith(SEEDS) & (values["seed"] == first)
     return values[~itself]
 
 
@@ -246,13 +222,12 @@ def _agreement_tables(results: Results, values: pd.DataFrame) -> dict[str, Table
         "test items."
     )
     tables = by_column(results, "diversity-agreement", caption, values)
+    pairs = [f"{text} {whom}" for text in AGREEMENT.values() for whom in (BASELINE, SEEDS)]
     for name, table in tables.items():
-        frame = table.frame.copy()
-        of_baseline = frame["label"] == results.baseline
-        for column in map(str, frame.columns):
-            if column.endswith(BASELINE):
-                frame.loc[of_baseline, column] = "itself"
-        pairs = [f"{text} {whom}" for text in AGREEMENT.values() for whom in (BASELINE, SEEDS)]
-        frame = frame[["label", *(column for column in pairs if column in frame)]]
+        frame = table.frame[
+            ["label", *(column for column in pairs if column in table.frame)]
+        ].copy()
+        to_baseline = [column for column in frame if str(column).endswith(BASELINE)]
+        frame.loc[frame["label"] == results.baseline, to_baseline] = "itself"
         tables[name] = replace(table, frame=frame, tones={**(table.tones or {}), "itself": "muted"})
     return tables

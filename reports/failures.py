@@ -5,22 +5,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from reldrop_bench import Prose, ReportSection, Results, Table
+from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.errors import one_line
-from reldrop_bench.kinds.section import Block
-from reldrop_bench.reporting.rows import labels, settings
-
-if TYPE_CHECKING:
-    from reldrop_bench.reporting.style import Style
+from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.rows import CELL, labels, settings
 
 HEAD, TAIL = 8, 40
 """Lines of a long traceback that are shown: what was called first, and what failed."""
 LONGEST = 400
 """Characters of a line of a traceback that are shown."""
+LEFT = {0: "no comparison", 1: "no interval"}
+"""What so many pairs are too few for."""
 TRACEBACKS = 20
 """Tracebacks that are shown at most: one an error, the most frequent first."""
 
@@ -32,6 +31,13 @@ class Failures(ReportSection):
     title = "Failures"
     order = 950
 
+    opening = """
+    The first table groups them by status and error (errors that differ in numbers alone are one
+    group); the second says which comparisons with the baseline lose pairs by that. No number of this report
+    stands for a cell that is not done: means and tests rest on the cells that are. Where a method fails
+    because it does badly, such a mean flatters it. The same command runs the cells again that are not
+    done."""
+
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         rows = results.cells[results.cells["status"] != "done"]
         if rows.empty:
@@ -40,38 +46,27 @@ class Failures(ReportSection):
             return [Prose(f"Nothing has run yet: all {len(rows)} cells are missing.", "warning")]
         groups = _groups(rows)
         return [
-            Prose(
-                f"{len(rows)} of {len(results.cells)} cells are not done. The first table groups "
-                "them by status and error (errors that differ in numbers alone are one group); "
-                "the second says which comparisons with the baseline lose pairs by that. No "
-                "number of this report stands for a cell that is not done: means and tests rest "
-                "on the cells that are. Where a method fails because it does badly, such a mean "
-                "flatters it. The same command runs the cells again that are not done."
-            ),
+            paragraph(f"{len(rows)} of {len(results.cells)} cells are not done. {self.opening}"),
             _by_error(results, groups),
             _lost(results),
             *_tracebacks(results, groups),
         ]
 
 
-Groups = list[tuple[str, list[dict[str, Any]]]]
+Groups = list[tuple[str, list[dict[Any, Any]]]]
 """By error: its status, and the cells as records."""
 
 
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
-
-
 def _groups(rows: pd.DataFrame) -> Groups:
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in _records(rows.fillna({"error": "", "traceback": ""})):
+    found: dict[tuple[str, str], list[dict[Any, Any]]] = {}
+    for row in rows.fillna({"error": "", "traceback": ""}).to_dict("records"):
         kind = re.sub(r"\d+(\.\d+)?", "#", one_line(row["error"]))
         found.setdefault((str(row["status"]), kind), []).append(row)
     order = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     return [(status, cells) for (status, _), cells in order]
 
 
-def _error(cells: list[dict[str, Any]]) -> str:
+def _error(cells: list[dict[Any, Any]]) -> str:
     """Return the error of a group: of its first seed, where they differ in numbers."""
     errors = Counter(one_line(row["error"]) for row in cells)
     first = next(iter(errors))
@@ -93,7 +88,7 @@ def _by_error(results: Results, groups: Groups) -> Table:
         }
         for status, cells in groups
     ]
-    columns = ["key", "task", "model", "label", "seed", "status", "error"]
+    columns = ["key", *CELL, "status", "error"]
     data = pd.DataFrame([row for _, cells in groups for row in cells])[columns]
     caption = "Cells that are not done, by status and error; in brackets how many of them."
     tones = {"failed": "bad", "timeout": "bad", "oom": "bad", "interrupted": "warn"}
@@ -110,26 +105,20 @@ def _seeds(seeds: Iterable[Any]) -> str:
 
 def _lost(results: Results) -> Block:
     """Count, for each label and setting, the pairs that lack the label's or the baseline's cell."""
-    names, cells = settings(results), results.cells
-    done = {
-        (row[0], row[1], row[2], row[3]): row[4] == "done"
-        for row in cells[["task", "model", "label", "seed", "status"]].itertuples(index=False)
-    }
-    seeds: dict[tuple[str, str, str], list[Any]] = {}
-    for task, model, label, seed in done:
-        seeds.setdefault((task, model, label), []).append(seed)
+    seeds: dict[tuple[str, str, str], dict[Any, bool]] = {}
+    for task, model, label, seed, status in results.cells[[*CELL, "status"]].itertuples(
+        index=False
+    ):
+        seeds.setdefault((task, model, label), {})[seed] = status == "done"
     rows = []
-    for (task, model), name in names.items():
-        base = seeds.get((task, model, results.baseline), [])
+    for (task, model), name in settings(results).items():
+        base = seeds.get((task, model, results.baseline), {})
         for label in labels(results):
             own = seeds.get((task, model, label))
             if label == results.baseline or own is None:
                 continue
-            planned = sorted({*own, *base})
-            here, there = (
-                {seed for seed in planned if done.get((task, model, who, seed))}
-                for who in (label, results.baseline)
-            )
+            planned = own.keys() | base.keys()
+            here, there = ({seed for seed in planned if done.get(seed)} for done in (own, base))
             left = len(here & there)
             if left < len(planned):
                 rows.append(
@@ -137,26 +126,19 @@ def _lost(results: Results) -> Block:
                         "task": name,
                         "label": label,
                         "pairs left": f"{left}/{len(planned)}",
-                        "its own seeds lost": _seeds(set(planned) - here) or "none",
-                        "the baseline’s seeds lost": _seeds(set(planned) - there) or "none",
-                        "what is left": _left(left),
+                        "its own seeds lost": _seeds(planned - here) or "none",
+                        "the baseline’s seeds lost": _seeds(planned - there) or "none",
+                        "what is left": LEFT.get(left, "fewer pairs"),
                     }
                 )
     caption = (
         f"Pairs with the baseline “{results.baseline}” that are lost. A seed that the baseline "
         "lacks is lost for every label of the task."
     )
-    columns = ["task", "label", "pairs left"]
-    frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+    frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["task", "label", "pairs left"])
     if not rows:
         caption += " None: no comparison needs a cell that is not done."
-    return Table(
-        "lost-pairs", caption, frame, tones={"no comparison": "bad", "no interval": "warn"}
-    )
-
-
-def _left(pairs: int) -> str:
-    return "no comparison" if pairs == 0 else "no interval" if pairs == 1 else "fewer pairs"
+    return Table("lost-pairs", caption, frame, tones={LEFT[0]: "bad", LEFT[1]: "warn"})
 
 
 def trimmed(text: str) -> str:

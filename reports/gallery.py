@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import Count, Figure, Prose, ReportSection, Results
-from reldrop_bench.kinds.section import Block
-from reldrop_bench.reporting.paging import label_pages, page_name
+from reldrop_bench import Block, Count, Figure, Prose, ReportSection, Results, Style
+from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.paging import label_pages, numbered
 from reldrop_bench.reporting.pictures import draw_input, draw_relevance
 from reldrop_bench.reporting.rows import (
     Setting,
     detailed,
     labels,
     settings,
+    settings_in,
     within,
     without_figures,
 )
@@ -24,8 +25,6 @@ from reldrop_bench.reporting.rows import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MatplotlibFigure
-
-    from reldrop_bench.reporting.style import Style
 
 Pictures = dict[tuple[str, str, int], np.ndarray]
 """By label, metric and item: the flattened array."""
@@ -39,6 +38,11 @@ WIDTH = 8.4
 MUTED = "#6e7781"
 
 
+CAUTION = """
+A few pictures of one seed prove nothing; they help to notice what went wrong. The samples were drawn at
+random, not chosen. A map that looks convincing need not be faithful: see the section on faithfulness."""
+
+
 class Gallery(ReportSection):
     """The same samples for all labels: input, relevance, what was hidden."""
 
@@ -47,44 +51,32 @@ class Gallery(ReportSection):
     order = 900
     items: Count = 3
     """Samples a task."""
+    opening = """
+    The same test samples for every label, all from one seed. Relevance is shown for the true class: red
+    speaks for it, blue against it, each map scaled to its own largest value, so compare places and not
+    strengths. The row below shows what the label’s regularizer would hide or change in that sample in
+    training, where it does so. Point clouds are seen from a corner, near points darker and larger; in
+    relevance maps the relevant ones are larger."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         samples = results.samples
         samples = samples[(samples["evaluation"] == "gallery") & (samples["split"] == "test")]
         if samples.empty:
             return [Prose("No sample was kept for a gallery in this benchmark.")]
-        blocks: list[Block] = [
-            Prose(
-                "The same test samples for every label, all from one seed. Relevance is shown "
-                "for the true class: red speaks for it, blue against it, each map scaled to its "
-                "own largest value, so compare places and not strengths. The row below shows "
-                "what the label’s regularizer would hide or change in that sample in training, "
-                "where it does so. Point clouds are seen from a corner, near points darker and "
-                "larger; in relevance maps the relevant ones are larger."
-            ),
-            Prose(
-                "A few pictures of one seed prove nothing; they help to notice what went wrong. "
-                "The samples were drawn at random, not chosen. A map that looks convincing need "
-                "not be faithful: see the section on faithfulness.",
-                "note",
-            ),
-        ]
+        blocks: list[Block] = [paragraph(self.opening), paragraph(CAUTION, "note")]
         inputs = samples[samples["metric"] == "input"]
         columns = len(inputs[["task", "model", "label"]].drop_duplicates())
         number = max(1, min(self.items, PICTURES // max(1, columns)))
         if number < self.items:
             text = f"So many labels and tasks: {number} of the samples kept for each is shown."
             blocks.append(Prose(text, "note"))
-        kept = set(inputs[["task", "model"]].itertuples(index=False, name=None))
-        present = [setting for setting in settings(results) if setting in kept]
+        present = settings_in(results, inputs)
         blocks += without_figures(results, present)
         for setting, name in settings(results).items():
-            own = within(samples, setting)
-            if setting in kept and setting not in detailed(present):
-                continue
-            if setting in kept:
+            if setting in detailed(present):
+                own = within(samples, setting)
                 blocks += self._figures(results, style, setting, name, own, number)
-            elif not within(results.cells, setting).empty:
+            elif setting not in present:
                 blocks.append(Prose(f"{name}: no cell kept a sample.", "warning"))
         return blocks
 
@@ -96,7 +88,7 @@ class Gallery(ReportSection):
         name: str,
         own: pd.DataFrame,
         count: int,
-    ) -> list[Block]:
+    ) -> Iterator[Figure]:
         seed = min(own.loc[own["metric"] == "input", "seed"])
         own = own[own["seed"] == seed].sort_values(["label", "metric", "item", "x"])
         pictures: Pictures = {
@@ -104,27 +96,21 @@ class Gallery(ReportSection):
             for (label, metric, item), part in own.groupby(["label", "metric", "item"])["value"]
         }
         items = sorted({item for _, metric, item in pictures if metric == "input"})[:count]
-        with_input = set(own.loc[own["metric"] == "input", "label"])
-        shown = [label for label in labels(results) if label in with_input]
+        shown = labels(results, set(own.loc[own["metric"] == "input", "label"]))
         planned = set(within(results.cells, setting)["label"])
-        lacking = [label for label in labels(results) if label in planned - with_input]
+        lacking = labels(results, planned - set(shown))
         remark = f" Without samples: {', '.join(lacking)}." if lacking else ""
-        split = label_pages(shown, results.baseline, COLUMNS)
-        blocks: list[Block] = []
-        for number, page in enumerate(split, start=1):
-            blocks.append(
-                Figure(
-                    f"gallery-{name}" + (f"-{number}" if len(split) > 1 else ""),
-                    f"{name}, {page_name(number, len(split))}seed {seed}. Left the input, then for "
-                    "each label its relevance (upper row) and its input as altered in training, "
-                    f"what was hidden in red (lower row).{remark}",
-                    f"{len(items)} test samples of {name} with relevance maps and altered inputs "
-                    f"of {', '.join(page)}.",
-                    self._draw(results, style, setting, pictures, items, page, shown),
-                    raster=True,
-                )
+        for page, which, suffix in numbered(label_pages(shown, results.baseline, COLUMNS)):
+            yield Figure(
+                f"gallery-{name}{suffix}",
+                f"{name}, {which}seed {seed}. Left the input, then for each label its relevance (upper "
+                "row) and its input as altered in training, what was hidden in red (lower row)."
+                f"{remark}",
+                f"{len(items)} test samples of {name} with relevance maps and altered inputs of "
+                f"{', '.join(page)}.",
+                self._draw(results, style, setting, pictures, items, page, shown),
+                raster=True,
             )
-        return blocks
 
     def _draw(
         self,

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import Figure, Prose, ReportSection, Results, Table
-from reldrop_bench.kinds.section import Block
-from reldrop_bench.reporting.judgement import Paired, paired
-from reldrop_bench.reporting.outcomes import outcomes
+from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.judgement import Paired, comparable, paired_outcomes
+from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.rows import labels
-from reldrop_bench.reporting.tables import interval_text
+from reldrop_bench.reporting.tables import interval_text, without_empty
 from reldrop_bench.statistics.bayes import Posterior, available, signed_rank_posterior
 from reldrop_bench.statistics.mixed import FEWEST_SETTINGS, mixed_difference
-
-if TYPE_CHECKING:
-    from reldrop_bench.reporting.style import Style
 
 COLORS = {"worse": "#b2560d", "equivalent": "#c9ced4", "better": "#5b3f94"}
 """As in the matrix of pairs: told apart by the colour-blind, and lighter in the middle."""
 
-Posteriors = dict[tuple[str, str], Posterior]
-"""By outcome and label."""
+Posteriors = dict[str, dict[str, Posterior]]
+"""By the outcome's short name, and label."""
 
 
 class OtherTasks(ReportSection):
@@ -33,44 +29,33 @@ class OtherTasks(ReportSection):
     name = "other-tasks"
     title = "Would it hold on other tasks?"
     order = 725
+    opening = """
+    Here the tasks are taken as a sample of tasks like them. The mixed-effects model has a random
+    difference for every task and seeds within tasks; its interval is wider than that of the verdict,
+    because a further task may differ from these. “Between tasks” is the standard deviation of the true
+    difference over tasks: where it is as large as the mean, expect the sign to change from task to task.
+    These tasks were chosen, not drawn at random, and with few of them such an interval rests on the
+    model."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
-        lined_up = [paired(results, outcome) for outcome in outcomes(results)]
         wanted = [
             (item, label)
-            for item in lined_up
-            for label in labels(results)
-            if label != results.baseline
-            and results.baseline in item.columns
-            and len(item.common(label, results.baseline)) >= FEWEST_SETTINGS
+            for item in paired_outcomes(results)
+            for label in comparable(results, item)
+            if len(item.common(label, results.baseline)) >= FEWEST_SETTINGS
         ]
         if not wanted:
-            return [
-                Prose(
-                    f"No label can be compared on {FEWEST_SETTINGS} or more tasks that can tell it "
-                    "from the baseline, so nothing can be said about tasks that are not in this "
-                    "benchmark."
-                )
-            ]
-        blocks: list[Block] = [
-            Prose(
-                "Here the tasks are taken as a sample of tasks like them. The mixed-effects model "
-                "has a random difference for every task and seeds within tasks; its interval is "
-                "wider than that of the verdict, because a further task may differ from these. "
-                "“Between tasks” is the standard deviation of the true difference over tasks: where "
-                "it is as large as the mean, expect the sign to change from task to task. These "
-                "tasks were chosen, not drawn at random, and with few of them such an interval "
-                "rests on the model."
-            ),
-            _mixed(results, wanted),
-        ]
+            text = f"""
+            No label can be compared on {FEWEST_SETTINGS} or more tasks that can tell it from the baseline,
+            so nothing can be said about tasks that are not in this benchmark."""
+            return [paragraph(text)]
+        blocks: list[Block] = [paragraph(self.opening), _mixed(results, wanted)]
         bounded = [(item, label) for item, label in wanted if item.outcome.bounded]
         if bounded and not available():
-            text = (
-                "The Bayesian signed-rank test needs baycomp: install reldrop-bench[bayes] and write "
-                "the report again."
-            )
-            blocks.append(Prose(text, "note"))
+            text = """
+            The Bayesian signed-rank test needs baycomp: install reldrop-bench[bayes] and write the report
+            again."""
+            blocks.append(paragraph(text, "note"))
         elif bounded:
             blocks += _posterior(results, style, bounded)
         return blocks
@@ -79,74 +64,50 @@ class OtherTasks(ReportSection):
 def _mixed(results: Results, wanted: Sequence[tuple[Paired, str]]) -> Table:
     rows, data = [], []
     for item, label in wanted:
-        common = item.common(label, results.baseline)
-        groups = item.groups(label, results.baseline, common)
+        groups = item.groups(label, results.baseline)
         found = mixed_difference(groups)
-        n, planned = (
-            int(sum(np.isfinite(group).sum() for group in groups)),
-            sum(map(len, groups)),
-        )
-        numbers = {
-            name: np.nan if getattr(found, name) is None else getattr(found, name)
-            for name in ("mean", "low", "high", "between", "within")
-        }
-        row: dict[str, Any] = {"n": n, "n_expected": planned, **numbers}
+        n, planned = sum(int(np.isfinite(g).sum()) for g in groups), sum(map(len, groups))
+        row = {"n": n, "n_expected": planned, **asdict(found)}
+        computed = row if np.isfinite(found.mean) else {**row, "n": 0}
         rows.append(
             {
                 "outcome": item.outcome.short,
                 "label": label,
-                "tasks": len(common),
+                "tasks": len(groups),
                 "pairs": f"{n}/{planned}",
-                "difference [95 % interval]": interval_text(
-                    row if found.mean is not None else {**row, "n": 0}, counted=False
-                ),
-                "between tasks": numbers["between"],
-                "within tasks": numbers["within"],
+                "difference [95 % interval]": interval_text(computed, counted=False),
+                "between tasks": found.between,
+                "within tasks": found.within,
                 "remark": found.note,
             }
         )
-        data.append({"outcome": item.outcome.key, "label": label, **row, "note": found.note})
-    frame = pd.DataFrame(rows)
-    if not frame["remark"].any():
-        frame = frame.drop(columns="remark")
+        data.append({"outcome": item.outcome.key, "label": label, **row})
     caption = (
         f"Mixed-effects model of the seed-paired differences to “{results.baseline}” (REML, random "
         "intercept a task): mean difference on a further such task, and standard deviations."
     )
     formats = {"between tasks": "{:.3f}", "within tasks": "{:.3f}"}
+    frame = without_empty(pd.DataFrame(rows))
     return Table("mixed-model", caption, frame, formats, data=pd.DataFrame(data))
 
 
 def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, str]]) -> list[Block]:
     found: Posteriors = {}
-    counts: dict[tuple[str, str], str] = {}
-    left: list[str] = []
+    rows, left = [], []
     for item, label in wanted:
         groups = item.groups(label, results.baseline)
         means = [group.mean() for group in groups if np.isfinite(group).all()]
-        counts[item.outcome.key, label] = f"{len(means)}/{len(groups)}"
+        short = item.outcome.short
         if len(means) < FEWEST_SETTINGS:
-            left.append(f"“{label}” ({item.outcome.short}, {len(means)} of {len(groups)} tasks)")
-        else:
-            sign = -1 if item.outcome.direction == "lower" else 1
-            posterior = signed_rank_posterior(sign * np.array(means), results.margin)
-            found[item.outcome.key, label] = posterior
+            left.append(f"“{label}” ({short}, {len(means)} of {len(groups)} tasks)")
+            continue
+        sign = -1 if item.outcome.direction == "lower" else 1
+        posterior = signed_rank_posterior(sign * np.array(means), results.margin)
+        found.setdefault(short, {})[label] = posterior
+        row = {"outcome": short, "label": label, "tasks": f"{len(means)}/{len(groups)}"}
+        rows.append(row | {f"P({word})": chance for word, chance in asdict(posterior).items()})
     if not found:
         return [Prose("Too few tasks have all of their pairs for a posterior.", "note")]
-    short = {item.outcome.key: item.outcome.short for item, _ in wanted}
-    frame = pd.DataFrame(
-        [
-            {
-                "outcome": short[key],
-                "label": label,
-                "tasks": counts[key, label],
-                "P(better)": posterior.better,
-                "P(equivalent)": posterior.equivalent,
-                "P(worse)": posterior.worse,
-            }
-            for (key, label), posterior in found.items()
-        ]
-    )
     caption = (
         "Bayesian signed-rank test over the tasks that have all pairs: how probable it is that the "
         f"label is better, equivalent (within ±{results.margin:g}) or worse on such a task, than "
@@ -155,8 +116,8 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
         "many labels."
     )
     formats = dict.fromkeys(("P(better)", "P(equivalent)", "P(worse)"), "{:.2f}")
-    table = Table("posterior", caption, frame, formats, folded=True)
-    blocks: list[Block] = [_bars(results, style, found, short), table]
+    table = Table("posterior", caption, pd.DataFrame(rows), formats, folded=True)
+    blocks: list[Block] = [_bars(results, style, found), table]
     if left:
         text = (
             f"Without a posterior, as tasks with all of their pairs are too few: {', '.join(left)}."
@@ -165,27 +126,24 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
     return blocks
 
 
-def _bars(results: Results, style: Style, found: Posteriors, short: dict[str, str]) -> Figure:
+def _bars(results: Results, style: Style, found: Posteriors) -> Figure:
     from matplotlib.patches import Patch
 
-    keys = list(dict.fromkeys(key for key, _ in found))
-    shown = [label for label in labels(results) if label in {label for _, label in found}]
+    shown = labels(results, set().union(*found.values()))
     size = (3.4, 0.5 + 0.27 * len(shown))
-    figure, axes = style.panels(len(keys), 2, size, (1.6, 0.6), sharey=True)
-    for axis, key in zip(axes, keys, strict=True):
-        for place, label in enumerate(shown):
-            posterior = found.get((key, label))
+    figure, axes = style.panels(len(found), 2, size, (1.6, 0.6), sharey=True)
+    for axis, (outcome, posteriors) in zip(axes, found.items(), strict=True):
+        for label, posterior in posteriors.items():
             left = 0.0
-            for name in ("worse", "equivalent", "better") if posterior else ():
-                share = getattr(posterior, name)
-                axis.barh(place, share, 0.7, left, color=COLORS[name], linewidth=0)
+            for word, color in COLORS.items():
+                share = getattr(posterior, word)
+                axis.barh(shown.index(label), share, 0.7, left, color=color, linewidth=0)
                 left += share
-        axis.axvline(0.05, color="#ffffff", linewidth=0.8)
-        axis.axvline(0.95, color="#ffffff", linewidth=0.8)
-        axis.set_title(short[key])
+        for limit in (0.05, 0.95):
+            axis.axvline(limit, color="#ffffff", linewidth=0.8)
+        axis.set_title(outcome)
         axis.set_xlim(0, 1)
-        axis.set_yticks(range(len(shown)), [style.text(label) for label in shown])
-        axis.set_ylim(len(shown) - 0.45, -0.55)
+        style.label_rows(axis, shown, edge=0.45)
         axis.grid(visible=False)
     handles = [Patch(color=color, label=name) for name, color in COLORS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import Prose, ReportSection, Results, Table
-from reldrop_bench.kinds.section import Block
-from reldrop_bench.reporting.judgement import LEVEL
+from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.rows import Setting, labels, settings, within
-from reldrop_bench.reporting.tables import p_text, signed
+from reldrop_bench.reporting.tables import interval_text, p_text
 from reldrop_bench.statistics.adjustment import benjamini_hochberg, holm
 from reldrop_bench.statistics.items import cochran_q, item_bootstrap, mcnemar
+from reldrop_bench.statistics.verdicts import LEVEL
 
-if TYPE_CHECKING:
-    from reldrop_bench.reporting.style import Style
+Right = dict[Setting, pd.DataFrame]
+"""By setting: the items (rows) that a cell (label, seed) has right, NaN if unknown."""
 
 
 class TestItems(ReportSection):
@@ -26,33 +26,27 @@ class TestItems(ReportSection):
     name = "test-items"
     title = "Test items: do these very models differ?"
     order = 740
+    opening = """
+    Two models are compared on the same test items: McNemar’s exact test takes the items that one alone has
+    right, Cochran’s Q all labels of a seed at once, and the bootstrap draws items. This is about the models
+    that were trained, not about the methods: with many items two trainings of the same method differ
+    significantly too. So it never enters the verdict, and p-values of seeds and of items must not be put
+    together. p is adjusted within a row’s own seeds (Holm), and over the whole table by Benjamini and
+    Hochberg’s method, as exploration."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
-        found = dict(_right(results))
-        compared = _compared(results, found)
-        if not any(compared.values()):
-            return [
-                Prose(
-                    "No two cells of one task, model and seed have their predictions on the same "
-                    "test items, so models cannot be compared item by item."
-                )
-            ]
-        names = settings(results)
-        rows = _rows(results, compared, names)
-        text = (
-            "Two models are compared on the same test items: McNemar’s exact test takes the items "
-            "that one alone has right, Cochran’s Q all labels of a seed at once, and the bootstrap "
-            "draws items. This is about the models that were trained, not about the methods: with "
-            "many items two trainings of the same method differ significantly too. So it never "
-            "enters the verdict, and p-values of seeds and of items must not be put together. p is "
-            "adjusted within a row’s own seeds (Holm), and over the whole table by Benjamini and "
-            "Hochberg’s method, as exploration."
-        )
-        return [Prose(text), _mcnemar(rows), _cochran(results, found, names)]
+        right: Right = dict(_right(results))
+        rows = list(_rows(results, right))
+        if not any(row["seeds"] for row in rows):
+            text = """
+            No two cells of one task, model and seed have their predictions on the same test items, so
+            models cannot be compared item by item."""
+            return [paragraph(text)]
+        return [paragraph(self.opening), _mcnemar(rows), _cochran(results, right)]
 
 
 def _right(results: Results) -> Iterator[tuple[Setting, pd.DataFrame]]:
-    """Yield for each setting the items (rows) that a cell (label, seed) has right, NaN if unknown."""
+    """Yield the settings with predictions; see `Right`."""
     for setting in settings(results):
         own = results.examples_of(*setting, "accuracy")  # one at a time: they are most of all rows
         own = own[(own["split"] == "test") & own["metric"].isin(["prediction", "target"])]
@@ -67,64 +61,42 @@ def _right(results: Results) -> Iterator[tuple[Setting, pd.DataFrame]]:
             yield setting, right.sort_index()
 
 
-Compared = dict[tuple[Setting, str], list[pd.DataFrame]]
-"""By setting and label a table a seed: what the label's model and the baseline's have right, by item."""
-
-
-def _compared(results: Results, found: dict[Setting, pd.DataFrame]) -> Compared:
-    compared: Compared = {}
+def _rows(results: Results, found: Right) -> Iterator[dict[str, Any]]:
+    """Yield a row a setting and label: what the tests say of its models and the baseline's."""
+    names = settings(results)
     for setting, right in found.items():
-        planned = within(results.cells, setting)
-        for label in labels(results):
-            if label == results.baseline or label not in set(planned["label"]):
-                continue
-            compared[setting, label] = []
-            for seed in sorted(set(right.columns.get_level_values("seed"))):
-                keys = [(label, seed), (results.baseline, seed)]
-                if any(key not in right.columns for key in keys):
-                    continue
-                pair = right[keys].dropna()
-                if len(pair):
-                    compared[setting, label].append(pair)
-    return compared
-
-
-def _rows(results: Results, compared: Compared, names: dict[Setting, str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for (setting, label), seeds in compared.items():
         cells = within(results.cells, setting)
-        planned = int((cells["label"] == label).sum())
-        if not seeds:
-            rows.append({"task": names[setting], "label": label, "seeds": 0, "planned": planned})
-            continue
-        tests = [mcnemar(*pair.to_numpy().T) for pair in seeds]
-        # An item counts with all its models or not at all: what is drawn is the item.
-        parts = [pair.iloc[:, 0] - pair.iloc[:, 1] for pair in seeds]
-        difference = pd.concat(parts, axis=1).dropna().mean(axis=1).to_numpy()
-        row: dict[str, Any] = {
-            "task": names[setting],
-            "label": label,
-            "seeds": len(seeds),
-            "planned": planned,
-            "items": len(difference),
-            "only_label": [test.only_first for test in tests],
-            "only_baseline": [test.only_second for test in tests],
-            "p": [test.p for test in tests],
-            "significant": int((holm([test.p for test in tests]) < LEVEL).sum()),
-        }
-        if len(difference):
-            interval = item_bootstrap(difference)
-            row |= {"mean": difference.mean(), "low": interval.low, "high": interval.high}
-        rows.append(row)
-    smallest = benjamini_hochberg(
-        np.array(
-            [min(1.0, len(row["p"]) * min(row["p"])) if row["seeds"] else np.nan for row in rows]
-        )
-    )
-    return [row | {"q": q} for row, q in zip(rows, smallest, strict=True)]
+        for label in labels(results, set(cells["label"]) - {results.baseline}):
+            keys = [
+                [(label, seed), (results.baseline, seed)]
+                for seed in sorted(set(right.columns.get_level_values("seed")))
+            ]
+            # A table a seed: what the label's model and the baseline's have right, by item.
+            pairs = [right[pair].dropna() for pair in keys if set(pair) <= set(right.columns)]
+            pairs = [pair for pair in pairs if len(pair)]
+            tests = [mcnemar(*pair.to_numpy().T) for pair in pairs]
+            row: dict[str, Any] = {"task": names[setting], "label": label, "seeds": len(pairs)}
+            row |= {"planned": int((cells["label"] == label).sum())}
+            if pairs:
+                # An item counts with all its models or not at all: what is drawn is the item.
+                parts = [pair.iloc[:, 0] - pair.iloc[:, 1] for pair in pairs]
+                difference = pd.concat(parts, axis=1).dropna().mean(axis=1).to_numpy()
+                row |= {
+                    "items": len(difference),
+                    "only_label": [test.only_first for test in tests],
+                    "only_baseline": [test.only_second for test in tests],
+                    "p": [test.p for test in tests],
+                    "significant": int((holm([test.p for test in tests]) < LEVEL).sum()),
+                }
+                if len(difference):
+                    interval = item_bootstrap(difference)
+                    row |= {"mean": difference.mean(), "low": interval.low, "high": interval.high}
+            yield row
 
 
 def _mcnemar(rows: Sequence[dict[str, Any]]) -> Table:
+    smallest = [min(1.0, len(p) * min(p)) if (p := row.get("p")) else np.nan for row in rows]
+    rows = [row | {"q": q} for row, q in zip(rows, benjamini_hochberg(smallest), strict=True)]
     frame = pd.DataFrame(
         [
             {
@@ -138,10 +110,9 @@ def _mcnemar(rows: Sequence[dict[str, Any]]) -> Table:
                 if row["seeds"]
                 else "–",
                 "q (table)": p_text(row["q"]),
-                "difference [item bootstrap]": f"{signed(row['mean'])} "
-                f"[{signed(row['low'])}, {signed(row['high'])}]"
-                if "mean" in row
-                else "–",
+                "difference [item bootstrap]": interval_text(
+                    {"n": "mean" in row, **row}, counted=False
+                ),
             }
             for row in rows
         ]
@@ -158,24 +129,21 @@ def _mcnemar(rows: Sequence[dict[str, Any]]) -> Table:
     return Table("mcnemar", caption, frame, data=data)
 
 
-def _cochran(
-    results: Results, found: dict[Setting, pd.DataFrame], names: dict[Setting, str]
-) -> Table | Prose:
-    rows = []
+def _cochran(results: Results, found: Right) -> Table | Prose:
+    names, rows = settings(results), []
     for setting, right in found.items():
+        planned = within(results.cells, setting).groupby("seed")["label"].nunique()
         for seed in sorted(set(right.columns.get_level_values("seed"))):
             columns = [(label, seed) for label in labels(results) if (label, seed) in right.columns]
             table = right[columns].dropna().to_numpy()
             if len(columns) < 3 or not len(table):
                 continue
-            planned = within(results.cells, setting)
-            there = planned.loc[planned["seed"] == seed, "label"].nunique()
             test = cochran_q(table)
             rows.append(
                 {
                     "task": names[setting],
                     "seed": seed,
-                    "labels": f"{test.models}/{there}",
+                    "labels": f"{test.models}/{planned[seed]}",
                     "items": test.n,
                     "that tell": test.informative,
                     "Q": test.q,

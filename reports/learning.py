@@ -9,25 +9,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import Figure, Prose, ReportSection, Results, Table
-from reldrop_bench.kinds.section import Block
-from reldrop_bench.reporting.paging import label_pages, page_name, pages
+from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.paging import label_pages, numbered, pages
 from reldrop_bench.reporting.rows import (
     Setting,
     detailed,
     labels,
+    metric_rows,
     settings,
+    settings_in,
     with_holes,
     within,
     without_figures,
-    written,
 )
-from reldrop_bench.reporting.tables import by_column
+from reldrop_bench.reporting.tables import OVER_SEEDS, by_column
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
-
-    from reldrop_bench.reporting.style import Style
 
 COLUMNS = 4
 """Settings a figure at most: more do not fit the page’s width."""
@@ -40,67 +39,50 @@ TARGET = "epochs_to_"
 GAPS = {"accuracy_gap": "accuracy gap", "loss_gap": "loss gap"}
 
 
+BANDS_SAY = """
+A band is one standard deviation of single runs to either side, not an interval of the mean, and not of a
+difference: runs of one seed go up and down together, so bands that overlap do not say that methods are
+alike. The verdict compares them seed by seed."""
+
+
 class LearningCurves(ReportSection):
     """Validation accuracy, training loss and the gap by epoch; the gap at the end."""
 
     name = "learning-curves"
     title = "Learning curves"
     order = 800
+    opening = """
+    Validation accuracy and training loss, mean over the seeds that reached the epoch. A curve that still
+    rises at the end says that the method was stopped early, not that it is worse; training loss is on
+    altered inputs, so compare it within a label only. The gap is the accuracy on training items as they
+    are, neither augmented nor occluded, less that on validation items: how much of what is learned does
+    not generalise. A small gap at a low accuracy is no merit."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
-        epochs = results.epochs
-        tables = _tables(results)
-        if epochs.empty and not tables:
-            return [Prose("No epoch was recorded, and no generalization gap measured.")]
-        blocks: list[Block] = []
-        if len(epochs):
-            blocks += [
-                Prose(
-                    "Validation accuracy and training loss, mean over the seeds that reached the "
-                    "epoch. A curve that still rises at the end says that the method was stopped "
-                    "early, not that it is worse; training loss is on altered inputs, so compare "
-                    "it within a label only. The gap is the accuracy on training items as they "
-                    "are, neither augmented nor occluded, less that on validation items: how much "
-                    "of what is learned does not generalise. A small gap at a low accuracy is no "
-                    "merit."
-                ),
-            ]
-            figures = _curves(results, style, epochs)
-            pairs = set(zip(epochs["task"], epochs["model"], strict=True))
-            present = [setting for setting in settings(results) if setting in pairs]
-            blocks += [*_caveats(results, figures), *without_figures(results, present), *figures]
-        return [*blocks, *tables]
+        epochs, tables = results.epochs, _tables(results)
+        if epochs.empty:
+            nothing = Prose("No epoch was recorded, and no generalization gap measured.")
+            return tables or [nothing]
+        present = settings_in(results, epochs)
+        figures = _curves(results, style, epochs, present)
+        blocks: list[Block] = [paragraph(self.opening)]
+        if any(BAND in figure.caption for figure in figures):
+            seeds = results.cells.groupby(["task", "model", "label"])["seed"].nunique()
+            few = f" With {seeds.min()} seeds such a deviation is itself very uncertain."
+            blocks.append(paragraph(BANDS_SAY + few * bool(seeds.min() < 5), "note"))
+        return [*blocks, *without_figures(results, present), *figures, *tables]
 
 
-def _caveats(results: Results, figures: Sequence[Figure]) -> list[Block]:
-    """Say what cannot be read from the bands, where there are some."""
-    if not any(BAND in figure.caption for figure in figures):
-        return []
-    seeds = results.cells.groupby(["task", "model", "label"])["seed"].nunique()
-    fewest = int(seeds.min()) if len(seeds) else 0
-    text = (
-        "A band is one standard deviation of single runs to either side, not an interval of the "
-        "mean, and not of a difference: runs of one seed go up and down together, so bands that "
-        "overlap do not say that methods are alike. The verdict compares them seed by seed."
-    )
-    if fewest < 5:
-        text += f" With {fewest} seeds such a deviation is itself very uncertain."
-    return [Prose(text, "note")]
-
-
-def _curves(results: Results, style: Style, epochs: pd.DataFrame) -> list[Figure]:
-    names = settings(results)
-    pairs = set(zip(epochs["task"], epochs["model"], strict=True))
-    present = [setting for setting in names if setting in pairs]
-    known = set(epochs["label"])
-    shown = [label for label in labels(results) if label in known]
+def _curves(
+    results: Results, style: Style, epochs: pd.DataFrame, present: Sequence[Setting]
+) -> list[Figure]:
+    names, shown = settings(results), labels(results, set(epochs["label"]))
     numbers = epochs.assign(gap=_number(epochs, "clean_train_accuracy"))
     numbers["gap"] -= _number(epochs, "validation_accuracy")
     rows = [("validation_accuracy", "validation accuracy"), ("train_loss", "training loss")]
     if numbers["gap"].notna().any():
         rows.append(("gap", "gap in accuracy"))
-    there = epochs[["task", "model", "label", "seed"]].drop_duplicates()
-    lacking = len(results.cells) - len(there)
+    lacking = len(results.cells) - len(epochs[["task", "model", "label", "seed"]].drop_duplicates())
     remark = f" {lacking} of {len(results.cells)} cells recorded no epoch." if lacking else ""
     split = [
         (columns, group)
@@ -109,14 +91,14 @@ def _curves(results: Results, style: Style, epochs: pd.DataFrame) -> list[Figure
     ]
     what = ", ".join(text for _, text in rows)
     figures = []
-    for number, (columns, group) in enumerate(split, start=1):
+    for (columns, group), which, suffix in numbered(split):
         figure, banded = _draw(style, numbers, {s: names[s] for s in columns}, group, rows)
         band = BAND if banded else f" (bands are drawn for at most {BANDS} labels a panel)"
         figures.append(
             Figure(
-                "learning-curves" + (f"-{number}" if len(split) > 1 else ""),
-                f"Learning curves, {page_name(number, len(split))}from top to bottom, by epoch, "
-                f"mean over seeds{band}: {what}.{remark}",
+                f"learning-curves{suffix}",
+                f"Learning curves, {which}from top to bottom, by epoch, mean over seeds{band}: "
+                f"{what}.{remark}",
                 f"Learning curves of {', '.join(group)}, a column a task.",
                 figure,
             )
@@ -128,11 +110,10 @@ def _groups(
     results: Results, numbers: pd.DataFrame, columns: Sequence[Setting], shown: Sequence[str]
 ) -> list[list[str]]:
     """Return the labels that a figure of these settings shows, on as many pages as they need."""
-    known = {label for setting in columns for label in within(numbers, setting)["label"]}
-    own = [label for label in shown if label in known]
-    fullest = max(within(numbers, setting)["label"].nunique() for setting in columns)
+    found = [set(within(numbers, setting)["label"]) for setting in columns]
+    own = [label for label in shown if label in set().union(*found)]
     # Labels of different tasks meet in the legend only.
-    return [own] if fullest <= LABELS else label_pages(own, results.baseline, LABELS)
+    return [own] if max(map(len, found)) <= LABELS else label_pages(own, results.baseline, LABELS)
 
 
 def _draw(
@@ -182,11 +163,11 @@ def _number(epochs: pd.DataFrame, column: str) -> pd.Series:
 
 def _tables(results: Results) -> list[Table]:
     """Return for each setting the gap at the end and the epochs to each target."""
-    gaps = written(results, "generalization", "test").sort_values("metric", kind="stable")
+    gaps = metric_rows(results, "generalization", "test").sort_values("metric", kind="stable")
     gaps = gaps[gaps["metric"].isin(list(GAPS))].assign(column=gaps["metric"].map(GAPS))
     caption = (
         "gap between training items as they are and test items at the end of training (accuracy: "
-        "training less test; loss: test less training), mean ± standard deviation over seeds, and "
+        f"training less test; loss: test less training), {OVER_SEEDS}, and "
         "the first epoch that reaches a validation accuracy, mean over the seeds that do. Those "
         "that do not are not in the mean: it flatters a label that lacks some."
     )
@@ -196,15 +177,11 @@ def _tables(results: Results) -> list[Table]:
         epochs = _epochs_to(results, setting)
         table = tables.get(name)
         if table is None and not epochs.empty:
-            base = [label for label in labels(results) if label in set(epochs.index)]
-            table = Table(
-                f"generalization-{name}", f"{name}: {caption}", pd.DataFrame({"label": base})
-            )
+            base = pd.DataFrame({"label": labels(results, epochs.index)})
+            table = Table(f"generalization-{name}", f"{name}: {caption}", base)
         if table is not None:
-            frame = table.frame.join(epochs, on="label")
-            found.append(
-                replace(table, frame=frame, tones={**(table.tones or {}), **_tones(epochs)})
-            )
+            tones = {**(table.tones or {}), **_tones(epochs)}
+            found.append(replace(table, frame=table.frame.join(epochs, on="label"), tones=tones))
     return found
 
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import yaml
 
-from reldrop_bench import Prose, ReportSection, Results, Table
-from reldrop_bench.kinds.section import Block
+from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.plugins import registry
+from reldrop_bench.reporting.rows import CELL, entry_name
 from reldrop_bench.reporting.stamp import versions
-
-from .completeness import texts
-
-if TYPE_CHECKING:
-    from reldrop_bench.reporting.style import Style
+from reldrop_bench.reporting.values import texts_of
 
 KEYS = 1000
 """Cells whose keys the page lists; the CSV has all."""
@@ -48,35 +45,30 @@ class Provenance(ReportSection):
 
 
 def _commands(results: Results) -> list[Block]:
-    sets = _sets(results.spec)
-    if results.trained_elsewhere and not sets:
+    sets = results.spec.get("sets")
+    if sets:
+        baseline = (sets[0].get("spec") or {}).get("baseline")
+        return [*_compared(sets), *_report_command(results, "compare DIR DIR…", baseline)]
+    if results.trained_elsewhere:
         command = "reldrop-bench evaluate --model FILE.py:FUNCTION --weights FILE --task TASK"
         return [
             Prose("Each checkpoint was evaluated by this command, with its own files:"),
             Prose(f"{command} --label LABEL --seed SEED", "code"),
             *_report_command(results, "report DIR", results.baseline),
         ]
-    if sets:
-        first = sets[0][1].get("spec", sets[0][1])
-        baseline = first.get("baseline") if isinstance(first, Mapping) else None
-        return [*_compared(sets), *_report_command(results, "compare DIR DIR…", baseline)]
     if not results.spec:
         return [Prose("The results hold no spec, so no command can be given.", "warning")]
-    foreign = _foreign(results)
+    foreign, note = _foreign(results), list[Block]()
+    if foreign:
+        text = (
+            "DIR is the folder with the plugins that are not part of this package: "
+            f"{', '.join(foreign)}. A cell’s record holds the hash of their source."
+        )
+        note.append(Prose(text, "note"))
     return [
         Prose("To make the same results again, save the spec below as spec.yaml and run:"),
         Prose("reldrop-bench run spec.yaml" + (" --plugins DIR" if foreign else ""), "code"),
-        *(
-            [
-                Prose(
-                    f"DIR is the folder with the plugins that are not part of this package: "
-                    f"{', '.join(foreign)}. A cell’s record holds the hash of their source.",
-                    "note",
-                )
-            ]
-            if foreign
-            else []
-        ),
+        *note,
         Prose("Add --data DIR where a task reads data sets from a folder of yours."),
         Prose(_yaml(results.spec), "code", summary="spec.yaml"),
         *_report_command(results, "report DIR", results.spec.get("baseline", results.baseline)),
@@ -88,45 +80,23 @@ def _yaml(spec: Mapping[str, Any]) -> str:
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _sets(spec: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return name and facts of every set that was compared; none where there is one set of results.
-
-    spec["sets"]: a list of mappings that hold their name as "set", or a mapping of them by name.
-    """
-    found = spec.get("sets")
-    if isinstance(found, Mapping):
-        return [
-            (str(name), dict(facts) if isinstance(facts, Mapping) else {"spec": facts})
-            for name, facts in found.items()
-        ]
-    if not isinstance(found, list | tuple):
-        return []
-    return [
-        (str(facts.get("set", f"set {number}")), dict(facts))
-        for number, facts in enumerate(found, start=1)
-        if isinstance(facts, Mapping)
-    ]
-
-
-def _compared(sets: Sequence[tuple[str, dict[str, Any]]]) -> list[Block]:
+def _compared(sets: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """Return how to make each of the sets again that `compare` has put together."""
+    rows = [{name: fact for name, fact in one.items() if name != "spec"} for one in sets]
     blocks: list[Block] = [
         Prose(
             f"This report compares {len(sets)} sets of results. To make one of them again, save its "
             "spec below as spec.yaml and run:"
         ),
         Prose("reldrop-bench run spec.yaml", "code"),
+        Table("sets", "The sets that are compared.", pd.DataFrame(rows)),
     ]
-    rows = [
-        {"set": name, **{k: v for k, v in facts.items() if isinstance(v, int | float | str)}}
-        for name, facts in sets
-    ]
-    blocks.append(Table("sets", "The sets that are compared.", pd.DataFrame(rows)))
-    for name, facts in sets:
-        spec = facts.get("spec", facts)
-        if isinstance(spec, Mapping) and spec:
-            blocks.append(Prose(_yaml(spec), "code", summary=f"spec.yaml of {name}"))
+    for one in sets:
+        if one.get("spec"):
+            summary = f"spec.yaml of {one['set']}"
+            blocks.append(Prose(_yaml(one["spec"]), "code", summary=summary))
         else:
-            blocks.append(Prose(f"{name} holds no spec.", "warning"))
+            blocks.append(Prose(f"{one['set']} holds no spec.", "warning"))
     return blocks
 
 
@@ -151,7 +121,7 @@ def _foreign(results: Results) -> list[str]:
     """Name the plugins that these results use and that are not part of this package."""
     kinds: dict[str, Iterable[Any]] = {
         "regularizers": results.cells["regularizer"],
-        "tasks": [_entry_name(entry) for entry in results.spec.get("tasks") or ()],
+        "tasks": [entry_name(entry) for entry in results.spec.get("tasks") or ()],
         "models": results.cells["model"],
         "attributors": results.cells["relevance"],
         "evaluations": results.metrics["evaluation"],
@@ -167,12 +137,6 @@ def _foreign(results: Results) -> list[str]:
     return found
 
 
-def _entry_name(entry: Any) -> str:
-    if isinstance(entry, Mapping):
-        return str(entry.get("name", next(iter(entry), "")))
-    return str(entry)
-
-
 def _seeds_and_deviations(results: Results) -> list[Block]:
     seeds = sorted(set(results.cells["seed"]))
     blocks: list[Block] = []
@@ -184,10 +148,7 @@ def _seeds_and_deviations(results: Results) -> list[Block]:
                 "the regularizer draws from a stream of its own."
             )
         )
-    found: dict[str, int] = {}
-    for value in results.cells["deviations"]:
-        for text in texts(value):
-            found[text] = found.get(text, 0) + 1
+    found = Counter(text for value in results.cells["deviations"] for text in texts_of(value))
     if not found:
         return [*blocks, Prose("Deviations from the spec: none was recorded.")]
     frame = pd.DataFrame([{"deviation": text, "cells": n} for text, n in found.items()])
@@ -211,21 +172,16 @@ def _environments(results: Results) -> list[Block]:
     if not results.environments:
         return [Prose("The environment was not recorded.", "warning")]
     found = [_flat(environment) for environment in results.environments]
-    keys = list(dict.fromkeys(key for environment in found for key in environment))
     several = len(found) > 1
-    rows = [
-        {"fact": key}
-        | (
-            {"the same": "yes" if len({e.get(key) for e in found}) == 1 else "no"}
-            if several
-            else {}
+    rows: list[dict[str, str]] = []
+    for key in dict.fromkeys(key for environment in found for key in environment):
+        values = [environment.get(key) for environment in found]
+        row = {"fact": key} | (
+            {"the same": "yes" if len({*values}) == 1 else "no"} if several else {}
         )
-        | {
-            f"environment {number}" if several else "value": environment.get(key, "–")
-            for number, environment in enumerate(found, start=1)
-        }
-        for key in keys
-    ]
+        for number, value in enumerate(values, start=1):
+            row[f"environment {number}" if several else "value"] = "–" if value is None else value
+        rows.append(row)
     rows.sort(key=lambda row: row.get("the same", "yes") == "yes")  # what differs comes first
     whole = pd.DataFrame(rows)
     shown = whole[list(whole)[: 2 + MACHINES]] if several else whole
@@ -252,7 +208,7 @@ def _reported_with() -> Table:
 def _keys(results: Results) -> list[Block]:
     if results.cells.empty:
         return []
-    columns = ["task", "model", "label", "seed", "status", "relevance", "key"]
+    columns = [*CELL, "status", "relevance", "key"]
     frame = results.cells[columns].fillna("").astype({"seed": str})
     caption = (
         f"Keys of all {len(frame)} cells: the hash of a cell’s resolved spec and its plugins’ "

@@ -76,6 +76,8 @@ class ReportSection(Plugin, ABC):
     title: ClassVar[str]
     order: ClassVar[int] = 500
     """Place in the report: small numbers first."""
+    opening: ClassVar[str] = ""
+    """What it shows and how to read that; line breaks have no meaning."""
 
     @abstractmethod
     def build(self, results: Results, style: Any) -> Sequence[Block]:

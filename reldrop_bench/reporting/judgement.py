@@ -8,13 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.reporting.outcomes import (
-    SATURATED,
-    Outcome,
-    margin_of,
-    outcomes,
-    values,
-)
+from reldrop_bench.reporting.outcomes import SATURATED, Outcome, margin_of, outcomes, values
 from reldrop_bench.reporting.rows import Setting, labels, settings
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
@@ -24,11 +18,8 @@ from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.permutation import sign_flip
 from reldrop_bench.statistics.verdicts import verdict
 
-LEVEL = 0.05
 DECIDED = ("better", "worse", "higher", "lower", "equivalent")
 """Words of a verdict that says something."""
-NEUTRAL = {"better": "higher", "worse": "lower"}
-"""What is said where neither direction is better."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +119,10 @@ def paired(results: Results, outcome: Outcome) -> Paired:
     for number, (task, model, _) in enumerate(table.index):
         start = rows[task, model].start if (task, model) in rows else number
         rows[task, model] = slice(start, number + 1)
-    planned: dict[str, set[Setting]] = {}
-    known = frame[["task", "model", "label"]].drop_duplicates()
-    for task, model, label in known.itertuples(index=False, name=None):
-        planned.setdefault(label, set()).add((task, model))
-    present = set(zip(known["task"], known["model"], strict=True))
     by_label = frame.groupby(["task", "model", "label"])["value"].agg(["min", "count", "size"])
+    planned: dict[str, set[Setting]] = {}
+    for task, model, label in by_label.index:
+        planned.setdefault(label, set()).add((task, model))
     lowest = by_label.loc[by_label["count"] > 0, "min"]
     whole = by_label.index[by_label["count"] == by_label["size"]]
     return Paired(
@@ -146,8 +135,20 @@ def paired(results: Results, outcome: Outcome) -> Paired:
         {label: frozenset(found) for label, found in planned.items()},
         dict(zip(lowest.index.tolist(), lowest.tolist(), strict=True)),
         frozenset(whole.tolist()),
-        {setting: name for setting, name in settings(results).items() if setting in present},
+        {setting: name for setting, name in settings(results).items() if setting in rows},
     )
+
+
+def paired_outcomes(results: Results) -> list[Paired]:
+    """Return all that these results are judged by, lined up."""
+    return [paired(results, outcome) for outcome in outcomes(results)]
+
+
+def comparable(results: Results, item: Paired) -> list[str]:
+    """Return the labels that may have pairs with the baseline on an outcome."""
+    if results.baseline not in item.columns:
+        return []
+    return [label for label in labels(results) if label != results.baseline]
 
 
 def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.DataFrame:
@@ -160,52 +161,32 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
     also reached by p_page. All but p_page, p_page_equivalence and holds depend on the label's and
     the baseline's own cells alone.
     """
-    lined_up = (
-        [paired(results, each) for each in outcomes(results)] if lined_up is None else lined_up
-    )
-    rows = []
-    for label in labels(results):
-        for item in lined_up:
-            if label == results.baseline or results.baseline not in item.columns:
-                continue
-            if not item.common(label, results.baseline):
-                continue
-            rows.append({"label": label, "outcome": item.outcome.key} | _row(results, item, label))
+    lined_up = paired_outcomes(results) if lined_up is None else lined_up
+    others = [(item, set(comparable(results, item))) for item in lined_up]
+    rows = [
+        {"label": label, "outcome": item.outcome.key} | _row(results, item, label)
+        for label in labels(results)
+        for item, comparables in others
+        if label in comparables and item.common(label, results.baseline)
+    ]
     frame = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["label", "outcome"])
     if frame.empty:
         return frame
-    numbers = ["mean", "low", "high", "error", "df", "p", "p_sign_flip", "p_equivalence"]
-    frame[numbers] = frame[numbers].astype(np.float64)
     frame["p_page"] = holm(frame["p"].to_numpy())
     frame["p_page_equivalence"] = holm(frame["p_equivalence"].to_numpy())
     for adjusted, raw in (("p_pair", "p"), ("p_pair_equivalence", "p_equivalence")):
-        frame[adjusted] = frame.groupby("label", sort=False)[raw].transform(
-            lambda p: holm(p.to_numpy())
-        )
-    direction = {item.outcome.key: item.outcome.direction for item in lined_up}
-    words = {
-        name: [
-            _word(direction[row["outcome"]], row["mean"], row[p], row[equivalence])
-            for row in frame.to_dict("records")
-        ]
-        for name, p, equivalence in (
-            ("verdict", "p_pair", "p_pair_equivalence"),
-            ("page", "p_page", "p_page_equivalence"),
-        )
-    }
-    frame["verdict"] = words["verdict"]
-    frame["holds"] = [
-        word == page and word in DECIDED
-        for word, page in zip(words["verdict"], words["page"], strict=True)
-    ]
+        frame[adjusted] = _holm_by_label(frame, raw)
+    directions = frame["outcome"].map({i.outcome.key: i.outcome.direction for i in lined_up})
+    frame["verdict"], on_the_page = (
+        list(map(verdict, frame["mean"], frame[p], frame[f"{p}_equivalence"], directions))
+        for p in ("p_pair", "p_page")
+    )
+    frame["holds"] = (frame["verdict"] == on_the_page) & frame["verdict"].isin(DECIDED)
     return frame
 
 
-def _word(direction: str, mean: float, p: float, p_equivalence: float) -> str:
-    if direction == "neither":
-        word = verdict(mean, p, p_equivalence, "higher", LEVEL)
-        return NEUTRAL.get(word, word)
-    return verdict(mean, p, p_equivalence, direction, LEVEL)
+def _holm_by_label(frame: pd.DataFrame, p: str) -> pd.Series:
+    return frame.groupby("label", sort=False)[p].transform(lambda part: holm(part.to_numpy()))
 
 
 def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
@@ -225,15 +206,11 @@ def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
         of[key].is_saturated((task, model), label, results.baseline)
         for key, task, model, label in frame[columns].itertuples(index=False, name=None)
     ]
-    telling = frame[~frame["saturated"]]
-    frame["p_holm"] = telling.groupby("label", sort=False)["p"].transform(
-        lambda p: holm(p.to_numpy())
-    )
-    direction = {item.outcome.key: item.outcome.direction for item in lined_up}
+    frame["p_holm"] = _holm_by_label(frame[~frame["saturated"]], "p")
     frame["verdict"] = [
         "saturated"
         if row["saturated"]
-        else _word(direction[row["outcome"]], row["mean"], row["p_holm"], np.nan)
+        else verdict(row["mean"], row["p_holm"], direction=of[row["outcome"]].outcome.direction)
         for row in frame.to_dict("records")
     ]
     return frame
@@ -243,14 +220,13 @@ def _row(results: Results, item: Paired, label: str) -> dict[str, object]:
     groups = item.groups(label, results.baseline)
     found = overall_difference(groups)
     flipped = sign_flip(groups)
-    equivalence, margin = np.nan, margin_of(results, item.outcome)
-    if margin is not None and found.error is not None and found.df is not None:
-        assert found.mean is not None
-        equivalence = float(equivalence_p(found.mean, found.error, found.df, margin))
+    margin = margin_of(results, item.outcome)
     pairs = np.concatenate([group[np.isfinite(group)] for group in groups])
     return asdict(found) | {
         "p_sign_flip": flipped.p,
         "smallest_p_sign_flip": flipped.smallest_p,
         "differing": int(np.count_nonzero(pairs)),
-        "p_equivalence": equivalence,
+        "p_equivalence": np.nan
+        if margin is None
+        else equivalence_p(found.mean, found.error, found.df, margin),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -25,6 +25,15 @@ def label_pages(labels: Sequence[str], baseline: str, size: int) -> list[list[st
     return [[baseline, *page] for page in pages(others, size - 1)]
 
 
-def page_name(number: int, total: int) -> str:
-    """Return "page 2 of 3: " for the caption of a page, numbers from 1; "" for a single one."""
-    return f"page {number} of {total}: " if total > 1 else ""
+def numbered(every: Sequence[Item]) -> Iterator[tuple[Item, str, str]]:
+    """Yield each page with what its caption begins with and its name ends with.
+
+    These are "page 2 of 3: " and "-2", and nothing for a single page.
+    """
+    for number, page in enumerate(every, start=1):
+        several = len(every) > 1
+        yield (
+            page,
+            f"page {number} of {len(every)}: " if several else "",
+            f"-{number}" if several else "",
+        )

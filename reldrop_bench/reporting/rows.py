@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,9 +35,21 @@ def settings(results: Results) -> dict[Setting, str]:
     }
 
 
-def labels(results: Results) -> list[str]:
-    """Return all labels in the order of the spec, also those that only the cells know."""
-    return list(dict.fromkeys([*results.labels, *results.cells["label"]]))
+def settings_in(results: Results, frame: pd.DataFrame) -> list[Setting]:
+    """Return the settings that have a row in a frame, in the order of the spec."""
+    there = set(zip(frame["task"], frame["model"], strict=True))
+    return [setting for setting in settings(results) if setting in there]
+
+
+def labels(results: Results, among: Container[str] | None = None) -> list[str]:
+    """Return labels in the order of the spec, those that only the cells know too; all, or `among` some."""
+    every = dict.fromkeys([*results.labels, *results.cells["label"]])
+    return [label for label in every if among is None or label in among]
+
+
+def usual_first(usual: Sequence[str]) -> Callable[[str], tuple[int, str]]:
+    """Return a sort key: the `usual` names in their order, then all others by name."""
+    return lambda name: (usual.index(name) if name in usual else len(usual), name)
 
 
 def within(values: pd.DataFrame, setting: Setting) -> pd.DataFrame:
@@ -63,24 +76,44 @@ def without_figures(results: Results, present: Sequence[Setting]) -> list[Prose]
     return [Prose(text, "note")]
 
 
-def written(results: Results, evaluation: str, split: str | None = None) -> pd.DataFrame:
-    """Return the metrics that an evaluation wrote (for one split)."""
+def fewer_seeds(results: Results, values: pd.DataFrame, setting: Setting) -> str:
+    """Name the labels that have values of fewer seeds of a setting than planned; "" for none."""
+    planned, there = (
+        within(frame, setting).drop_duplicates(["label", "seed"]).groupby("label").size()
+        for frame in (results.cells, values)
+    )
+    short = [
+        f"“{label}” n={there.get(label, 0)}/{planned[label]}"
+        for label in labels(results, planned.index)
+        if there.get(label, 0) < planned[label]
+    ]
+    return f" Fewer seeds than planned: {', '.join(short)}." if short else ""
+
+
+def metric_rows(results: Results, evaluation: str, split: str | None = None) -> pd.DataFrame:
+    """Return the metrics of an evaluation (on one split), as `Results.metrics` holds them."""
     chosen = results.metrics["evaluation"] == evaluation
     if split is not None:
         chosen &= results.metrics["split"] == split
     return results.metrics[chosen]
 
 
+def metric_values(results: Results, evaluation: str, split: str, metric: str) -> pd.DataFrame:
+    """Return one metric with a row a cell: task, model, label, seed, value; see `with_holes`."""
+    rows = metric_rows(results, evaluation, split)
+    return with_holes(results, rows[rows["metric"] == metric])
+
+
+def entry_name(entry: Any) -> str:
+    """Return the name of a spec's entry: NAME, {NAME: parameters} or {name: NAME, …}; "" for none."""
+    if isinstance(entry, Mapping):
+        return str(entry.get("name", next(iter(entry), "")))
+    return str(entry or "")
+
+
 def explainer(results: Results) -> str:
     """Return the name of the benchmark's own attribution method; "" where it is not stated."""
-    entry = results.spec.get("relevance") or ""
-    return str(entry.get("name", next(iter(entry)))) if isinstance(entry, Mapping) else str(entry)
-
-
-def measure(results: Results, evaluation: str, split: str, metric: str) -> pd.DataFrame:
-    """Return one metric with a row a cell: task, model, label, seed, value; see `with_holes`."""
-    rows = written(results, evaluation, split)
-    return with_holes(results, rows[rows["metric"] == metric])
+    return entry_name(results.spec.get("relevance"))
 
 
 def with_holes(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
@@ -92,10 +125,22 @@ def with_holes(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
     """
     extra = ["column"] if "column" in rows else []
     rows = rows.dropna(subset="value")
-    known = rows[["task", "model", *extra]].drop_duplicates()
-    frame = results.cells[CELL].merge(known, on=["task", "model"])
+    measured = rows[["task", "model", *extra]].drop_duplicates()
+    frame = results.cells[CELL].merge(measured, on=["task", "model"])
     frame = frame.merge(rows[[*CELL, *extra, "value"]], on=[*CELL, *extra], how="left")
     return frame.astype({"value": np.float64})
+
+
+def complete_means(rows: pd.DataFrame, by: Sequence[str], part: str) -> pd.DataFrame:
+    """Average `value` over the parts of each cell, NaN where it lacks one that its setting has.
+
+    by: what is averaged within, of which label and seed do not decide which parts there are.
+    """
+    fixed = [name for name in by if name not in ("label", "seed")]
+    expected = rows.groupby(fixed)[part].nunique().rename("expected")
+    means = rows.groupby(list(by))["value"].agg(["mean", "count"]).join(expected)
+    whole = means["count"] == means["expected"]
+    return means["mean"].where(whole).rename("value").reset_index()
 
 
 def summary(results: Results, values: pd.DataFrame) -> pd.DataFrame:
@@ -103,17 +148,24 @@ def summary(results: Results, values: pd.DataFrame) -> pd.DataFrame:
 
     Returns setting, task, model, label (, column), n, n_expected, mean, sd.
     """
-    names, order = settings(results), labels(results)
+    names = settings(results)
     extra = ["column"] if "column" in values else []
     frame = over_seeds(values, ["task", "model", "label", *extra])
-    pairs = list(zip(frame["task"], frame["model"], strict=True))
+    pairs = zip(frame["task"], frame["model"], strict=True)
     frame.insert(0, "setting", [names[pair] for pair in pairs])
-    rank = {label: place for place, label in enumerate(order)}
-    place = {pair: number for number, pair in enumerate(names)}
-    frame["_setting"] = [place[pair] for pair in pairs]
-    frame["_label"] = [rank[label] for label in frame["label"]]
-    frame = frame.sort_values(["_setting", "_label"], kind="stable", ignore_index=True)
-    return frame.drop(columns=["_setting", "_label"])
+    return in_order(results, frame, "setting", "label")
+
+
+def in_order(results: Results, frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Sort rows by `label`, or by `setting` or `task` that hold names of settings, as the spec has them."""
+    places = {name: place for place, name in enumerate(settings(results).values())}
+    ranks = {"label": {label: rank for rank, label in enumerate(labels(results))}}
+    return frame.sort_values(
+        list(columns),
+        key=lambda column: column.map(ranks.get(str(column.name), places)),
+        kind="stable",
+        ignore_index=True,
+    )
 
 
 def holes(values: pd.DataFrame) -> list[Prose]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 PALETTE = "colorblind"
 PALE = ("#fbafe4", "#949494", "#ece133")
@@ -182,6 +183,27 @@ class Style:
             spare.set_visible(False)
         return figure, every[:count]
 
+    def label_rows(
+        self, axis: Axes, labels: Sequence[str], edge: float = 0.4, width: int = 26
+    ) -> None:
+        """Give every label a row of its own, the first on top, with `edge` rows of room around them."""
+        axis.set_yticks(range(len(labels)), [self.text(label, width) for label in labels])
+        axis.set_ylim(len(labels) - edge, edge - 1)
+        axis.grid(axis="y", visible=False)
+
+    def blank(self, axis: Axes, text: str) -> None:
+        """Say in a panel why nothing is drawn there."""
+        axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center")
+        axis.set_xticks([])
+        axis.set_yticks([])
+
+    def key(self, figure: Figure, handles: Sequence[Any], texts: Sequence[str]) -> Legend:
+        """Put handles with their texts below all axes, as many side by side as fit."""
+        width = max((len(line) for text in texts for line in text.split("\n")), default=1)
+        fitting = max(1, math.floor(figure.get_figwidth() * 72 / (width * 5.6 + 36)))
+        looks: Any = {"ncols": min(fitting, len(texts)), "handlelength": 3}
+        return figure.legend(handles, texts, loc="outside lower center", **looks)
+
     def legend(self, figure: Figure, labels: Sequence[str], lines: bool = False) -> None:
         """Put one legend for all axes below them."""
         from matplotlib.lines import Line2D
@@ -196,16 +218,7 @@ class Style:
             )
             for label in labels
         ]
-        texts = [self.text(label) for label in labels]
-        width = max((len(line) for text in texts for line in text.split("\n")), default=1)
-        fitting = max(1, math.floor(figure.get_figwidth() * 72 / (width * 5.6 + 36)))
-        drawn = figure.legend(
-            handles,
-            texts,
-            loc="outside lower center",
-            ncols=min(fitting, len(texts)),
-            handlelength=3,
-        )
+        drawn = self.key(figure, handles, [self.text(label) for label in labels])
         for label, handle, text in zip(
             labels, drawn.legend_handles, drawn.get_texts(), strict=True
         ):

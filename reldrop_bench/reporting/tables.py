@@ -16,6 +16,8 @@ from reldrop_bench.results import Results
 from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.spread import shown
 
+OVER_SEEDS = "mean ± standard deviation over seeds"
+
 
 def texts(frame: pd.DataFrame, digits: int | None = 3) -> list[str]:
     """Write each row of `summary` as "mean ± sd", with n where a seed is missing.
@@ -29,9 +31,9 @@ def texts(frame: pd.DataFrame, digits: int | None = 3) -> list[str]:
         frame["n_expected"],
         digits_of(frame, digits),
     )
-    written = (shown(*row[:-1], digits=row[-1]) for row in zip(*columns, strict=True))
+    plain = (shown(*row[:-1], digits=row[-1]) for row in zip(*columns, strict=True))
     # No sign where all that is left of a number is zero.
-    return [re.sub(r"^-(0(\.0+)?)(?![.\d])", r"\1", text).replace("-", "−") for text in written]
+    return [re.sub(r"^-(0(\.0+)?)(?![.\d])", r"\1", text).replace("-", "−") for text in plain]
 
 
 def digits_of(frame: pd.DataFrame, digits: int | None) -> list[int]:
@@ -95,7 +97,7 @@ def by_column(
 def stacked(parts: Mapping[str, Mapping[str, Table]], heading: str) -> dict[str, Table]:
     """Put each setting's tables below one another; a first column `heading` tells them apart.
 
-    parts: by what that column says, the tables of `by_column` or `differences`.
+    parts: by what that column says, the tables of `by_column` or `difference_tables`.
     """
     joined: dict[str, Table] = {}
     for setting in dict.fromkeys(setting for tables in parts.values() for setting in tables):
@@ -117,16 +119,30 @@ def _first(frame: pd.DataFrame | None, heading: str, text: str) -> pd.DataFrame:
     return pd.concat([pd.Series(text, frame.index, name=heading), frame], axis=1)
 
 
-def differences(
+def difference_tables(
     results: Results, name: str, what: str, values: pd.DataFrame, digits: int | None = 3
 ) -> dict[str, Table]:
-    """Return for each setting a folded table of differences to the baseline, by `column`.
-
-    Means over seed-paired differences with 95 % t intervals; exploratory: no test, no verdict.
-    """
+    """Return for each setting a folded table of differences to the baseline, by `column`."""
     compared = against_baseline(values, results.baseline, ("task", "model", "column"))
+    caption = f"differences of {what} to “{results.baseline}”"
+    tables = interval_tables(results, name, caption, compared, digits)
+    return {setting: replace(table, folded=True) for setting, table in tables.items()}
+
+
+def interval_tables(
+    results: Results,
+    name: str,
+    what: str,
+    compared: pd.DataFrame,
+    digits: int | None = 3,
+    sign: bool = True,
+) -> dict[str, Table]:
+    """Return for each setting a table of what `against_baseline` gives of each `column`.
+
+    Means over seed-paired values with 95 % t intervals; exploratory: no test, no verdict.
+    """
     caption = (
-        f"differences of {what} to “{results.baseline}”, mean over pairs with 95 % t interval "
+        f"{what}, mean over pairs with 95 % t interval "
         "(exploratory: not adjusted for the number of comparisons)."
     )
     tables = {}
@@ -134,11 +150,21 @@ def differences(
         part = within(compared, pair)
         if part["n"].sum():
             rows = zip(part.to_dict("records"), digits_of(part, digits), strict=True)
-            text = [interval_text(row, places) for row, places in rows]
+            text = [interval_text(row, places, sign=sign) for row, places in rows]
             wide = _spread_out(results, part.assign(text=text), "column")
-            table = Table(f"{name}-{setting}", f"{setting}: {caption}", wide, data=part)
-            tables[setting] = replace(table, folded=True, tones=_tones(wide))
+            whole = f"{setting}: {caption}"
+            tones = _tones(wide)
+            tables[setting] = Table(f"{name}-{setting}", whole, wide, data=part, tones=tones)
     return tables
+
+
+def without_empty(frame: pd.DataFrame, column: str = "remark") -> pd.DataFrame:
+    """Leave a column out in which no row says anything."""
+    return (
+        frame
+        if frame.get(column, pd.Series()).any()
+        else frame.drop(columns=column, errors="ignore")
+    )
 
 
 def p_text(value: float) -> str:
@@ -148,13 +174,21 @@ def p_text(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def interval_text(row: Mapping[Any, Any], digits: int = 3, counted: bool = True) -> str:
-    """Write a row of `against_baseline` as "+0.031 [−0.010, +0.072]"; say what is missing if `counted`."""
-    whole = row["n"] == row["n_expected"] or not counted
+def interval_text(
+    row: Mapping[Any, Any], digits: int = 3, counted: bool = True, sign: bool = True
+) -> str:
+    """Write a row of `against_baseline` as "+0.031 [−0.010, +0.072]"; say what is missing if `counted`.
+
+    sign: with the sign of what is above zero.
+    """
+    whole = not counted or row["n"] == row["n_expected"]
     count = "" if whole else f" (n={row['n']}/{row['n_expected']})"
     if not row["n"]:
         return f"–{count}"
-    mean, low, high = (signed(row[name], digits) for name in ("mean", "low", "high"))
+    mean, low, high = (
+        signed(row[name], digits) if sign else f"{row[name]:.{digits}f}".replace("-", "−")
+        for name in ("mean", "low", "high")
+    )
     return (
         f"{mean} [no interval]{count}" if np.isnan(row["low"]) else f"{mean} [{low}, {high}]{count}"
     )

@@ -1,8 +1,9 @@
-"""How a value of a table is written, in whatever format."""
+"""How a value is written, in whatever format."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,19 @@ def headed(text: str) -> tuple[str, str]:
     return (f"{about}:", rest) if rest and len(about) < 70 else ("", text)
 
 
+def texts_of(value: Any) -> list[str]:
+    """Return the one-line texts of a cell's list; a hole is an empty list."""
+    if isinstance(value, str):
+        return [value] if value else []
+    return [str(text) for text in value] if isinstance(value, Iterable) else []
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is shown as a number (right-aligned)."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
-def written(table: Table, column: str, value: Any) -> str:
+def text_of(table: Table, column: str, value: Any) -> str:
     """Write a value with the column's format; a hole is a dash."""
     if value is None or (is_number(value) and math.isnan(value)):
         return "–"
@@ -53,7 +61,7 @@ def rows_of(table: Table) -> tuple[list[str], list[list[tuple[str, bool, str]]]]
     for record in table.frame.head(ROWS).itertuples(index=False, name=None):
         cells = []
         for column, value in zip(table.frame.columns, record, strict=True):
-            text = written(table, column, value)
+            text = text_of(table, column, value)
             cells.append((text, is_number(value), tones.get(text, "")))
         rows.append(cells)
     return columns, rows

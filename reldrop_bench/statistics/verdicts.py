@@ -21,7 +21,7 @@ def verdict(
 
     mean: the difference; NaN: no measure. p: of the test for a difference, adjusted for
     what it is one of; NaN: no test. p_equivalence: of the equivalence test, likewise.
-    direction: "higher" or "lower" is better.
+    direction: "higher" or "lower" is better, or "neither": then the words are higher and lower.
 
     Where both tests reject (a difference, and a smaller one than the margin), the word is better or
     worse: a difference that was found is not hidden behind the margin.
@@ -29,5 +29,6 @@ def verdict(
     if math.isnan(mean):
         return "no measure"
     if p < level and mean != 0:  # a comparison with NaN is false: no test, no claim
-        return "better" if (mean > 0) == (direction != "lower") else "worse"
+        words = ("higher", "lower") if direction == "neither" else ("better", "worse")
+        return words[(mean > 0) == (direction == "lower")]
     return "equivalent" if p_equivalence < level else "unclear"

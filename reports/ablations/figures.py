@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import Figure, Results
+from reldrop_bench import Figure, Results, Style
 from reldrop_bench.reporting.judgement import Paired
-from reldrop_bench.reporting.paging import page_name, pages
+from reldrop_bench.reporting.paging import numbered, pages
 from reldrop_bench.reporting.rows import Setting, settings, within
-from reldrop_bench.reporting.style import BASELINE, INK
+from reldrop_bench.reporting.style import BASELINE, INK, LINES
 
-from .sweeps import Line, Sweep, written
+from .sweeps import Line, Sweep, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from reldrop_bench.reporting.style import Style
 
 COLUMNS = 4
 """Settings a figure at most."""
@@ -30,6 +28,9 @@ TICKS = 6
 """Values that are written below the axis, each at its place; more are left to the axis."""
 MANY = 8
 """Lines a figure at most."""
+
+HERE: Mapping[Any, Any] = {"n": 1, "n_expected": 1, "mean": 0.0}
+"""The baseline's own record: it lies at zero."""
 
 Records = Mapping[str, Mapping[Any, Any]]
 """By label: its row of `against_baseline` in a setting."""
@@ -49,11 +50,10 @@ def figures(
     By the outcome's key: compared, the differences to the baseline as `against_baseline` returns them;
     overall, those over all tasks by label.
     """
-    members = {label for line in sweep.lines for _, label in line.points}
     known: dict[Setting | None, str] = {
         setting: text
         for setting, text in settings(results).items()
-        if any(setting in item.planned.get(label, ()) for item in kept for label in members)
+        if any(setting in item.planned.get(label, ()) for item in kept for label in sweep.labels)
     }
     if len(known) > 1:
         known = {None: ALL, **known}
@@ -63,7 +63,6 @@ def figures(
         for lines in pages(enumerate(sweep.lines), MANY)
         for columns in pages(known, COLUMNS)
     ]
-    what = f"{sweep.parameter} of {sweep.regularizer}"
     marked = (
         "colours and line styles tell the other parameters apart, not labels"
         if len(sweep.lines) > 1
@@ -71,12 +70,12 @@ def figures(
     )
     hidden = "" if len(rows) == len(kept) else " The tables hold the other outcomes."
     found = []
-    for number, (columns, lines) in enumerate(split, start=1):
-        figure, axes = style.grid(
-            len(rows), len(columns), (min(2.6, 8.0 / len(columns)), 1.9), (0.4, 0.7)
-        )
-        for row, item in enumerate(rows):
-            for column, setting in enumerate(columns):
+    for (columns, lines), which, suffix in numbered(split):
+        size = (min(2.6, 8.0 / len(columns)), 1.9)
+        figure, axes = style.grid(len(rows), len(columns), size, (0.4, 0.7))
+        for column, setting in enumerate(columns):
+            axes[0][column].set_title(style.text(known[setting], 24))
+            for row, item in enumerate(rows):
                 axis = axes[row][column]
                 if setting is None:
                     records, planned = overall[item.outcome.key], set(item.planned)
@@ -84,32 +83,27 @@ def figures(
                     own = within(compared[item.outcome.key], setting).to_dict("records")
                     records = {str(record["label"]): record for record in own}
                     planned = {label for label, where in item.planned.items() if setting in where}
-                title = style.text(known[setting], 24) if row == 0 else ""
-                here = planned & (members | {results.baseline})
+                here = planned & (sweep.labels | {results.baseline})
                 if setting is not None and here and item.is_saturated(setting, *here):
                     place: Any = {"transform": axis.transAxes, "ha": "right", "va": "top"}
                     axis.text(0.98, 0.98, "saturated", **place, fontsize=7)
-                axis.set_title(title)
-                if not planned & members:
-                    axis.text(0.5, 0.5, "does not apply", transform=axis.transAxes, ha="center")
-                    axis.set_xticks([])
-                    axis.set_yticks([])
+                if not planned & sweep.labels:
+                    style.blank(axis, "does not apply")
                     continue
                 _panel(style, axis, results.baseline, sweep, lines, records, planned)
                 axis.set_xlabel(style.text(sweep.parameter) if row == len(rows) - 1 else "")
-            direction = item.outcome.direction
-            axes[row][0].set_ylabel(
-                f"{style.text(item.outcome.short, 22)}\n({direction} is better)"
-            )
+        for item, (axis, *_) in zip(rows, axes, strict=True):
+            short, direction = style.text(item.outcome.short, 22), item.outcome.direction
+            axis.set_ylabel(f"{short}\n({direction} is better)")
         if len(sweep.lines) > 1:
             _legend(style, figure, sweep, lines)
         found.append(
             Figure(
-                f"{name}-{number}" if len(split) > 1 else name,
-                f"{what}, {page_name(number, len(split))}difference to “{results.baseline}” (zero "
-                "line), mean over seeds with 95 % t interval, not adjusted. Scales differ between "
-                f"panels; {marked}. A hollow marker lacks pairs, a cross has none.{hidden}",
-                f"Plots of {', '.join(item.outcome.short for item in rows)} by {what}, a panel a "
+                f"{name}{suffix}",
+                f"{sweep.text}, {which}difference to “{results.baseline}” (zero line), mean over seeds "
+                f"with 95 % t interval, not adjusted. Scales differ between panels; {marked}. A hollow "
+                f"marker lacks pairs, a cross has none.{hidden}",
+                f"Plots of {', '.join(item.outcome.short for item in rows)} by {sweep.text}, a panel a "
                 "task.",
                 figure,
             )
@@ -145,41 +139,28 @@ def _panel(
         for value, label in line.points:
             if label not in planned:
                 continue
-            x = _beside(sweep, places, places[written(value)], order - spread)
-            own = style.color(label) if len(sweep.lines) == 1 else color
-            marker = style.marker(label)
-            if label == baseline:
-                axis.plot(x, 0, marker, color=own, gid=style.gid(label))
-                drawn.append((x, 0.0))
-                continue
-            record = records.get(label)
-            if record is None or not record["n"]:
+            x = _beside(sweep, places, places[spelled(value)], order - spread)
+            look: dict[str, Any] = style.series(label)
+            look |= {"color": color} if len(sweep.lines) > 1 else {}
+            record = HERE if label == baseline else records.get(label, {"n": 0})
+            if not record["n"]:
                 axis.plot(x, 0.03, "x", color=INK, transform=axis.get_xaxis_transform(), ms=5)
                 drawn.append((x, np.nan))  # no line across a hole
                 continue
-            if not np.isnan(record["low"]):
-                axis.plot(
-                    [x, x],
-                    [record["low"], record["high"]],
-                    color=own,
-                    gid=style.gid(label),
-                    linewidth=1.4,
-                )
+            ends = [record.get("low", np.nan), record.get("high", np.nan)]
+            if np.isfinite(ends).all():
+                axis.plot([x, x], ends, **look, linewidth=1.4)
             whole = record["n"] == record["n_expected"]
-            axis.plot(
-                x,
-                record["mean"],
-                marker,
-                color=own,
-                gid=style.gid(label),
-                mfc=own if whole else "white",
-                ms=5,
-            )
+            fill = look["color"] if whole else "white"
+            axis.plot(x, record["mean"], style.marker(label), **look, mfc=fill, ms=5)
             drawn.append((x, record["mean"]))
         if drawn and sweep.numeric:
-            style_of_line = ("-", "--", "-.", ":")[number % 4]
             axis.plot(
-                *zip(*drawn, strict=True), color=color, linestyle=style_of_line, lw=1, zorder=1
+                *zip(*drawn, strict=True),
+                color=color,
+                ls=LINES[number % len(LINES)],
+                lw=1,
+                zorder=1,
             )
     axis.locator_params(axis="y", nbins=5)
     axis.margins(x=0.12)
@@ -189,7 +170,7 @@ def _places(axis: Axes, style: Style, sweep: Sweep) -> dict[str, float]:
     """Return the place of every value on the x axis, which is set up for them."""
     values = sweep.values
     if not sweep.numeric:
-        names = [written(value) for value in values]
+        names = [spelled(value) for value in values]
         wide = 10 if len(names) > 2 else 14
         axis.set_xticks(range(len(names)), [style.text(name, wide) for name in names])
         axis.set_xlim(-0.5, len(names) - 0.5)
@@ -199,11 +180,11 @@ def _places(axis: Axes, style: Style, sweep: Sweep) -> dict[str, float]:
         axis.set_xscale("log")
         axis.minorticks_off()
     if len(values) <= TICKS:
-        axis.set_xticks([float(value) for value in values], [written(value) for value in values])
+        axis.set_xticks([float(value) for value in values], [spelled(value) for value in values])
         axis.minorticks_off()
     elif not sweep.logarithmic:
         axis.locator_params(axis="x", nbins=5)
-    return {written(value): float(value) for value in values}
+    return {spelled(value): float(value) for value in values}
 
 
 def _beside(sweep: Sweep, places: Mapping[str, float], place: float, steps: float) -> float:
@@ -224,14 +205,9 @@ def _legend(style: Style, figure: Any, sweep: Sweep, lines: Mapping[int, Line]) 
             [],
             [],
             color=_color(style, sweep, number),
-            linestyle=("-", "--", "-.", ":")[number % 4] if sweep.numeric else "none",
+            linestyle=LINES[number % len(LINES)] if sweep.numeric else "none",
             marker="o",
         )
         for number in lines
     ]
-    texts = [style.text(line.text or "–", 40) for line in lines.values()]
-    longest = max(len(part) for text in texts for part in text.split("\n"))
-    columns = max(1, int(figure.get_figwidth() * 72 / (longest * 5.6 + 36)))
-    figure.legend(
-        handles, texts, loc="outside lower center", ncols=min(columns, len(texts)), handlelength=3
-    )
+    style.key(figure, handles, [style.text(line.text or "–", 40) for line in lines.values()])

@@ -37,9 +37,18 @@ class Sweep:
     numeric: bool
 
     @property
+    def text(self) -> str:
+        """What is swept, "k of reldrop-block"."""
+        return f"{self.parameter} of {self.regularizer}"
+
+    @property
+    def labels(self) -> set[str]:
+        return {label for line in self.lines for _, label in line.points}
+
+    @property
     def values(self) -> list[Any]:
         """All values of the parameter: numbers ascending, else as the spec orders them."""
-        found = {written(value): value for line in self.lines for value, _ in line.points}
+        found = {spelled(value): value for line in self.lines for value, _ in line.points}
         return sorted(found.values()) if self.numeric else list(found.values())
 
     @property
@@ -49,7 +58,7 @@ class Sweep:
         return self.numeric and values[0] > 0 and math.log10(values[-1] / values[0]) > 1.99
 
 
-def written(value: Any) -> str:
+def spelled(value: Any) -> str:
     """Return a parameter's value as the spec would write it; 1 and 1.0 are one."""
     if isinstance(value, str):
         return value
@@ -58,7 +67,7 @@ def written(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-def is_number(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
     """Whether a value has a place on a number axis."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -81,11 +90,13 @@ def sweeps(parameters: Mapping[str, Mapping[str, Any]], labels: Sequence[str]) -
             name
             for name in names
             if name != KIND
-            and len({written(parameters[m][name]) for m in members if name in parameters[m]}) > 1
+            and len({spelled(parameters[m][name]) for m in members if name in parameters[m]}) > 1
         ]
         for name in varying:
             others = [other for other in varying if other != name]
-            numeric = all(is_number(parameters[m][name]) for m in members if name in parameters[m])
+            numeric = all(
+                is_finite_number(parameters[m][name]) for m in members if name in parameters[m]
+            )
             if lines := _lines(parameters, members, name, others, numeric):
                 found.append(Sweep(kind, name, lines, numeric))
     return found
@@ -100,7 +111,7 @@ def _lines(
 ) -> tuple[Line, ...]:
     having = [label for label in members if name in parameters[label]]
     rest = {
-        label: {o: written(parameters[label][o]) for o in others if o in parameters[label]}
+        label: {o: spelled(parameters[label][o]) for o in others if o in parameters[label]}
         for label in having
     }
     keys = list(dict.fromkeys(tuple(rest[label].items()) for label in having))
@@ -114,7 +125,7 @@ def _lines(
             and rest[label].keys() <= fixed.keys()
         ]
         points = [(parameters[label][name], label) for label in fitting]
-        if len({written(value) for value, _ in points}) > 1:
+        if len({spelled(value) for value, _ in points}) > 1:
             if numeric:
                 points.sort(key=lambda point: point[0])
             lines.append(Line(key, tuple(points)))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import Prose, ReportSection, Results, Table
-from reldrop_bench.kinds.section import Block
+from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.judgement import Paired, paired
+from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.outcomes import ranked
 from reldrop_bench.reporting.rows import (
     CELL,
     Setting,
     labels,
-    measure,
+    metric_values,
     settings,
     within,
     without_figures,
@@ -26,26 +26,28 @@ from reldrop_bench.statistics.spread import shown
 
 from .figures import Axis, scatter
 from .overview import overview
-from .pareto import (
-    CLEARLY,
-    DOMINATED,
-    FRONT,
-    SAME,
-    Point,
-    Standing,
-    standings,
-)
-
-if TYPE_CHECKING:
-    from reldrop_bench.reporting.style import Style
+from .pareto import CLEARLY, DOMINATED, FRONT, SAME, Place, Point, places
 
 BENEFITS = 2
 """Outcomes that cost is held against, the leading ones first."""
 
+NUMBERS = [
+    "step_seconds", "explained", "samples", "occluded_fraction", "train_seconds", "peak_memory",
+]  # fmt: skip
 NOTHING = pd.Series(dtype=np.float64)
 
-Standings = Mapping[tuple[str, str, Setting], Mapping[str, Standing]]
+Places = Mapping[tuple[str, str, Setting], Mapping[str, Place]]
 """By axis, outcome and setting: where each label stands."""
+
+MACHINE = """
+Times depend on the machine and on what else ran on it: ratios of a few per cent mean nothing, and another
+machine has other ones. Passes do not depend on it."""
+PARETO = f"""
+On the Pareto front of a task is a label that no other beats: none costs no more (within {SAME:.0%}) and
+brings no less on average. Means take no account of uncertainty: with few seeds a label may be on the front,
+or dominated, by luck. “Dominated clearly” asks for more: on the same seeds, the 95 % t interval of what the
+other brings more excludes zero, and that of its cost excludes that it costs more (intervals are not adjusted
+for the number of comparisons)."""
 
 
 class Cost(ReportSection):
@@ -57,6 +59,13 @@ class Cost(ReportSection):
     axis: Literal["all", "time", "passes"] = "all"
     """What the figures count as cost: the time of a step, its passes, or each of them."""
 
+    opening = """
+    Step time is the median time of a training step divided by that of the baseline with the same task, model
+    and seed; the table gives the geometric mean over seeds and the range. Explanations per sample counts
+    attributions in training. Passes per step are the operations of a training step in forward passes of the
+    same batch (3 for plain training), of matrix products and convolutions alone, with a map made anew for
+    each sample that asks for one. Energy is that of the whole machine."""
+
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         cells = results.cells
         axes = [axis for axis in _axes(results) if self.axis in ("all", axis.key)]
@@ -67,40 +76,18 @@ class Cost(ReportSection):
                 return [Prose("No cell has timings.", "warning")]
         judged = [paired(results, outcome) for outcome in ranked(results)[:BENEFITS]]
         found = {
-            (axis.key, item.outcome.key, setting): standings(_points(axis, item, setting))
+            (axis.key, item.outcome.key, setting): places(_points(axis, item, setting))
             for axis in axes
             for item in judged
             for setting in item.settings
         }
         blocks: list[Block] = [
-            Prose(
-                "Step time is the median time of a training step divided by that of the "
-                "baseline with the same task, model and seed; the table gives the geometric "
-                "mean over seeds and the range. Explanations per sample counts attributions in "
-                "training. Passes per step are the operations of a training step in forward passes "
-                "of the same batch (3 for plain training), of matrix products and convolutions "
-                "alone, with a map made anew for each sample that asks for one. Energy is that of "
-                "the whole machine."
-            ),
-            Prose(
-                "Times depend on the machine and on what else ran on it: ratios of a few per cent "
-                "mean nothing, and another machine has other ones. Passes do not depend on it.",
-                "note",
-            ),
+            paragraph(self.opening),
+            paragraph(MACHINE, "note"),
             _table(results, axes, judged, found),
         ]
         if axes and judged:
-            blocks.append(
-                Prose(
-                    "On the Pareto front of a task is a label that no other beats: none costs no "
-                    f"more (within {SAME:.0%}) and brings no less on average. Means take no account of uncertainty: "
-                    "with few seeds a label may be on the front, or dominated, by luck. "
-                    "“Dominated clearly” asks for more: on the same seeds, the 95 % t interval of what "
-                    "the other brings more excludes zero, and that of its cost excludes that it "
-                    "costs more (intervals are not adjusted for the number of comparisons)."
-                )
-            )
-            blocks += overview(results, style, axes, judged)
+            blocks += [paragraph(PARETO), *overview(results, style, axes, judged)]
             blocks += without_figures(results, list(settings(results)))
             for axis in axes:
                 where = {key[1:]: value for key, value in found.items() if key[0] == axis.key}
@@ -115,7 +102,7 @@ def _axes(results: Results) -> list[Axis]:
     against = pair(steps, results.baseline)
     ratios = against[CELL].assign(value=np.exp(against["difference"].astype(np.float64)))
     base = steps[steps["label"] == results.baseline].dropna(subset="value").assign(value=1.0)
-    passes = measure(results, "cost", "test", "passes_per_step")
+    passes = metric_values(results, "cost", "test", "passes_per_step")
     time = Axis(
         "time", "step time / baseline’s", "the relative time of a training step",
         pd.concat([base, ratios], ignore_index=True),
@@ -144,51 +131,39 @@ def _points(axis: Axis, item: Paired, setting: Setting) -> dict[str, Point]:
 
 
 def _table(
-    results: Results, axes: Sequence[Axis], judged: Sequence[Paired], found: Standings
+    results: Results, axes: Sequence[Axis], judged: Sequence[Paired], found: Places
 ) -> Table:
-    names, order = settings(results), labels(results)
     groups = dict(iter(results.cells.groupby(["task", "model", "label"])))
     further = {name: _by_place(values) for name, values in _further(results).items()}
     ratios = next((_by_place(axis.values) for axis in axes if axis.key == "time"), {})
-    standing = next(iter(axes), None)
     rows = []
-    for setting, name in names.items():
-        for label in order:
-            here = groups.get((*setting, label))
-            if here is None:
+    for setting, name in settings(results).items():
+        for label in labels(results):
+            key = (*setting, label)
+            if key not in groups:
                 continue
-            ratio = ratios.get((*setting, label), NOTHING).dropna()
-            explained = here["explained"].astype(np.float64) / here["samples"].astype(np.float64)
-            row = {
-                "task": name,
-                "label": label,
-                "step time": _ratio(ratio) if label != results.baseline else "1 (baseline)",
-            }
-            if standing is not None:
-                row |= {
-                    f"Pareto, {item.outcome.short}": _standing(
-                        found.get((standing.key, item.outcome.key, setting), {}).get(label)
-                    )
-                    if setting in item.telling or setting not in item.settings
-                    else "saturated"
-                    for item in judged
-                }
+            here = groups[key]
+            numbers = here[NUMBERS].astype(np.float64)
+            ratio = _ratio(ratios.get(key, NOTHING).dropna())
+            row = {"task": name, "label": label}
+            row["step time"] = ratio if label != results.baseline else "1 (baseline)"
+            for item in judged if axes else ():
+                place = found.get((axes[0].key, item.outcome.key, setting), {}).get(label)
+                told = setting in item.telling or setting not in item.settings
+                row[f"Pareto, {item.outcome.short}"] = _standing(place) if told else "saturated"
             rows.append(
                 row
-                | {"step [ms]": 1000 * here["step_seconds"].astype(np.float64).mean()}
+                | {"step [ms]": 1000 * numbers["step_seconds"].mean()}
+                | {what: _mean(values.get(key, NOTHING)) for what, values in further.items()}
                 | {
-                    what: _mean(values.get((*setting, label), NOTHING))
-                    for what, values in further.items()
-                }
-                | {
-                    "explanations per sample": explained.mean(),
-                    "hidden fraction": here["occluded_fraction"].astype(np.float64).mean(),
-                    "training [s]": here["train_seconds"].astype(np.float64).mean(),
-                    "peak memory [MiB]": here["peak_memory"].astype(np.float64).mean() / 2**20,
+                    "explanations per sample": (numbers["explained"] / numbers["samples"]).mean(),
+                    "hidden fraction": numbers["occluded_fraction"].mean(),
+                    "training [s]": numbers["train_seconds"].mean(),
+                    "peak memory [MiB]": numbers["peak_memory"].mean() / 2**20,
                     "timed cells": f"{here['step_seconds'].notna().sum()}/{len(here)}",
                 }
             )
-    by = f" Pareto: of an outcome against {standing.text}, by means." if standing else ""
+    by = f" Pareto: of an outcome against {axes[0].text}, by means." if axes else ""
     frame = pd.DataFrame(rows)
     tones = {
         text: "good" if text == FRONT else "bad" if text.startswith(CLEARLY) else "muted"
@@ -215,23 +190,26 @@ def _table(
     )
 
 
-def _standing(standing: Standing | None) -> str:
-    if standing is None:
+def _standing(place: Place | None) -> str:
+    if place is None:
         return "–"
-    return f"{standing.word} by “{standing.by}”" if standing.by else standing.word
+    return f"{place.word} by “{place.by}”" if place.by else place.word
 
 
 def _further(results: Results) -> dict[str, pd.DataFrame]:
     """Return the columns that only some benchmarks have, a row a cell that can have a value."""
     passes, explanation = (
-        measure(results, "cost", "test", metric)
+        metric_values(results, "cost", "test", metric)
         for metric in ("passes_per_step", "explanation_passes")
     )
     guided = (results.cells["relevance"].fillna("") != "").to_numpy()
-    asking = results.cells.loc[guided, CELL].merge(explanation, how="inner")
-    energy = results.cells[CELL].assign(value=results.cells["energy"].astype(np.float64) / 1000)
-    columns = {"passes per step": passes, "passes of an explanation": asking}
-    columns["energy [kJ]"] = energy
+    columns = {
+        "passes per step": passes,
+        "passes of an explanation": results.cells.loc[guided, CELL].merge(explanation, how="inner"),
+        "energy [kJ]": results.cells[CELL].assign(
+            value=results.cells["energy"].astype(np.float64) / 1000
+        ),
+    }
     return {name: values for name, values in columns.items() if values["value"].notna().any()}
 
 

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reldrop_bench import Figure, Results
+from reldrop_bench import Figure, Results, Style
 from reldrop_bench.reporting.judgement import Paired, judge
 from reldrop_bench.reporting.rows import labels, within
-from reldrop_bench.reporting.style import BASELINE
 
-from .figures import Axis
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from reldrop_bench.reporting.style import Style
-
-Places = dict[str, tuple[float, float, float, float]]
-"""By label: relative cost, difference, and the ends of its interval."""
+from .figures import Axis, benefit_label, draw_points
 
 
 def overview(
@@ -30,26 +20,24 @@ def overview(
     compared = judge(results, judged)
     if compared.empty or compared["settings"].max() < 2:
         return []
-    figure, panels = style.grid(
-        len(judged), len(axes), (min(4.2, 8.2 / len(axes)), 2.5), (0.3, 0.8)
-    )
+    size = (min(4.2, 8.2 / len(axes)), 2.5)
+    figure, panels = style.grid(len(judged), len(axes), size, (0.3, 0.8))
     drawn: set[str] = set()
-    for row, item in enumerate(judged):
+    for item, row in zip(judged, panels, strict=True):
         own = compared[compared["outcome"] == item.outcome.key].set_index("label")
-        for column, axis in enumerate(axes):
-            places: Places = {results.baseline: (1.0, 0.0, np.nan, np.nan)}
+        for axis, panel in zip(axes, row, strict=True):
+            points = {results.baseline: (1.0, 0.0, np.nan, np.nan)}
             for label in own.index[own["n"] > 0]:
                 cost = _relative_cost(results, axis, item, str(label))
                 if np.isfinite(cost):
                     mean, low, high = own.loc[label, ["mean", "low", "high"]].astype(float)
-                    places[str(label)] = (cost, mean, low, high)
-            _panel(style, panels[row][column], places)
-            drawn |= set(places)
-            if row == len(judged) - 1:
-                panels[row][column].set_xlabel(f"{axis.key} / baseline’s")
-        up = "lower is better" if item.outcome.direction == "lower" else "up is better"
-        panels[row][0].set_ylabel(f"{style.text(item.outcome.short, 20)}\n({up})")
-    style.legend(figure, [label for label in labels(results) if label in drawn])
+                    points[str(label)] = (cost, mean, low, high)
+            draw_points(style, panel, points)
+            drawn |= set(points)
+            if item is judged[-1]:
+                panel.set_xlabel(f"{axis.key} / baseline’s")
+        row[0].set_ylabel(benefit_label(style, item))
+    style.legend(figure, labels(results, drawn))
     what = " and ".join(item.outcome.text for item in judged)
     return [
         Figure(
@@ -76,14 +64,3 @@ def _relative_cost(results: Results, axis: Axis, item: Paired, label: str) -> fl
         if len(own) and len(base):
             logs.append(np.log(own).mean() - np.log(base).mean())
     return float(np.exp(np.mean(np.sort(logs)))) if logs else np.nan
-
-
-def _panel(style: Style, panel: Axes, places: Places) -> None:
-    panel.axhline(0, color=BASELINE, linewidth=1)
-    for label, (x, _, low, high) in places.items():
-        if not np.isnan(low):
-            panel.plot([x, x], [low, high], **style.series(label), linewidth=1, alpha=0.6)
-    for label, (x, y, *_) in places.items():
-        panel.plot(x, y, style.marker(label), **style.series(label), ms=6)
-    panel.locator_params(nbins=5)
-    panel.margins(0.12)

@@ -36,14 +36,14 @@ def _mean(values: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Place:
     """Where a label stands, and which label dominates it."""
 
     word: str
     by: str = ""
 
 
-def standings(points: Mapping[str, Point]) -> dict[str, Standing]:
+def places(points: Mapping[str, Point]) -> dict[str, Place]:
     """Return for every label with a cost and a benefit where it stands among these.
 
     Dominated: on the seeds that both have, another label costs no more (up to `SAME`) and brings no
@@ -68,9 +68,9 @@ def standings(points: Mapping[str, Point]) -> dict[str, Standing]:
         rivals.sort(key=lambda other: (-means[other][1], means[other][0], other))
         clear = next((other for other in rivals if _clearly(known[other], point)), None)
         if clear is not None:
-            found[label] = Standing(CLEARLY, clear)
+            found[label] = Place(CLEARLY, clear)
         else:
-            found[label] = Standing(DOMINATED, rivals[0]) if rivals else Standing(FRONT)
+            found[label] = Place(DOMINATED, rivals[0]) if rivals else Place(FRONT)
     return found
 
 
@@ -84,6 +84,4 @@ def _means(values: np.ndarray) -> np.ndarray:
 def _clearly(rival: Point, point: Point) -> bool:
     gain = paired_difference(rival.benefit - point.benefit)
     dearer = paired_difference(rival.cost - point.cost)
-    if gain.low is None or dearer.high is None:
-        return False
     return gain.low > 0 and dearer.high <= float(np.log1p(SAME))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import Prose, ReportSection, Results, Table
-from reldrop_bench.kinds.section import Block
-from reldrop_bench.reporting.judgement import LEVEL, Paired, paired
+from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.judgement import Paired, paired
+from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.outcomes import outcomes
 from reldrop_bench.reporting.outcomes import ranked as ranked_outcomes
 from reldrop_bench.reporting.scopes import Scope, left_out, scopes
@@ -25,12 +26,10 @@ from reldrop_bench.statistics.ranks import (
     friedman,
     not_told_apart,
 )
+from reldrop_bench.statistics.verdicts import LEVEL
 from reldrop_bench.statistics.wilcoxon import Wilcoxon, all_pairs, many_to_one
 
 from .figures import matrix, rank_diagram
-
-if TYPE_CHECKING:
-    from reldrop_bench.reporting.style import Style
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,15 @@ class Ranked:
     """Whether `different` comes from the Wilcoxon test over tasks; else from seed-paired t tests."""
     groups: tuple[tuple[int, ...], ...]
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """What a table says of where a row belongs."""
+        return {"outcome": self.item.outcome.short, "tasks": self.scope.name}
+
+    @property
+    def text(self) -> str:
+        return f"{self.item.outcome.short}, {self.scope.name}"
+
 
 class Significance(ReportSection):
     """Average ranks, Friedman and Wilcoxon tests over tasks, and all pairs of labels."""
@@ -59,6 +67,13 @@ class Significance(ReportSection):
     name = "significance"
     title = "Significance: ranks and pairs of labels"
     order = 720
+    opening = """
+    Ranks are made of each task’s mean over seeds: 1 is the best label, ties share their ranks. Labels are
+    ranked over tasks that all of them ran on. Friedman’s test (with Iman and Davenport’s correction) asks
+    whether any label differs; Wilcoxon’s signed-rank test, with Holm’s adjustment, asks of each label
+    whether it differs from the baseline on tasks like these. Both see one number a task, so few tasks can
+    show nothing. The pairwise tests further down take the seeds of these very tasks instead. A rank depends
+    on which other labels are there; a pairwise p, before adjustment, does not."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         lined_up = [paired(results, outcome) for outcome in ranked_outcomes(results)]
@@ -67,42 +82,23 @@ class Significance(ReportSection):
         wanted = [(item, scope) for item in lined_up for scope in scopes(results, item)]
         ranked = [made for item, scope in wanted if (made := rank(item, scope)) is not None]
         if not ranked:
-            return [
-                Prose(
-                    "No group of tasks has two labels with complete, unsaturated values: nothing "
-                    "can be ranked."
-                )
-            ]
-        several = [each for each in ranked if len(each.kept) > 1]
-        blocks: list[Block] = [
-            Prose(
-                "Ranks are made of each task’s mean over seeds: 1 is the best label, ties share "
-                "their ranks. Labels are ranked over tasks that all of them ran on. Friedman’s test "
-                "(with Iman and Davenport’s correction) asks whether any label differs; Wilcoxon’s "
-                "signed-rank test, with Holm’s adjustment, asks of each label whether it differs "
-                "from the baseline on tasks like these. Both see one number a task, so few tasks "
-                "can show nothing. The pairwise tests further down take the seeds of these very "
-                "tasks instead. A rank depends on which other labels are there; a pairwise p, "
-                "before adjustment, does not."
-            )
-        ]
+            text = """
+            No group of tasks has two labels with complete, unsaturated values: nothing can be ranked."""
+            return [paragraph(text)]
+        blocks: list[Block] = [paragraph(self.opening)]
         blocks += left_out(results, [scope for _, scope in wanted])
-        blocks += _policy(ranked, results)
+        blocks += _policy(ranked)
+        several = [ranking for ranking in ranked if len(ranking.kept) > 1]
         if several:
-            blocks.append(_friedman(several))
-            blocks.append(rank_diagram(style, several))
-            blocks.append(_ranks(results, several))
-        single = [each for each in ranked if len(each.kept) == 1]
+            blocks += [_friedman(several), rank_diagram(style, several), _ranks(results, several)]
+        single = [ranking.text for ranking in ranked if len(ranking.kept) == 1]
         if single:
-            names = "; ".join(f"{each.item.outcome.short}, {each.scope.name}" for each in single)
-            text = f"Only one task to rank over, so no ranks and no test of them: {names}."
+            text = (
+                f"Only one task to rank over, so no ranks and no test of them: {'; '.join(single)}."
+            )
             blocks.append(Prose(text, "note"))
-        first = ranked[0].item.outcome.key
-        blocks += [
-            matrix(results, style, each) for each in ranked if each.item.outcome.key == first
-        ]
-        blocks.append(_pairs(ranked))
-        return blocks
+        leading = [ranking for ranking in ranked if ranking.item is ranked[0].item]
+        return [*blocks, *(matrix(style, ranking) for ranking in leading), _pairs(ranked)]
 
 
 def rank(item: Paired, scope: Scope) -> Ranked | None:
@@ -120,10 +116,7 @@ def rank(item: Paired, scope: Scope) -> Ranked | None:
     # As the first of Holm's steps over all pairs: else the test could join labels only.
     least = min(over_tasks[place].smallest_p for place in places) * len(places)
     by_wilcoxon = least < LEVEL
-    if by_wilcoxon:
-        p = holm([np.nan if (q := over_tasks[place].p) is None else q for place in places])
-    else:
-        p = pairs["p_holm"].to_numpy()
+    p = holm([test.p for test in over_tasks.values()]) if by_wilcoxon else pairs["p_holm"]
     different = np.zeros((len(scope.labels), len(scope.labels)), dtype=bool)
     for (first, second), value in zip(places, p, strict=True):
         different[first, second] = different[second, first] = value < LEVEL
@@ -137,35 +130,27 @@ def rank(item: Paired, scope: Scope) -> Ranked | None:
 
 def _all_pairs(item: Paired, scope: Scope) -> pd.DataFrame:
     """Return the seed-paired overall difference of every pair of labels, in the order of the scope."""
+    names = ("n", "n_expected", "mean", "low", "high", "p")
     rows = []
-    for number, first in enumerate(scope.labels):
-        for second in scope.labels[number + 1 :]:
-            common = [s for s in item.common(first, second) if s in scope.settings]
-            found = overall_difference(item.groups(first, second, common))
-            row = {
-                name: getattr(found, name) for name in ("n", "n_expected", "mean", "low", "high")
-            }
-            rows.append({"first": first, "second": second, **row, "p": found.p})
+    for first, second in combinations(scope.labels, 2):
+        common = [s for s in item.common(first, second) if s in scope.settings]
+        found = asdict(overall_difference(item.groups(first, second, common)))
+        rows.append({"first": first, "second": second} | {name: found[name] for name in names})
     frame = pd.DataFrame(rows)
-    numbers = ["mean", "low", "high", "p"]
-    frame[numbers] = frame[numbers].astype(np.float64)
-    frame["p_holm"] = holm(frame["p"].to_numpy())
-    return frame
+    return frame.assign(p_holm=holm(frame["p"].to_numpy()))
 
 
-def _policy(ranked: Sequence[Ranked], results: Results) -> list[Prose]:
+def _policy(ranked: Sequence[Ranked]) -> list[Prose]:
     """Name the tasks that ranks leave out because a label lacks a value."""
     texts = []
-    for each in ranked:
+    for ranking in ranked:
         lacking = [
-            each.item.settings[setting]
-            for number, setting in enumerate(each.scope.settings)
-            if number not in each.kept
+            ranking.item.settings[setting]
+            for number, setting in enumerate(ranking.scope.settings)
+            if number not in ranking.kept
         ]
         if lacking:
-            texts.append(
-                f"{each.item.outcome.short}, {each.scope.name}: without {', '.join(lacking)}"
-            )
+            texts.append(f"{ranking.text}: without {', '.join(lacking)}")
     if not texts:
         return []
     text = (
@@ -178,22 +163,17 @@ def _policy(ranked: Sequence[Ranked], results: Results) -> list[Prose]:
 
 def _friedman(ranked: Sequence[Ranked]) -> Table:
     rows: list[dict[str, Any]] = []
-    for each in ranked:
-        labels, tasks = len(each.scope.labels), len(each.kept)
-        row: dict[str, Any] = {
-            "outcome": each.item.outcome.short,
-            "tasks": each.scope.name,
-            "number of tasks": tasks,
-            "labels": labels,
-        }
+    for ranking in ranked:
+        labels, tasks = len(ranking.scope.labels), len(ranking.kept)
+        row: dict[str, Any] = {**ranking.columns, "number of tasks": tasks, "labels": labels}
         if labels > 2:
-            found = friedman(each.scores)
+            found = friedman(ranking.scores)
             row |= {
                 "χ²": found.chi_square,
                 "p": p_text(found.p),
                 "F (Iman–Davenport)": found.f,
                 "p of F": p_text(found.f_p),
-                "critical difference": critical_difference(labels, tasks, LEVEL),
+                "critical difference": critical_difference(labels, tasks),
             }
         rows.append(row)
     caption = (
@@ -206,46 +186,33 @@ def _friedman(ranked: Sequence[Ranked]) -> Table:
 
 
 def _ranks(results: Results, ranked: Sequence[Ranked]) -> Table:
-    incomplete = any(len(each.kept) < len(each.scope.settings) for each in ranked)
+    incomplete = any(len(ranking.kept) < len(ranking.scope.settings) for ranking in ranked)
     rows: list[dict[str, Any]] = []
-    tones: dict[str, str] = {}
-    for each in ranked:
-        base = each.scope.labels.index(results.baseline)
-        others = [number for number in range(len(each.scope.labels)) if number != base]
-        tests = dict(zip(others, many_to_one(each.means, base), strict=True))
-        raw = [np.nan if (p := test.p) is None else p for test in tests.values()]
-        adjusted = dict(zip(others, holm(raw), strict=True))
-        for number in np.argsort(each.ranks, kind="stable"):
-            difference = each.means[:, number] - each.means[:, base]
-            counts = [int(np.sum(np.sign(difference) == sign)) for sign in (1, 0, -1)]
-            test = "–"
+    for ranking in ranked:
+        base = ranking.scope.labels.index(results.baseline)
+        others = [number for number in range(len(ranking.scope.labels)) if number != base]
+        tests = dict(zip(others, many_to_one(ranking.means, base), strict=True))
+        adjusted = dict(zip(others, holm([test.p for test in tests.values()]), strict=True))
+        for number in map(int, np.argsort(ranking.ranks, kind="stable")):
+            counts, test = "baseline", "–"
             if number != base:
+                signs = np.sign(ranking.means[:, number] - ranking.means[:, base])
+                counts = "–".join(str(int(np.sum(signs == sign))) for sign in (1, 0, -1))
                 test = _over_tasks(tests[number], adjusted[number], len(others))
-                tones |= {test: "muted"} if test.startswith("cannot") else {}
             rows.append(
-                {
-                    "outcome": each.item.outcome.short,
-                    "tasks": each.scope.name,
-                    "label": each.scope.labels[number],
-                    "average rank": each.ranks[number],
-                    **({"failure = worst": each.worst[number]} if incomplete else {}),
-                    "better–equal–worse": "baseline"
-                    if number == base
-                    else "–".join(map(str, counts)),
-                    "Wilcoxon p (Holm)": test,
-                }
+                ranking.columns
+                | {"label": ranking.scope.labels[number], "average rank": ranking.ranks[number]}
+                | ({"failure = worst": ranking.worst[number]} if incomplete else {})
+                | {"better–equal–worse": counts, "Wilcoxon p (Holm)": test}
             )
+    tests_said = {str(row["Wilcoxon p (Holm)"]) for row in rows}
+    tones = {text: "muted" for text in tests_said if text.startswith("cannot")}
     caption = (
         "Average rank of each label, on how many tasks its mean is better than, equal to and worse "
         f"than that of “{results.baseline}”, and Wilcoxon’s signed-rank test over tasks."
     )
     formats = {"average rank": "{:.2f}", "failure = worst": "{:.2f}"}
     return Table("ranks", caption, pd.DataFrame(rows), formats, tones=tones)
-
-
-def _better(ranked: Sequence[Ranked]) -> str:
-    lower = {each.item.outcome.short for each in ranked if each.item.outcome.direction == "lower"}
-    return f"Lower is better for {', '.join(sorted(lower))}." if lower else "Higher is better."
 
 
 def _over_tasks(test: Wilcoxon, adjusted: float, family: int) -> str:
@@ -257,31 +224,32 @@ def _over_tasks(test: Wilcoxon, adjusted: float, family: int) -> str:
 
 
 def _pairs(ranked: Sequence[Ranked]) -> Table:
+    lower = {r.item.outcome.short for r in ranked if r.item.outcome.direction == "lower"}
+    better = f"Lower is better for {', '.join(sorted(lower))}." if lower else "Higher is better."
     data = pd.concat(
         [
-            each.pairs.assign(outcome=each.item.outcome.key, tasks=each.scope.name)
-            for each in ranked
+            ranking.pairs.assign(outcome=ranking.item.outcome.key, tasks=ranking.scope.name)
+            for ranking in ranked
         ],
         ignore_index=True,
     )
-    short = {each.item.outcome.key: each.item.outcome.short for each in ranked}
     frame = pd.DataFrame(
         [
             {
-                "outcome": short[row["outcome"]],
-                "tasks": row["tasks"],
+                **ranking.columns,
                 "label": row["first"],
                 "other": row["second"],
                 "difference [95 % interval]": interval_text(row),
                 "p": p_text(row["p"]),
                 "p (Holm)": p_text(row["p_holm"]),
             }
-            for row in data.to_dict("records")
+            for ranking in ranked
+            for row in ranking.pairs.to_dict("records")
         ]
     )
     caption = (
         "Every pair of labels: seed-paired difference (label − other), mean over tasks, with its "
         "95 % t interval and p; Holm’s adjustment over all pairs of the group and outcome. "
-        f"{_better(ranked)}"
+        f"{better}"
     )
     return Table("pairs", caption, frame, data=data, folded=True)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reldrop_bench import Figure, Results
-from reldrop_bench.reporting.judgement import LEVEL
+from reldrop_bench import Figure, Style
 from reldrop_bench.reporting.tables import signed
+from reldrop_bench.statistics.verdicts import LEVEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from reldrop_bench.reporting.style import Style
 
     from . import Ranked
 
@@ -24,11 +22,11 @@ WRITTEN = 12
 
 def rank_diagram(style: Style, ranked: Sequence[Ranked]) -> Figure:
     """Return critical-difference diagrams, a panel a group of tasks and outcome, best label on top."""
-    most = max(len(each.scope.labels) for each in ranked)
+    most = max(len(ranking.scope.labels) for ranking in ranked)
     figure, axes = style.panels(len(ranked), 2, (3.9, 0.9 + 0.27 * most), (0.2, 0.1))
-    for axis, each in zip(axes, ranked, strict=True):
-        _ranks(axis, style, each)
-    ways = {each.by_wilcoxon for each in ranked}
+    for axis, ranking in zip(axes, ranked, strict=True):
+        _ranks(axis, style, ranking)
+    ways = {ranking.by_wilcoxon for ranking in ranked}
     tests = {
         True: "Wilcoxon’s signed-rank test over tasks",
         False: "seed-paired t tests on these tasks (too few tasks for Wilcoxon’s test of so many pairs)",
@@ -44,44 +42,34 @@ def rank_diagram(style: Style, ranked: Sequence[Ranked]) -> Figure:
     )
 
 
-def _ranks(axis: Axes, style: Style, each: Ranked) -> None:
-    order = np.argsort(each.ranks, kind="stable")
-    place = {int(number): row for row, number in enumerate(order)}
-    labels = each.scope.labels
-    for number, row in place.items():
-        look: dict[str, Any] = style.series(labels[number])
-        look |= {"marker": style.marker(labels[number]), "linestyle": "none"}
-        axis.plot([1, each.ranks[number]], [row, row], color="#b0b6bd", linewidth=0.6, zorder=1)
-        axis.plot([each.ranks[number]], [row], **look, markersize=6, zorder=2)
-    right = len(labels) + 0.35
-    bars = [group for group in each.groups if len(group) > 1]
-    for number, group in enumerate(bars):
-        rows = [place[member] for member in group]
-        x = right + 0.045 * len(labels) * number
-        axis.plot(
-            [x, x],
-            [min(rows) - 0.2, max(rows) + 0.2],
-            color="#808080",
-            linewidth=3,
-            solid_capstyle="butt",
-        )
-    axis.set_yticks(range(len(order)), [style.text(labels[number]) for number in order])
-    axis.set_ylim(len(order) - 0.4, -0.6)
-    axis.set_xlim(0.9, right + 0.045 * len(labels) * len(bars) + 0.1)
+def _ranks(axis: Axes, style: Style, ranking: Ranked) -> None:
+    labels = ranking.scope.labels
+    order = [int(number) for number in np.argsort(ranking.ranks, kind="stable")]
+    for row, number in enumerate(order):
+        label, place = labels[number], ranking.ranks[number]
+        look = style.series(label) | {"marker": style.marker(label), "linestyle": "none"}
+        axis.plot([1, place], [row, row], color="#b0b6bd", linewidth=0.6, zorder=1)
+        axis.plot([place], [row], **look, markersize=6, zorder=2)
+    right, step = len(labels) + 0.35, 0.045 * len(labels)
+    bars = [[order.index(number) for number in group] for group in ranking.groups if len(group) > 1]
+    for number, rows in enumerate(bars):
+        x, ends = right + step * number, [min(rows) - 0.2, max(rows) + 0.2]
+        axis.plot([x, x], ends, color="#808080", linewidth=3, solid_capstyle="butt")
+    style.label_rows(axis, [labels[number] for number in order])
+    axis.set_xlim(0.9, right + step * len(bars) + 0.1)
     axis.set_xticks(range(1, len(labels) + 1, max(1, len(labels) // 7)))
     axis.set_xlabel("average rank (1 is best)")
-    axis.grid(axis="y", visible=False)
-    tasks = len(each.kept)
-    axis.set_title(f"{each.item.outcome.short}\n{style.text(each.scope.name)}, n={tasks}")
+    tasks = len(ranking.kept)
+    axis.set_title(f"{ranking.item.outcome.short}\n{style.text(ranking.scope.name)}, n={tasks}")
 
 
-def matrix(results: Results, style: Style, each: Ranked) -> Figure:
+def matrix(style: Style, ranking: Ranked) -> Figure:
     """Return a heat map of the seed-paired differences between all pairs of labels."""
-    labels = each.scope.labels
+    labels = ranking.scope.labels
     number = {label: place for place, label in enumerate(labels)}
     values = np.full((len(labels), len(labels)), np.nan)
     marked = np.zeros_like(values, dtype=bool)
-    for row in each.pairs.to_dict("records"):
+    for row in ranking.pairs.to_dict("records"):
         first, second = number[row["first"]], number[row["second"]]
         values[first, second], values[second, first] = row["mean"], -row["mean"]
         marked[first, second] = marked[second, first] = row["p_holm"] < LEVEL
@@ -102,10 +90,10 @@ def matrix(results: Results, style: Style, each: Ranked) -> Figure:
     axis.set_xticks(range(len(labels)), shown, rotation=45, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(labels)), shown)
     axis.grid(visible=False)
-    outcome = each.item.outcome
+    outcome, tasks = ranking.item.outcome, ranking.scope.name
     return Figure(
-        f"pairs-{outcome.key}-{each.scope.name.replace(' ', '-')}",
-        f"{outcome.text}, {each.scope.name}: mean seed-paired difference of the label in the row "
+        f"pairs-{outcome.key}-{tasks.replace(' ', '-')}",
+        f"{outcome.text}, {tasks}: mean seed-paired difference of the label in the row "
         f"to that in the column; {outcome.direction} is better. * p < {LEVEL} after Holm’s adjustment "
         "over all pairs. All numbers are in the table below.",
         f"Matrix of differences in {outcome.short} between all pairs of {len(labels)} labels.",

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import Prose, ReportSection, Results
-from reldrop_bench.kinds.section import Block
-from reldrop_bench.reporting.judgement import (
-    LEVEL,
-    Paired,
-    judge,
-    judge_tasks,
-    paired,
-)
-from reldrop_bench.reporting.outcomes import SATURATED, margin_of, outcomes
+from reldrop_bench import Block, Prose, ReportSection, Results, Style
+from reldrop_bench.reporting.judgement import Paired, judge, judge_tasks, paired_outcomes
+from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.tables import interval_text
 from reldrop_bench.statistics.power import limits_of
+from reldrop_bench.statistics.verdicts import LEVEL
 
 from .figures import forest
 from .tables import by_task, details, scoreboard
-
-if TYPE_CHECKING:
-    from reldrop_bench.reporting.style import Style
 
 NAMED = 3
 """Labels that a headline names; the table has all."""
@@ -39,29 +31,27 @@ class Verdict(ReportSection):
     order = 100
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
-        judged = outcomes(results)
-        if not judged:
+        lined_up = paired_outcomes(results)
+        if not lined_up:
             what = results.metric or "test accuracy"
             return [Prose(f"No cell has a value of {what}, so nothing can be compared.", "warning")]
-        lined_up = [paired(results, outcome) for outcome in judged]
         compared = judge(results, lined_up)
         if compared.empty or not compared["n"].sum():
             reason = _nothing(results, lined_up)
             return [Prose(f"{reason}: nothing can be compared.", "warning")]
-        telling = [each for each in lined_up if each.outcome.key in set(compared["outcome"])]
+        keys = set(compared["outcome"])
+        judged = [item for item in lined_up if item.outcome.key in keys]
         blocks: list[Block] = [
-            Prose(_headline(results, item, compared), "headline") for item in telling
-        ]
-        blocks += [
+            *(Prose(_headline(results, item, compared), "headline") for item in judged),
             scoreboard(results, lined_up, compared),
-            forest(results, style, telling, compared),
+            forest(results, style, judged, compared),
+            Prose("What cannot be concluded, and why:"),
+            *_limits(results, lined_up, compared),
+            _protocol(results, judged, compared),
         ]
-        blocks.append(Prose("What cannot be concluded, and why:"))
-        blocks += _limits(results, lined_up, compared)
-        blocks.append(Prose(_protocol(results, telling, compared)))
         tasks = judge_tasks(results, lined_up)
         for number, item in enumerate(lined_up):
-            if item.outcome.key in set(compared["outcome"]):
+            if item.outcome.key in keys:
                 blocks.append(details(results, item, compared))
             blocks.append(by_task(results, item, tasks, folded=number > 0))
         return blocks
@@ -133,97 +123,76 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
         telling = item.telling
         full = ", ".join(name for key, name in item.settings.items() if key not in telling)
         if full:
-            text = (
-                f"Saturated: every cell reaches {item.outcome.text} of {SATURATED} or more on "
-                f"{full}. That cannot tell methods apart, so it is left out of this outcome’s "
-                "means, ranks and verdicts (as is a task, for one label, where that label and the "
-                "baseline are both at the ceiling)."
-            )
-            found.append(Prose(text, "warning"))
-    short = compared[
-        (compared["n"] < compared["n_expected"])
-        | (compared["settings"] < compared["settings_expected"])
-    ]
-    if len(short):
-        text = (
-            f"{len(short)} of {len(compared)} comparisons lack pairs because a cell failed, is "
-            "missing or was not measured. They rest on the pairs that exist (columns pairs and "
-            "tasks); if a method fails where it does badly, such a mean flatters it."
-        )
-        found.append(Prose(text, "warning"))
-    unclear = compared[compared["verdict"] == "unclear"]
-    if len(unclear):
+            text = f"""
+            Saturated: every cell reaches {item.outcome.text} of {SATURATED} or more on {full}. That cannot
+            tell methods apart, so it is left out of this outcome’s means, ranks and verdicts (as is a task,
+            for one label, where that label and the baseline are both at the ceiling)."""
+            found.append(paragraph(text, "warning"))
+    short = (compared["n"] < compared["n_expected"]) | (
+        compared["settings"] < compared["settings_expected"]
+    )
+    if short.any():
+        text = f"""
+        {short.sum()} of {len(compared)} comparisons lack pairs because a cell failed, is missing or was not
+        measured. They rest on the pairs that exist (columns pairs and tasks); if a method fails where it
+        does badly, such a mean flatters it."""
+        found.append(paragraph(text, "warning"))
+    unclear = int((compared["verdict"] == "unclear").sum())
+    if unclear:
         margins = {margin_of(results, item.outcome) for item in lined_up} - {None}
         rule = (
             f"is said only where the difference is shown to lie within ±{results.margin:g}."
             if margins
             else "is not said of a metric for which no margin is known (--margin gives one)."
         )
-        text = (
-            f"{len(unclear)} of {len(compared)} comparisons are unclear: neither a difference nor "
-            f"its absence is shown. That is not evidence of equality; “equivalent” {rule}"
-        )
-        found.append(Prose(text, "note"))
-    pairs = [
-        int(np.isfinite(group).sum())
+        text = f"""
+        {unclear} of {len(compared)} comparisons are unclear: neither a difference nor its absence is shown.
+        That is not evidence of equality; “equivalent” {rule}"""
+        found.append(paragraph(text, "note"))
+    counts = [
+        [int(np.isfinite(group).sum()) for group in item.groups(label, results.baseline)]
+        for label in set(compared["label"])
         for item in lined_up
-        for label in item.planned
-        if label != results.baseline
-        for group in item.groups(label, results.baseline)
+        if label in item.planned and results.baseline in item.planned
     ]
-    most = max(pairs, default=0)
-    tests = max(
-        (
-            sum(len(item.common(label, results.baseline)) for item in lined_up)
-            for label in set(compared["label"])
-        ),
-        default=1,
-    )
-    found.append(Prose(f"Within one task: {limits_of(most, tests, LEVEL)}", "note"))
+    tests = compared.groupby("label")["settings_expected"].sum().max()
+    most = max((count for group in counts for count in group), default=0)
+    found.append(Prose(f"Within one task: {limits_of(most, tests)}", "note"))
     blocked = compared[compared["smallest_p_sign_flip"] >= LEVEL]
     if len(blocked):
-        counts = sorted(set(blocked["differing"]))
-        shown = " or ".join(f"n={count}" for count in counts)
-        text = (
-            f"A sign-flip permutation test, which assumes no distribution, cannot be significant "
-            f"with {shown} pairs that differ: {len(blocked)} of {len(compared)} verdicts here rest "
-            "on the t test alone, that is on differences that are roughly normal."
-        )
-        found.append(Prose(text, "note"))
+        shown = " or ".join(f"n={count}" for count in sorted(set(blocked["differing"])))
+        text = f"""
+        A sign-flip permutation test, which assumes no distribution, cannot be significant with {shown} pairs
+        that differ: {len(blocked)} of {len(compared)} verdicts here rest on the t test alone, that is on
+        differences that are roughly normal."""
+        found.append(paragraph(text, "note"))
     tasks = len({setting for item in lined_up for setting in item.telling})
-    text = (
-        f"These verdicts are about the {tasks} task{'s' * (tasks != 1)} of this benchmark and new "
-        "seeds on them. Whether a method would help on other tasks is a question of its own: see "
-        "“Would it hold on other tasks?”."
-    )
-    found.append(Prose(text, "note"))
-    return found
+    text = f"""
+    These verdicts are about the {tasks} task{"s" * (tasks != 1)} of this benchmark and new seeds on them.
+    Whether a method would help on other tasks is a question of its own: see “Would it hold on other
+    tasks?”."""
+    return [*found, paragraph(text, "note")]
 
 
-def _protocol(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame) -> str:
-    family = len(compared)
+def _protocol(results: Results, judged: Sequence[Paired], compared: pd.DataFrame) -> Prose:
     raw, own, page = (int((compared[name] < LEVEL).sum()) for name in ("p", "p_pair", "p_page"))
     untested = int(compared["p"].isna().sum())
-    text = (
-        f"How to read it. A label is compared with “{results.baseline}” on equal task, model and "
-        "seed: same data, order and first weights. The seed-paired differences are averaged "
-        "within each task, then over tasks with equal weight; the 95 % interval and p are of a t "
-        "test that lets every task have its own spread (Satterthwaite’s degrees of freedom, made "
-        "more cautious where pairs are few). The "
-        f"verdict adjusts p by Holm’s method over the {len(lined_up)} outcome"
-        f"{'s' * (len(lined_up) != 1)} of that label alone, so that it does not depend on which "
-        "other labels are in the benchmark; a label that does nothing was called different in at "
-        "most 6 % of simulated benchmarks (3 to 10 seeds, up to 12 tasks). An asterisk marks a "
-        "verdict that does not hold when all "
-        f"{family} comparisons of this section are adjusted together. Of these, {raw} are "
-        f"significant without adjustment, {own} as adjusted for their own label, {page} for the "
-        "whole page."
-    )
+    text = f"""
+    How to read it. A label is compared with “{results.baseline}” on equal task, model and seed: same data,
+    order and first weights. The seed-paired differences are averaged within each task, then over tasks with
+    equal weight; the 95 % interval and p are of a t test that lets every task have its own spread
+    (Satterthwaite’s degrees of freedom, made more cautious where pairs are few). The verdict adjusts p by
+    Holm’s method over the {len(judged)} outcome{"s" * (len(judged) != 1)} of that label alone, so that it
+    does not depend on which other labels are in the benchmark; a label that does nothing was called
+    different in at most 6 % of simulated benchmarks (3 to 10 seeds, up to 12 tasks). An asterisk marks a
+    verdict that does not hold when all {len(compared)} comparisons of this section are adjusted together.
+    Of these, {raw} are significant without adjustment, {own} as adjusted for their own label, {page} for
+    the whole page."""
     if untested:
         text += f" {untested} could not be tested and count in their families with p = 1."
     what = "; ".join(
         f"{item.outcome.text}: {item.outcome.definition}"
-        for item in lined_up
+        for item in judged
         if item.outcome.definition
     )
-    return f"{text} The outcomes are {what}." if what else text
+    return paragraph(f"{text} The outcomes are {what}." if what else text)

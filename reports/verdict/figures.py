@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench import Figure, Results
+from reldrop_bench import Figure, Results, Style
 from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.rows import POINTS, labels
 
@@ -17,15 +17,12 @@ from .tables import unjudged
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from reldrop_bench.reporting.style import Style
-
 
 def forest(
     results: Results, style: Style, lined_up: Sequence[Paired], compared: pd.DataFrame
 ) -> Figure:
     """Return a panel an outcome: mean and interval over tasks, each task's mean as a small ring."""
-    present = set(compared["label"])
-    shown = [label for label in labels(results) if label in present]
+    shown = labels(results, set(compared["label"]))
     height = 0.75 + 0.34 * len(shown)
     figure, axes = style.panels(len(lined_up), 2, (3.6, height), (1.6, 0.3), sharey=True)
     for axis, item in zip(axes, lined_up, strict=True):
@@ -59,7 +56,7 @@ def _panel(
     axis.axvline(0, color="#808080", linewidth=1)
     if item.outcome.bounded:
         axis.axvspan(-results.margin, results.margin, color="#808080", alpha=0.15, linewidth=0)
-    records: dict[str, dict[Any, Any]] = {row["label"]: row for row in compared.to_dict("records")}
+    records = {row["label"]: row for row in compared.to_dict("records")}
     for place, label in enumerate(shown):
         row = records.get(label)
         if row is None or not row["n"]:
@@ -79,12 +76,9 @@ def _panel(
             axis.plot(means, [place + 0.3] * len(means), **rings, markeredgewidth=0.8)
         whole = row["n"] == row["n_expected"] and row["settings"] == row["settings_expected"]
         if not pd.isna(row["low"]):
-            axis.plot(
-                [row["low"], row["high"]], [place, place], **style.series(label), linewidth=1.6
-            )
+            ends = [row["low"], row["high"]]
+            axis.plot(ends, [place, place], **style.series(label), linewidth=1.6)
         fill = look["color"] if whole else "white"
         axis.plot([row["mean"]], [place], **look, markerfacecolor=fill, markersize=6.5)
-    axis.set_yticks(range(len(shown)), [style.text(label) for label in shown])
-    axis.set_ylim(len(shown) - 0.45, -0.55)
-    axis.grid(axis="y", visible=False)
+    style.label_rows(axis, shown, edge=0.45)
     axis.locator_params(axis="x", nbins=5)

@@ -8,23 +8,16 @@ from typing import Any
 import pandas as pd
 
 from reldrop_bench import Results, Table
-from reldrop_bench.reporting.judgement import DECIDED, LEVEL, Paired
+from reldrop_bench.reporting.judgement import DECIDED, Paired
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
-from reldrop_bench.reporting.rows import labels, settings
-from reldrop_bench.reporting.tables import interval_text, p_text
+from reldrop_bench.reporting.rows import in_order, labels, settings
+from reldrop_bench.reporting.tables import interval_text, p_text, without_empty
+from reldrop_bench.statistics.verdicts import LEVEL
 
-TONES = {
-    "better": "good",
-    "worse": "bad",
-    "higher": "",
-    "lower": "",
-    "equivalent": "",
-    "unclear": "muted",
-    "no measure": "warn",
-}
+TONES = {"better": "good", "worse": "bad", "unclear": "muted", "no measure": "warn"}
 
 
-def written(row: Mapping[Any, Any]) -> str:
+def verdict_text(row: Mapping[Any, Any]) -> str:
     """Write a verdict with its difference, and the interval on a line of its own."""
     star = "" if row["holds"] or row["verdict"] not in DECIDED else "*"
     difference, _, interval = interval_text(dict(row)).partition(" [")
@@ -47,9 +40,9 @@ def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFr
         texts = {"label": label}
         for item in lined_up:
             row = found.get((label, item.outcome.key))
-            text = unjudged(results, item, label) if row is None else written(row)
+            text = unjudged(results, item, label) if row is None else verdict_text(row)
             if row is not None:
-                tones[text] = TONES[row["verdict"]]
+                tones[text] = TONES.get(row["verdict"], "")
             texts[item.outcome.short] = text
         rows.append(texts)
     caption = (
@@ -58,19 +51,9 @@ def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFr
         "leaves out 0 may still be unclear. * does not hold after adjustment for the whole page; "
         "(n=5/6): pairs that are there, of those planned."
     )
-    columns = [
-        "label",
-        "outcome",
-        "verdict",
-        "holds",
-        "mean",
-        "low",
-        "high",
-        "p",
-        "p_pair",
-        "p_page",
-    ]
-    return Table("verdict", caption, pd.DataFrame(rows), data=compared[columns], tones=tones)
+    numbers = ["mean", "low", "high", "p", "p_pair", "p_page"]
+    data = compared[["label", "outcome", "verdict", "holds", *numbers]]
+    return Table("verdict", caption, pd.DataFrame(rows), data=data, tones=tones)
 
 
 def sign_flip_text(row: Mapping[Any, Any]) -> str:
@@ -90,7 +73,7 @@ def details(results: Results, item: Paired, compared: pd.DataFrame) -> Table:
         [
             {
                 "label": row["label"],
-                "verdict": written(row).partition(" ")[0],
+                "verdict": verdict_text(row).partition(" ")[0],
                 "difference [95 % interval]": interval_text(row, counted=False),
                 "tasks": f"{row['settings']}/{row['settings_expected']}",
                 "pairs": f"{row['n']}/{row['n_expected']}",
@@ -104,17 +87,14 @@ def details(results: Results, item: Paired, compared: pd.DataFrame) -> Table:
             for row in rows.to_dict("records")
         ]
     )
-    if not frame["remark"].any():
-        frame = frame.drop(columns="remark")
-    tones = TONES | {f"{word}*": tone for word, tone in TONES.items()}
     return Table(
         f"verdict-{item.outcome.key}",
         f"{item.outcome.text}: the numbers behind the verdicts. p: t test of the mean over tasks; "
         f"own outcomes, page: adjusted by Holm’s method; sign flips: permutation test, not adjusted; "
         f"equivalence: {_equivalence(results, item)}.",
-        frame,
+        without_empty(frame),
         data=rows.drop(columns="outcome"),
-        tones={word: tone for word, tone in tones.items() if tone},
+        tones=TONES | {f"{word}*": tone for word, tone in TONES.items()},
         folded=True,
     )
 
@@ -130,18 +110,14 @@ def by_task(results: Results, item: Paired, tasks: pd.DataFrame, folded: bool) -
     """Return a row a task and label from `judge_tasks`: difference, effect size, verdict."""
     names = settings(results)
     found = tasks[tasks["outcome"] == item.outcome.key].drop(columns="outcome")
+    found["setting"] = [names[pair] for pair in zip(found["task"], found["model"], strict=True)]
+    found = in_order(results, found, "setting", "label")
     means = item.frame[item.frame["label"] == results.baseline]
     base = means.groupby(["task", "model"])["value"].mean()
-    place = {setting: number for number, setting in enumerate(names)}
-    order = {label: number for number, label in enumerate(labels(results))}
-    rows = sorted(
-        found.to_dict("records"),
-        key=lambda row: (place[row["task"], row["model"]], order[row["label"]]),
-    )
     frame = pd.DataFrame(
         [
             {
-                "task": names[row["task"], row["model"]],
+                "task": row["setting"],
                 "label": row["label"],
                 "verdict": row["verdict"],
                 "difference [95 % interval]": interval_text(row, counted=False),
@@ -152,20 +128,18 @@ def by_task(results: Results, item: Paired, tasks: pd.DataFrame, folded: bool) -
                 "p (Holm)": p_text(row["p_holm"]),
                 "remark": row["note"],
             }
-            for row in rows
+            for row in found.to_dict("records")
         ]
     )
-    if frame.empty or not frame["remark"].any():
-        frame = frame.drop(columns="remark", errors="ignore")
     return Table(
         f"verdict-{item.outcome.key}-by-task",
         f"{item.outcome.text} task by task: difference to “{results.baseline}”, effect size d_z "
         "(mean over standard deviation of the differences), paired t test, and a verdict by p "
         "adjusted over all tasks and outcomes of the label. It tells where a difference over all "
         f"tasks comes from. Saturated: all cells of the label and of the baseline reach {SATURATED}.",
-        frame,
+        without_empty(frame),
         {"d_z": "{:.2f}", "baseline": "{:.3f}"},
-        data=pd.DataFrame(rows),
-        tones={word: tone for word, tone in TONES.items() if tone} | {"saturated": "muted"},
+        data=found.drop(columns="setting"),
+        tones=TONES | {"saturated": "muted"},
         folded=folded,
     )

@@ -17,9 +17,9 @@ from reldrop_bench.plugins.reports.cost.pareto import (
     DOMINATED,
     FRONT,
     SAME,
+    Place,
     Point,
-    Standing,
-    standings,
+    places,
 )
 from reldrop_bench.reporting.style import Style
 from reldrop_bench.results import Results
@@ -39,7 +39,7 @@ def point(cost: float, benefit: float, spread: float = 0.0, seeds: int = 4) -> P
 
 
 def words(points: dict[str, Point]) -> dict[str, str]:
-    return {label: standing.word for label, standing in standings(points).items()}
+    return {label: standing.word for label, standing in places(points).items()}
 
 
 def test_the_front_of_a_known_example() -> None:
@@ -50,7 +50,7 @@ def test_the_front_of_a_known_example() -> None:
         "dear and worse": point(3.0, 0.01),
         "free and bad": point(1.0, -0.02),
     }
-    found = standings(points)
+    found = places(points)
     assert [label for label in points if found[label].word == FRONT] == [
         "none",
         "cheap and good",
@@ -63,28 +63,26 @@ def test_the_front_of_a_known_example() -> None:
 def test_dominance_is_clear_only_where_the_interval_excludes_zero() -> None:
     sure = {"none": point(1.0, 0.0), "bad": point(2.0, -0.1, spread=0.001)}
     unsure = {"none": point(1.0, 0.0), "bad": point(2.0, -0.1, spread=0.5)}
-    assert standings(sure)["bad"] == Standing(CLEARLY, "none")
-    assert standings(unsure)["bad"] == Standing(DOMINATED, "none")
+    assert places(sure)["bad"] == Place(CLEARLY, "none")
+    assert places(unsure)["bad"] == Place(DOMINATED, "none")
 
 
 def test_one_seed_is_never_clear() -> None:
     points = {"none": point(1.0, 0.0, seeds=1), "bad": point(2.0, -0.1, seeds=1)}
-    assert standings(points)["bad"].word == DOMINATED
+    assert places(points)["bad"].word == DOMINATED
 
 
 def test_a_cost_that_varies_is_not_clearly_lower() -> None:
     noisy = Point(np.log(np.array([1.0, 3.0, 1.0, 3.0])), np.zeros(4))
     steady = Point(np.log(np.array([1.8, 1.8, 1.8, 1.8])), np.full(4, 0.1))
-    assert standings({"noisy": noisy, "steady": steady})["steady"].word == FRONT
+    assert places({"noisy": noisy, "steady": steady})["steady"].word == FRONT
     cheaper = Point(np.log(np.array([1.2, 1.2, 2.0, 2.0])), np.array([0.1, 0.11, 0.1, 0.11]))
-    assert standings({"noisy": noisy, "cheaper": cheaper})["noisy"] == Standing(
-        DOMINATED, "cheaper"
-    )
+    assert places({"noisy": noisy, "cheaper": cheaper})["noisy"] == Place(DOMINATED, "cheaper")
 
 
 def test_costs_within_a_percent_are_the_same() -> None:
     points = {"a": point(1.0, 0.0), "b": point(1.0 + SAME / 2, 0.05)}
-    assert standings(points)["a"].by == "b"
+    assert places(points)["a"].by == "b"
 
 
 def test_labels_are_compared_on_the_seeds_that_both_have() -> None:
@@ -97,7 +95,7 @@ def test_labels_are_compared_on_the_seeds_that_both_have() -> None:
 
 def test_a_label_without_values_has_no_place() -> None:
     hole = Point(np.full(4, np.nan), np.zeros(4))
-    assert "hole" not in standings({"none": point(1, 0), "hole": hole})
+    assert "hole" not in places({"none": point(1, 0), "hole": hole})
 
 
 VALUES = st.lists(
@@ -110,11 +108,11 @@ def test_the_front_is_never_empty_and_order_does_not_matter(
     values: list[tuple[float, float]], random: object
 ) -> None:
     points = {f"label {i}": point(cost, benefit) for i, (cost, benefit) in enumerate(values)}
-    found = standings(points)
+    found = places(points)
     assert FRONT in {standing.word for standing in found.values()}
     order = list(points)
     random.shuffle(order)  # type: ignore[attr-defined]
-    assert standings({label: points[label] for label in order}) == found
+    assert places({label: points[label] for label in order}) == found
     for label, standing in found.items():
         if standing.by:
             better = points[standing.by].means[1] >= points[label].means[1]

@@ -19,7 +19,7 @@ from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
 from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.spread import over_seeds
-from reldrop_bench.statistics.verdicts import LEVEL, verdict
+from reldrop_bench.statistics.verdicts import verdict
 
 ROW = ["task", "model", "label"]
 COLUMNS = (
@@ -130,13 +130,12 @@ def _established(row: dict[Any, Any], direction: str) -> str:
     pairs = row["pairs"]
     if not pairs or np.isnan(pairs):
         return f"no pair with “{baseline}”"
-    word = verdict(row["difference"], row["p"], direction=direction, level=LEVEL)
-    if word in ("better", "worse"):
-        if direction == "neither":
-            word = "higher" if row["difference"] > 0 else "lower"
-        whole = verdict(row["difference"], row["p_holm"], direction=direction, level=LEVEL)
-        also = "also among all of this page" if whole in ("better", "worse") else "taken alone"
-        return f"{word} than “{baseline}”, {also}"
+    alone, whole = (
+        verdict(row["difference"], row[p], direction=direction) for p in ("p", "p_holm")
+    )
+    if alone != "unclear":
+        also = "taken alone" if whole == "unclear" else "also among all of this page"
+        return f"{alone} than “{baseline}”, {also}"
     note = f" ({row['note']})" if row["note"] else ""
     return f"not told apart from “{baseline}”{note}"
 

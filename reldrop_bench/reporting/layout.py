@@ -1,0 +1,35 @@
+"""How a section is put together: paragraphs, and figures and tables task by task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from reldrop_bench.kinds.section import Block, Prose, Table
+from reldrop_bench.reporting.rows import Setting, detailed, settings
+from reldrop_bench.results import Results
+
+
+def paragraph(text: str, kind: str = "text") -> Prose:
+    """Return a text whose source has line breaks as one paragraph."""
+    return Prose(re.sub(r"\s*\n\s*", " ", text.strip()), kind)
+
+
+def task_by_task(
+    results: Results,
+    tables: Iterable[Mapping[str, Table]],
+    drawn: Sequence[Setting] = (),
+    draw: Callable[[Setting, str], Sequence[Block]] | None = None,
+) -> list[Block]:
+    """Return for each setting its figures, and below them its tables.
+
+    tables: by the setting's name, as `tables.by_column` gives them. drawn: the settings with
+    figures, of which the first few get theirs (see `rows.detailed`) from draw(setting, name).
+    """
+    own = set(detailed(drawn))
+    kinds, blocks = list(tables), list[Block]()
+    for setting, name in settings(results).items():
+        if draw is not None and setting in own:
+            blocks += draw(setting, name)
+        blocks += [kind[name] for kind in kinds if name in kind]
+    return blocks
