@@ -148,17 +148,17 @@ def _for_each(cases: Callable[[type[Any]], Iterable[Any]], rule: Callable[[Any],
 
     @functools.wraps(rule)
     def check(cls: type[Any]) -> None:
-        reasons = []
+        reasons: dict[str, list[str]] = {}
         for case in cases(cls):
-            where = f"{case.where}: " if case.where else ""
             try:
                 rule(case)
             except Broken as broken:
-                raise Broken(f"{where}{broken}") from broken
+                raise Broken(f"{case.where}: {broken}") from broken
             except NotConcerned as reason:
-                reasons.append(f"{where}{reason}")
+                reasons.setdefault(str(reason), []).append(case.where)
         if reasons:
-            raise NotConcerned("; ".join(dict.fromkeys(reasons)))
+            told = (f"{', '.join(dict.fromkeys(places))}: {why}" for why, places in reasons.items())
+            raise NotConcerned("; ".join(told))
 
     return check
 

@@ -9,9 +9,21 @@ from functools import cached_property
 from torch import Tensor, nn
 
 from reldrop_bench.checking.rules import example
-from reldrop_bench.checking.tiny import ObservedStep, tiny_batch, tiny_model, tiny_step
+from reldrop_bench.checking.tiny import TinyAttributor, tiny_batch, tiny_facts, tiny_model
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.seeding import torch_generator
+
+
+class ObservedStep(Step):
+    """A step that notes whether the benchmark's relevance was asked for."""
+
+    asked: bool = False
+
+    def relevance(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        self.asked = True
+        return super().relevance(inputs, targets)
+
 
 DRAWS = ((0, 0.0), (1, 0.5), (2, 1.0))
 """Seeds of the regularizer's stream, with the progress of training at which each is tried."""
@@ -34,7 +46,10 @@ class Case:
 
     def __post_init__(self) -> None:
         self.model = self.regularizer.wrap(tiny_model(self.where))
-        self.step = tiny_step(self.model, self.where, *self.draw)
+        seed, progress = self.draw
+        generator = torch_generator("contract", "regularizer", seed)
+        facts, attributor, epoch = tiny_facts(self.where), TinyAttributor(), int(progress * 10)
+        self.step = ObservedStep(self.model, facts, generator, attributor, epoch, progress)
         self.before = tiny_batch(self.where, self.count)
 
     @cached_property

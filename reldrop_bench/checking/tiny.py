@@ -12,7 +12,7 @@ from reldrop_bench.data import Batch, Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.kinds.attributor import Attributor, logit_gradient
 from reldrop_bench.kinds.model import Model
 from reldrop_bench.kinds.recipe import Recipe
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.seeding import global_seed, torch_generator
 
@@ -98,18 +98,23 @@ class TinyNetwork(Model):
     name = "contract-network"
 
     def build(self, facts: Facts) -> nn.Module:
-        channels, classes = facts.input_shape[0], len(facts.classes)
-        if facts.modality == "cloud":
-            first = [nn.Conv1d(channels, 6, 1, bias=False), nn.BatchNorm1d(6), nn.ReLU()]
-            second = [nn.Conv1d(6, 8, 1, bias=False), nn.BatchNorm1d(8), nn.ReLU()]
-            pool: nn.Module = nn.AdaptiveMaxPool1d(1)
-        else:
-            first = [nn.Conv2d(channels, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU()]
-            second = [nn.MaxPool2d(2), nn.Conv2d(6, 8, 3, padding=1, bias=False)]
-            second += [nn.BatchNorm2d(8), nn.ReLU()]
-            pool = nn.AdaptiveAvgPool2d(1)
-        head = [pool, nn.Flatten(), nn.Dropout(0.2), nn.Linear(8, classes)]
-        return nn.Sequential(*first, *second, *head)
+        channels, *places = facts.input_shape
+        image = len(places) == 2
+        convolution, norm = (nn.Conv2d, nn.BatchNorm2d) if image else (nn.Conv1d, nn.BatchNorm1d)
+        width = 3 if image else 1
+        return nn.Sequential(
+            convolution(channels, 6, width, padding="same", bias=False),
+            norm(6),
+            nn.ReLU(),
+            *([nn.MaxPool2d(2)] if image else []),
+            convolution(6, 8, width, padding="same", bias=False),
+            norm(8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1) if image else nn.AdaptiveMaxPool1d(1),
+            nn.Flatten(),
+            nn.Dropout(0.2),
+            nn.Linear(8, len(facts.classes)),
+        )
 
 
 def tiny_model(modality: str, model: Model | None = None, scale: int = 1) -> nn.Module:
@@ -140,27 +145,3 @@ class Plain(Regularizer):
     """Training as it is, to compare with."""
 
     name = "contract-plain"
-
-
-class ObservedStep(Step):
-    """A step that notes whether the benchmark's relevance was asked for."""
-
-    asked: bool = False
-
-    def relevance(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        self.asked = True
-        return super().relevance(inputs, targets)
-
-
-def tiny_step(
-    model: nn.Module, modality: str, seed: int = 0, progress: float = 0.0
-) -> ObservedStep:
-    """Return a training step with a regularizer's stream of its own."""
-    return ObservedStep(
-        model=model,
-        facts=tiny_facts(modality),
-        generator=torch_generator("contract", "regularizer", seed),
-        attributor=TinyAttributor(),
-        epoch=int(progress * 10),
-        progress=progress,
-    )

@@ -55,7 +55,7 @@ ExecutorOption = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help="What computes the cells (else processes of this machine), such as '{NAME: {…}}'.",
+        help="What computes the cells, or '{NAME: {…}}' (else processes of this machine).",
     ),
 ]
 Formats = Annotated[
