@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         typer.echo(f"error: {one_line(error, 2000)}", err=True)
         sys.exit(2)
     except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        typer.echo(f"error: {one_line(f'{error.strerror}{place}')}; choose another place", err=True)
+        file = f": {error.filename}" if error.filename else ""
+        typer.echo(f"error: {one_line(f'{error.strerror}{file}')}; choose another place", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

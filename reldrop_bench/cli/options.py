@@ -168,11 +168,11 @@ def write_report(
     from reldrop_bench.reporting import Report, stamp
     from reldrop_bench.reporting.render import PAGES
 
-    place = output or folder / "report"
+    target = output or folder / "report"
     if not usual:
-        stamp.remove(place)  # so that the next `run` writes its own page again
-    Report(results, sections).write(place, cast(Any, formats))  # checked there
+        stamp.remove(target)  # so that the next `run` writes its own page again
+    Report(results, sections).write(target, cast(Any, formats))  # checked there
     if usual and "html" in formats:
-        stamp.put(folder, place)
+        stamp.put(folder, target)
     for format in formats:
-        typer.echo(f"report: {place / PAGES[cast(Any, format)]}")
+        typer.echo(f"report: {target / PAGES[cast(Any, format)]}")

@@ -171,9 +171,9 @@ class ProgressDisplay(Listener):
         if not self.done:
             return None
         elapsed = time.monotonic() - self.started
-        known = [planned.seconds for planned in self.left.values() if planned.seconds]
-        if known and len(known) == len(self.left):
-            return sum(known) / max(1, min(self.benchmark.workers or 1, len(known)))
+        estimates = [planned.seconds for planned in self.left.values() if planned.seconds]
+        if estimates and len(estimates) == len(self.left):
+            return sum(estimates) / max(1, min(self.benchmark.workers or 1, len(estimates)))
         return elapsed / self.done * len(self.left)
 
     def headline(self) -> str:

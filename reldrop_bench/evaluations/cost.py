@@ -94,8 +94,8 @@ class Cost(Evaluation):
         ]
         batches = [context.test.batch(context.order[start : start + size]) for start in starts]
         return [
-            batch.replace(samples=torch.arange(size) + place * size).to(context.device)
-            for place, batch in enumerate(batches)
+            batch.replace(samples=torch.arange(size) + number * size).to(context.device)
+            for number, batch in enumerate(batches)
         ]
 
     def _memory(self, context: Context, batches: list[Batch]) -> RelevanceMemory:

@@ -131,7 +131,7 @@ class CueUse(Evaluation):
             record.note("test", _CAUSAL, reason)
             return
         hits = [correct(context.logits(name), context.targets(name)) for name in names]
-        values = shapley_values(torch.stack([each.mean() for each in hits]))
+        values = shapley_values(torch.stack([hit.mean() for hit in hits]))
         for cue, value in enumerate(values.tolist()):
             record.metric("test", f"cue_{cue}_shapley", value)
         causal, defined = causal_shares(values[None], _LEAST)
@@ -183,5 +183,8 @@ class CueUse(Evaluation):
 
 def removals(cues: int) -> list[str]:
     """Return the test set for each set of cues that are there, as `shapley_values` orders them."""
-    gone = [[cue for cue in range(cues) if not present >> cue & 1] for present in range(1 << cues)]
-    return ["removed-" + "".join(map(str, each)) if each else "test" for each in gone]
+    names = []
+    for present in range(1 << cues):
+        removed = "".join(str(cue) for cue in range(cues) if not present >> cue & 1)
+        names.append(f"removed-{removed}" if removed else "test")
+    return names

@@ -82,8 +82,7 @@ def features_in_order(context: Context, size: int) -> Iterator[Tensor]:
     FeaturesError
         The network has none; the message says why.
     """
-    for items in context.order[:size].split(context.batch_size):
-        batch = context.test.batch(items).to(context.device)
+    for batch in context.batches(SubsetSplit(context.test, context.order[:size])):
         yield penultimate_features(context.model, batch.inputs).cpu()
 
 
@@ -208,8 +207,8 @@ class Diversity(Evaluation):
         for shown in explained:
             items.append(shown.items)
             some = varies(shown.relevance).cpu()
-            for name, (found, defined) in self._map_values(context, shown).items():
-                values[name].append(where_defined(found, defined & some))
+            for name, (value, defined) in self._map_values(context, shown).items():
+                values[name].append(where_defined(value, defined & some))
             if images:
                 cosine.add(shown.relevance.cpu()[some], shown.batch.labels.cpu()[some])
         for name, parts in values.items():
@@ -225,16 +224,16 @@ class Diversity(Evaluation):
 
     def _map_values(self, context: Context, shown: Explained) -> dict[str, PerSample]:
         relevance = shown.relevance.cpu()
-        found = {
+        values = {
             "attribution_entropy": maps.attribution_entropy(relevance),
             "gini": maps.gini(relevance),
             "mass_coverage": maps.mass_coverage(relevance),
         }
         if shown.batch.masks is None:
-            return found
+            return values
         masks = shown.batch.masks.cpu()
         ties = context.generator(self.name, "ties", int(shown.items[0]))
-        return found | {
+        return values | {
             "relevance_mass_accuracy": maps.relevance_mass_accuracy(relevance, masks),
             "relevance_rank_accuracy": maps.relevance_rank_accuracy(relevance, masks, ties),
             "in_mask_entropy": maps.in_mask_entropy(relevance, masks),
@@ -252,12 +251,12 @@ class Diversity(Evaluation):
             record.note(split, ", ".join(names), str(error))
             return
         variances = plain.eigenvalues()
-        found = (
+        measured = (
             features.effective_rank(variances),
             features.participation_ratio(variances),
             features.vendi_score(unit.eigenvalues(centred=False)),
         )
-        for name, value in zip(names, found, strict=True):
+        for name, value in zip(names, measured, strict=True):
             reason = "the features are the same for all samples, or all zero"
             record.metric(split, name, value, reason)
         reason = "all features are zero"
@@ -275,16 +274,16 @@ class Diversity(Evaluation):
             )
             return
         items = context.order[: self.max_samples]
-        parts = []
-        for some in items.split(context.batch_size):
-            batch = context.test.batch(some).to(context.device)
-            parts.append(features.critical_set_fraction(point_features(batch.inputs).cpu()))
+        parts = [
+            features.critical_set_fraction(point_features(batch.inputs).cpu())
+            for batch in context.batches(SubsetSplit(context.test, items))
+        ]
         self._write(record, split, name, items, joined(parts))
 
     def _write(
-        self, record: Record, split: str, name: str, items: Tensor, found: PerSample
+        self, record: Record, split: str, name: str, items: Tensor, samples: PerSample
     ) -> None:
-        record.note_left_out(split, name, len(found.kept), len(items), LEFT_OUT[name])
-        if found.mean is not None:
-            record.metric(split, name, found.mean)
-            record.examples(split, name, found.kept, items[found.defined])
+        record.note_left_out(split, name, len(samples.kept), len(items), LEFT_OUT[name])
+        if samples.mean is not None:
+            record.metric(split, name, samples.mean)
+            record.examples(split, name, samples.kept, items[samples.defined])

@@ -101,15 +101,12 @@ class Faithfulness(OccludingEvaluation):
 
     def _attributors(self, context: Context, record: Record) -> dict[str, Attributor]:
         """Return the benchmark's method and the others, by name."""
-        own = context.attributor
-        if own.name in self.methods and own != create("attributors", own.name):
+        first = context.attributor
+        others = {name: create("attributors", name) for name in self.methods}
+        if others.get(first.name, first) != first:
             reason = "the benchmark's own method has this name, with parameters of its own"
-            record.note("test", f"{own.name}/*", f"left out with default parameters: {reason}")
-        return {context.attributor.name: context.attributor} | {
-            name: create("attributors", name)
-            for name in self.methods
-            if name != context.attributor.name
-        }
+            record.note("test", f"{first.name}/*", f"left out with default parameters: {reason}")
+        return {first.name: first} | {name: others[name] for name in others if name != first.name}
 
     def _write(
         self, record: Record, prefix: str, items: Tensor, curves: Mapping[str, Curve]

@@ -85,11 +85,11 @@ class OcclusionRobustness(OccludingEvaluation):
     def _orders(self, context: Context, record: Record) -> tuple[Order, ...]:
         """Return the orders that the task allows; what was asked for and is not there is noted."""
         facts = context.facts
-        known: tuple[Order, ...] = (*ORDERS[facts.modality], "reference")
+        offered: tuple[Order, ...] = (*ORDERS[facts.modality], "reference")
         orders: list[Order] = []
-        for order in known if self.orders is None else dict.fromkeys(self.orders):
+        for order in offered if self.orders is None else dict.fromkeys(self.orders):
             reason = ""
-            if order not in known:
+            if order not in offered:
                 reason = f"{order} is no order for {facts.modality} inputs"
             elif order == "mask" and not facts.masks:
                 reason = "the task has no masks"

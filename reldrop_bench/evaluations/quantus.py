@@ -63,7 +63,7 @@ class _Tally:
         if not asked.any():
             return
         try:
-            found = scores(self.entry, case, size)
+            scored = scores(self.entry, case, size)
         except Unusable as reason:
             self.lose(str(reason), int(asked.sum()))
         except Exception as error:  # noqa: BLE001 - whatever Quantus raises, the other metrics go on
@@ -71,19 +71,19 @@ class _Tally:
             told = f"Quantus fails with {type(error).__name__}: {first}"
             self.lose(told, int(asked.sum()))
         else:
-            self._keep(case, found, asked)
+            self._keep(case, scored, asked)
 
-    def _keep(self, case: Case, found: Scores, asked: np.ndarray) -> None:
-        defined = np.isfinite(found.values)
-        if found.curves is not None:
-            defined &= np.isfinite(found.curves).all(1)
+    def _keep(self, case: Case, scored: Scores, asked: np.ndarray) -> None:
+        defined = np.isfinite(scored.values)
+        if scored.curves is not None:
+            defined &= np.isfinite(scored.curves).all(1)
         self.lose(self.entry.undefined, int((asked & ~defined).sum()))
         kept = asked & defined
         self.items.append(case.items.numpy()[kept])
-        self.values.append(found.values[kept])
-        if found.curves is not None:
-            self.x = found.x
-            self.curves.append(found.curves[kept])
+        self.values.append(scored.values[kept])
+        if scored.curves is not None:
+            self.x = scored.x
+            self.curves.append(scored.curves[kept])
 
     def lose(self, reason: str, count: int) -> None:
         """Note that so many samples have no value."""

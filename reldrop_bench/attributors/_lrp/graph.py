@@ -65,8 +65,8 @@ class _Tracer(fx.Tracer):
 
 def _signature(model: nn.Module) -> tuple[Any, ...]:
     """Return what a graph depends on: modules by name and type, with their simple attributes."""
-    place = next(((each.device, each.dtype) for each in model.parameters()), None)
-    return place, *(
+    where = next(((weight.device, weight.dtype) for weight in model.parameters()), None)
+    return where, *(
         (name, type(module), *((key, _simple(value)) for key, value in vars(module).items()))
         for name, module in model.named_modules()
     )
@@ -100,9 +100,9 @@ def read_network(model: nn.Module) -> Network:
         if "forward" in vars(module):
             raise TraceError(f"the forward of {name or 'the model'} has been replaced")
     signature = _signature(model)
-    known = _cache.get(model)
-    if known is not None and known[0] == signature:
-        network = known[1]
+    cached = _cache.get(model)
+    if cached is not None and cached[0] == signature:
+        network = cached[1]
     else:
         network = _read(model)
         _cache[model] = (signature, network)

@@ -64,9 +64,9 @@ def propagate(rules: Rules, model: nn.Module, inputs: Tensor, targets: Tensor) -
 
     def run(inputs: Tensor) -> Tensor:
         logits: Tensor = _Propagation(model, network, rules).run(inputs)
-        found = logits.detach()[: len(expected)]
+        given = logits.detach()[: len(expected)]
         tolerance = 0.01 * expected.abs().max() + 1e-6
-        if found.shape != expected.shape or not ((found - expected).abs() <= tolerance).all():
+        if given.shape != expected.shape or not ((given - expected).abs() <= tolerance).all():
             raise TraceError("its outputs are not those of the graph that torch.fx reads")
         return logits
 
@@ -111,7 +111,9 @@ class _Propagation(fx.Interpreter):
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         if isinstance(self.fetch_attr(target), Routing):  # it may use `view`
-            args = tuple(each.contiguous() if isinstance(each, Tensor) else each for each in args)
+            args = tuple(
+                value.contiguous() if isinstance(value, Tensor) else value for value in args
+            )
         return super().call_module(target, args, kwargs)
 
     def call_method(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -187,7 +189,7 @@ def _call_layer(apply: Callable[..., Tensor], layer: Any, norm: Any, inputs: Ten
     if norm is None:
         return output
     shape = (1, -1, *[1] * (output.ndim - 2))
-    scale, shift = (each.view(shape) for each in _scale_and_shift(norm))
+    scale, shift = (values.view(shape) for values in _scale_and_shift(norm))
     return torch.addcmul(shift, output, scale)
 
 
@@ -242,9 +244,9 @@ class _Addition(torch.autograd.Function):
         del ctx.kept
         below = output.add_(STABILIZER) if rectified else stabilize(output, STABILIZER)
         share = torch.div(relevance[0], below, out=below)
-        own, other = share.sum_to_size(first.shape), share.sum_to_size(second.shape)
+        to_first, to_second = share.sum_to_size(first.shape), share.sum_to_size(second.shape)
         # The share's own storage is free for one of the two.
-        return own * first, other.mul_(second), None
+        return to_first * first, to_second.mul_(second), None
 
 
 class _Elementwise(torch.autograd.Function):

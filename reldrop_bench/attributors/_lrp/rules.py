@@ -253,9 +253,9 @@ class ZBox(Rule):
 
     def bounds(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return both bounds, of a shape that broadcasts against the inputs'."""
-        places = tuple(range(2, inputs.ndim)) or (1,)
-        low = inputs.amin(places, keepdim=True) if self.low is None else self.low
-        high = inputs.amax(places, keepdim=True) if self.high is None else self.high
+        axes = tuple(range(2, inputs.ndim)) or (1,)
+        low = inputs.amin(axes, keepdim=True) if self.low is None else self.low
+        high = inputs.amax(axes, keepdim=True) if self.high is None else self.high
         return torch.as_tensor(low).to(inputs), torch.as_tensor(high).to(inputs)
 
     def share(
@@ -267,7 +267,7 @@ class ZBox(Rule):
         channel = 1 if convolution else -1
         groups = inputs.shape[channel] // weight.shape[1]
         low, high = (bound.expand_as(inputs) for bound in self.bounds(inputs.detach()))
-        parts = [each.unflatten(channel, (groups, -1)) for each in (inputs.detach(), low, high)]
+        parts = [values.unflatten(channel, (groups, -1)) for values in (inputs.detach(), low, high)]
         within = 2 if convolution else -1
         leaf = _leaf(torch.cat(parts, within).flatten(within - 1, within))
         signed = [weight, -weight.clamp(min=0), -weight.clamp(max=0)]

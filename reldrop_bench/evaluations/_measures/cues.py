@@ -47,13 +47,13 @@ def shapley_values(worth: Tensor) -> Tensor:
     sets = torch.arange(len(worth))
     present = torch.stack([sets >> cue & 1 for cue in range(cues)])
     size = present.sum(0)
-    found = []
+    values = []
     for cue in range(cues):
         without = sets[present[cue] == 0]
         weights = [1 / (cues * math.comb(cues - 1, n)) for n in size[without].tolist()]
         gain = worth[without + (1 << cue)] - worth[without]
-        found.append(torch.tensordot(torch.tensor(weights, dtype=worth.dtype), gain, 1))
-    return torch.stack(found)
+        values.append(torch.tensordot(torch.tensor(weights, dtype=worth.dtype), gain, 1))
+    return torch.stack(values)
 
 
 def causal_shares(values: Tensor, least: float) -> tuple[Tensor, Tensor]:
@@ -75,13 +75,13 @@ def share_agreement(first: Tensor, second: Tensor) -> Tensor:
     return (1 - (first - second).abs().sum(1) / 2).clamp(0, 1)
 
 
-def rank_agreement(first: Tensor, second: Tensor, decimals: int = 6) -> PerSample:
+def rank_agreement(first: Tensor, second: Tensor) -> PerSample:
     """Return Spearman's rank correlation of two rows of shares: -1 to 1.
 
-    first, second (B, K). Shares are rounded to `decimals`, so that rounding errors have no rank, and
+    first, second (B, K). Shares are rounded to six decimals, so that rounding errors have no rank, and
     equal ones share their mean rank. Undefined where all shares of a row are equal.
     """
-    ranks = [_ranks(torch.round(row.double(), decimals=decimals)) for row in (first, second)]
+    ranks = [_ranks(torch.round(row.double(), decimals=6)) for row in (first, second)]
     x, y = (rank - rank.mean(1, keepdim=True) for rank in ranks)
     scale = x.norm(dim=1) * y.norm(dim=1)
     return where_defined((x * y).sum(1) / torch.where(scale > 0, scale, 1), scale > 0)

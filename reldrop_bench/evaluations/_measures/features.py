@@ -58,10 +58,10 @@ class Rows:
         else:
             offset = torch.outer(self._mean, self._mean) * self.count
             matrix = self._scatter if centred else self._scatter + offset
-        found = torch.linalg.eigvalsh(matrix)
-        rounding = torch.finfo(found.dtype).eps * (self.count + len(matrix))
-        least = max(rounding * found[-1].item(), rounding**2 * self._squares)
-        return torch.where(found > least, found, 0.0) / self.count
+        values = torch.linalg.eigvalsh(matrix)
+        rounding = torch.finfo(values.dtype).eps * (self.count + len(matrix))
+        least = max(rounding * values[-1].item(), rounding**2 * self._squares)
+        return torch.where(values > least, values, 0.0) / self.count
 
 
 def effective_rank(eigenvalues: Tensor) -> float | None:
@@ -119,10 +119,10 @@ def linear_cka(first: Tensor, second: Tensor) -> float | None:
     if len(x) < max(x.shape[1], y.shape[1]):
         # The same numbers from the n x n kernels: ‖YᵀX‖² = Σ (XXᵀ ∘ YYᵀ), ‖XᵀX‖ = ‖XXᵀ‖.
         k, m = x @ x.T, y @ y.T
-        found = (k * m).sum() / (k.norm() * m.norm())
+        likeness = (k * m).sum() / (k.norm() * m.norm())
     else:
-        found = (y.T @ x).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm())
-    return min(max(found.item(), 0.0), 1.0)
+        likeness = (y.T @ x).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm())
+    return min(max(likeness.item(), 0.0), 1.0)
 
 
 def _centred(features: Tensor) -> Tensor | None:

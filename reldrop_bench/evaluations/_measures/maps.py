@@ -54,14 +54,14 @@ def gini(relevance: Tensor) -> PerSample:
     return where_defined((p.sort(1).values @ weights / n).clamp(0, 1), some)
 
 
-def mass_coverage(relevance: Tensor, share: float = 0.5) -> PerSample:
-    """Return the least k whose k most relevant elements hold `share` of Σ a⁺, over n: in (0, 1].
+def mass_coverage(relevance: Tensor) -> PerSample:
+    """Return the least k whose k most relevant elements hold half of Σ a⁺, over n: in (0, 1].
 
     relevance (B, H, W) or (B, N), signed. Undefined without positive relevance.
     """
     p, some = shares(positive(relevance))
     cumulative = p.sort(1, descending=True).values.cumsum(1)
-    short = cumulative < share * (1 - _ROUNDING) * cumulative[:, -1:]
+    short = cumulative < 0.5 * (1 - _ROUNDING) * cumulative[:, -1:]
     return where_defined((short.sum(1) + 1).double() / p.shape[1], some)
 
 
@@ -158,5 +158,5 @@ class ClassCosine:
     @property
     def mean(self) -> float | None:
         """The mean over classes; None where no class has two maps."""
-        found = self.by_class.values()
-        return sum(found) / len(found) if found else None
+        cosines = self.by_class.values()
+        return sum(cosines) / len(cosines) if cosines else None

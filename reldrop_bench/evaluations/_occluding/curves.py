@@ -125,9 +125,9 @@ class Occluder:
                         clean if inputs is None else _scores(self._predict(inputs), chunk.labels)
                         for inputs in steps
                     ]
-                    known = curves.setdefault((order, fill), {})
                     for quantity in clean:
-                        curve = known.setdefault(quantity, Curve(self.fractions))
+                        here = curves.setdefault((order, fill), {})
+                        curve = here.setdefault(quantity, Curve(self.fractions))
                         values = torch.stack([score[quantity] for score in scores])
                         curve.add(values.numpy())
         return curves

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +20,6 @@ from reldrop_bench.seeding import derive_seed, global_seed
 from .catalogue import Offered, Size
 from .settings import Scores
 from .spaces import Case, Known, Masked, Network
-
-STREAMS = {"inputs": "noise"}
-"""Spaces whose metrics draw the same: they are given the same noise and share explanations."""
 
 
 @contextmanager
@@ -48,7 +44,7 @@ def visiting(context: Context) -> Iterator[None]:
 @contextmanager
 def _seeded(*parts: object) -> Iterator[None]:
     """Seed the global generators of Python, numpy and torch; restore them, also after an error."""
-    own, numpy_own = random.getstate(), np.random.get_state()  # noqa: NPY002 - Quantus draws there
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - Quantus draws there
     try:
         with global_seed(*parts):
             seed = derive_seed(*parts)
@@ -56,8 +52,8 @@ def _seeded(*parts: object) -> Iterator[None]:
             np.random.seed(seed % 2**32)  # noqa: NPY002
             yield
     finally:
-        random.setstate(own)
-        np.random.set_state(numpy_own)  # noqa: NPY002
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def scores(entry: Offered, case: Case, size: Size) -> Scores:
@@ -81,7 +77,8 @@ def scores(entry: Offered, case: Case, size: Size) -> Scores:
         display_progressbar=False,
         **settings,
     )
-    stream = STREAMS.get(entry.space, entry.name)
+    # On inputs all draw the same: they are given the same noise and share explanations.
+    stream = "noise" if entry.space == "inputs" else entry.name
     with _seeded(*case.seed(stream)):
         raw = metric(
             model=_model(entry, case),
@@ -90,16 +87,12 @@ def scores(entry: Offered, case: Case, size: Size) -> Scores:
             a_batch=case.maps(entry.maps, stream),
             **({"s_batch": case.masks} if entry.group == "localisation" else {}),
             channel_first=True,
-            explain_func=partial(_explain, case, entry),
+            explain_func=partial(case.explain, entry.maps),
             softmax=False,
             device=str(case.context.device),
             batch_size=len(case.items),
         )
     return entry.scores(raw, case)
-
-
-def _explain(case: Case, entry: Offered, **asked: Any) -> np.ndarray:
-    return case.explain(entry.maps, **asked)
 
 
 def _model(entry: Offered, case: Case) -> nn.Module | None:
@@ -129,6 +122,6 @@ def joined(cases: Sequence[Case]) -> Case:
     items = torch.cat([case.items[keep] for case, keep in pairs])
     relevance = torch.cat([case.relevance.cpu()[keep] for case, keep in pairs])
     labels = torch.cat([case.batch.labels.cpu()[keep] for case, keep in pairs])
-    whole = Case(cases[0].context, 0, items, Batch(torch.zeros(len(items), 1), labels), relevance)
-    whole.__dict__["logits"] = torch.cat([case.logits[keep] for case, keep in pairs])
-    return whole
+    logits = torch.cat([case.logits[keep] for case, keep in pairs])
+    batch = Batch(torch.zeros(len(items), 1), labels)
+    return Case(cases[0].context, 0, items, batch, relevance, logits)

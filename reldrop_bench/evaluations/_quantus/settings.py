@@ -171,8 +171,8 @@ def representation(case: Case, budget: int) -> Settings:
 
 def penultimate_layer(network: nn.Module) -> str:
     """Return the name of the last layer that is registered before the last linear one."""
-    layers = [(name, each) for name, each in network.named_modules() if not any(each.children())]
-    linear = [place for place, (_, each) in enumerate(layers) if isinstance(each, nn.Linear)]
+    layers = [(name, layer) for name, layer in network.named_modules() if not any(layer.children())]
+    linear = [index for index, (_, layer) in enumerate(layers) if isinstance(layer, nn.Linear)]
     if not linear or linear[-1] == 0:
         raise Unusable("the model has no layer before a last linear one")
     return layers[linear[-1] - 1][0]
@@ -197,7 +197,7 @@ def other_class(case: Case, budget: int) -> Settings:
 
 def last_layer(case: Case, budget: int) -> Settings:
     """Randomise all layers; the layers in between are explained where the budget is not 0."""
-    if not any(hasattr(each, "reset_parameters") for each in case.context.model.modules()):
+    if not any(hasattr(layer, "reset_parameters") for layer in case.context.model.modules()):
         raise Unusable("the model has no layer whose weights can be drawn anew (reset_parameters)")
     # The same weights for every batch, and, as each layer is drawn alone, in either direction.
     seed = derive_seed("evaluation", case.context.task.name, "quantus", "weights") % 2**31

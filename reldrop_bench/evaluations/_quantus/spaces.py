@@ -46,7 +46,7 @@ def scaled(relevance: Tensor) -> np.ndarray:
 def break_ties(maps: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return maps (b, …) that are sorted as before, and at random where they had equal values.
 
-    A map's place in the random order is added, a billionth of it at most: the sum is sorted as its
+    A map's rank in the random order is added, a billionth of it at most: the sum is sorted as its
     parts are, so whatever differed keeps its order.
     """
     flat = maps.reshape(len(maps), -1)
@@ -120,6 +120,8 @@ class Case:
     batch: Batch
     relevance: Tensor
     """(b, …), as it was explained."""
+    predicted: Tensor | None = None
+    """(b, K) logits of the samples, where they are known already."""
     _explained: dict[bytes, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -147,7 +149,7 @@ class Case:
     @cached_property
     def logits(self) -> Tensor:
         """What the model says of the samples as they are, (b, K) on the CPU."""
-        return self.context.predict(self.batch.inputs)
+        return self.context.predict(self.batch.inputs) if self.predicted is None else self.predicted
 
     @property
     def elements(self) -> int:
@@ -208,8 +210,8 @@ class Case:
         inputs = torch.as_tensor(np.ascontiguousarray(inputs), dtype=torch.float32)
         targets = torch.as_tensor(np.asarray(targets), dtype=torch.int64)
         if not self._explained:
-            own = _key(self.context.model, self.context, self.batch.inputs, self.batch.labels)
-            self._explained[own] = self.relevance
+            key = _key(self.context.model, self.context, self.batch.inputs, self.batch.labels)
+            self._explained[key] = self.relevance
         key = _key(network, self.context, inputs, targets)
         if key not in self._explained:
             device, method = self.context.device, self.context.attributor
