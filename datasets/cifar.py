@@ -53,6 +53,7 @@ class Cifar(Task):
     archive = ""
 
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
+    """The share of the training data that validates."""
 
     def facts(self, root: Path | None) -> Facts:
         data = self._data(root)

@@ -41,12 +41,15 @@ class CueImages(Task):
     samples: Annotated[int, pydantic.Field(ge=2 * CLASSES)] = 1200
     """Training and validation images together."""
     test_samples: Annotated[int, pydantic.Field(ge=CLASSES)] = 1000
+    """Test images."""
     noise: NonNegative = 0.34
     """Standard deviation of the white noise; the strongest glyph has contrast 1."""
     background: NonNegative = 0.3
     """Standard deviation of the smooth background."""
     generation_seed: int = 0
+    """Another one makes other data of the same kind."""
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.15
+    """The share of the training data that validates."""
 
     def facts(self, root: Path | None) -> Facts:
         mean, std = _moments(self)

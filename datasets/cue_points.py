@@ -44,10 +44,13 @@ class CuePoints(Task):
     samples: Annotated[int, pydantic.Field(ge=2 * CLASSES)] = 1200
     """Training and validation clouds together."""
     test_samples: Annotated[int, pydantic.Field(ge=CLASSES)] = 1000
+    """Test clouds."""
     clutter: Annotated[int, pydantic.Field(ge=0)] = 64
     """Points that belong to no cue; a cloud has 96 more."""
     generation_seed: int = 0
+    """Another one makes other data of the same kind."""
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.15
+    """The share of the training data that validates."""
 
     def facts(self, root: Path | None) -> Facts:
         return Facts(

@@ -42,6 +42,7 @@ class Digits(Task):
     )
 
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.15
+    """The share of the training data that validates."""
 
     def facts(self, root: Path | None) -> Facts:
         *_, mean, std = _load()

@@ -42,12 +42,17 @@ class ImageFolder(Task):
     recipe = Recipe(epochs=90, batch_size=128, learning_rate=0.1, augmentation=("flip",))
 
     folder: str
+    """Where it lies, below the folder of local data."""
     size: Count = 224
+    """Side of the square images, in pixels."""
     test_folder: str = "test"
+    """The folder beside train/ that holds the test images."""
     mean: Channels = (0.485, 0.456, 0.406)
     """A value a channel, of pixels in [0, 1]; ImageNet's by default."""
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
+    """As `mean`: what pixels are divided by once that is taken off."""
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
+    """The share of the training data that validates."""
 
     def facts(self, root: Path | None) -> Facts:
         return Facts(

@@ -55,8 +55,11 @@ class ModelNet(Task):
     categories = CLASSES_40
 
     points: Annotated[int, pydantic.Field(ge=8)] = 1024
+    """Points a cloud."""
     normals: bool = False
+    """Whether points have normals: 6 channels instead of 3."""
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
+    """The share of the training data that validates."""
 
     def facts(self, root: Path | None) -> Facts:
         self._raw(root)

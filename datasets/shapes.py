@@ -43,17 +43,23 @@ class Shapes(Task):
     )
 
     points: Annotated[int, pydantic.Field(ge=8)] = 256
+    """Points a cloud."""
     normals: bool = False
+    """Whether points have normals: 6 channels instead of 3."""
     clutter: Annotated[int, pydantic.Field(ge=0)] = 16
     """How many of the points are uniform in the unit ball instead."""
     rotation: Literal["none", "vertical", "full"] = "vertical"
+    """Random turns: none, about the vertical axis, or about all."""
     stretch: Annotated[float, pydantic.Field(ge=1)] = 1.3
     """Each axis is scaled by a factor between 1/stretch and stretch, log-uniform."""
     samples: Annotated[int, pydantic.Field(ge=2 * len(SOLIDS))] = 1200
     """Training and validation clouds together."""
     test_samples: Annotated[int, pydantic.Field(ge=len(SOLIDS))] = 400
+    """Test clouds."""
     generation_seed: int = 0
+    """Another one makes other data of the same kind."""
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.15
+    """The share of the training data that validates."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,13 +2,10 @@
 
 from torch import Tensor
 
-from reldrop_bench import Batch, Positive, Probability, Regularizer, Step
-from reldrop_bench.occlusion.fill import ImageFill
-from reldrop_bench.occlusion.hide import hide
-from reldrop_bench.occlusion.shape import draw_rectangles_inside, rectangle_mask
+from reldrop_bench import Batch, ImageFill, OccludingRegularizer, Positive, Probability, Step, shape
 
 
-class RandomErasing(Regularizer):
+class RandomErasing(OccludingRegularizer):
     """One random rectangle inside the image is hidden (Zhong et al., arXiv 1708.04896)."""
 
     name = "random-erasing"
@@ -17,16 +14,17 @@ class RandomErasing(Regularizer):
 
     probability: Probability = 0.5
     area_min: Probability = 0.02
+    """The share of the image that is hidden is uniform, from this …"""
     area_max: Probability = 0.33
+    """… to this."""
     aspect_min: Positive = 0.3
+    """Height / width is log-uniform, from this …"""
     aspect_max: Positive = 3.3
+    """… to this."""
     fill: ImageFill = "mean"
 
-    def transform(self, batch: Batch, step: Step) -> Batch:
-        def region(rows: Tensor) -> Tensor:
-            size = batch.inputs.shape[2:]
-            area, aspect = (self.area_min, self.area_max), (self.aspect_min, self.aspect_max)
-            drawn = draw_rectangles_inside(len(rows), area, aspect, size, step.generator)
-            return rectangle_mask(drawn, size)
-
-        return hide(batch, step, region, self.fill, self.probability)
+    def region(self, batch: Batch, rows: Tensor, step: Step) -> Tensor:
+        size = batch.inputs.shape[2:]
+        area, aspect = (self.area_min, self.area_max), (self.aspect_min, self.aspect_max)
+        drawn = shape.draw_rectangles_inside(len(rows), area, aspect, size, step.generator)
+        return shape.rectangle_mask(drawn, size)

@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-from reldrop_bench import Batch, Probability, Regularizer, Step
-from reldrop_bench.occlusion.fill import CloudFill, ImageFill
-from reldrop_bench.occlusion.hide import hide
+from reldrop_bench import Batch, CloudFill, ImageFill, Probability, Regularizer, Step, hide
 
 
 class RandomInputDropout(Regularizer):
@@ -18,8 +16,11 @@ class RandomInputDropout(Regularizer):
     off = {"probability": 0.0}
 
     probability: Probability = 0.2
+    """The chance of an element; no sample is left out."""
     image_fill: ImageFill = "mean"
+    """What takes the place of hidden pixels."""
     cloud_fill: CloudFill = "duplicate"
+    """What takes the place of hidden points."""
 
     def transform(self, batch: Batch, step: Step) -> Batch:
         def region(rows: Tensor) -> Tensor:

@@ -2,64 +2,34 @@
 
 from torch import Tensor
 
-from reldrop_bench import Batch, Count, Positive, Probability, Regularizer, Step
-from reldrop_bench.occlusion.fill import ImageFill
-from reldrop_bench.occlusion.hide import Per, hide
-from reldrop_bench.occlusion.score import ScoreName, moved, score_maps, uses_relevance
-from reldrop_bench.occlusion.shape import (
-    draw_areas,
-    draw_centres,
-    draw_sizes,
-    rectangle_mask,
-    rectangles_at,
-    top_elements,
-)
+from reldrop_bench import Count, Step, shape
+
+from .reldrop_block import RelDropBlock
 
 
-class RelDropPatch(Regularizer):
+class RelDropPatch(RelDropBlock):
     """A patch around each of the k most relevant pixels is hidden (arXiv 2505.21595).
 
     The patches of a sample share one block's area: each has a k-th of it, and an aspect of its own.
     """
 
     name = "reldrop-patch"
-    modalities = {"image"}
-    off = {"probability": 0.0}
     presets = {
         "paper": {},
         "authors-code": {"per": "batch", "single": True, "fill": "channel-mean"},
         "corrected": {},
     }
 
-    probability: Probability = 0.5
-    per: Per = "sample"
     k: Count = 5
+    """How many of the most relevant pixels have a patch."""
     single: bool = False
     """Whether only one of the k patches is hidden, so that a larger k hides less."""
-    area_min: Probability = 0.02
-    area_max: Probability = 0.4
-    aspect: Positive = 0.3
-    """Height / width is log-uniform between this and its inverse."""
-    fill: ImageFill = "mean"
-    score: ScoreName = "relevance"
 
     @property
-    def uses_relevance(self) -> bool:
-        return self.probability > 0 and uses_relevance(self.score, "places")
+    def sharing(self) -> int:
+        return self.k
 
-    def transform(self, batch: Batch, step: Step) -> Batch:
-        def region(rows: Tensor) -> Tensor:
-            size = batch.inputs.shape[2:]
-            scores = score_maps(self.score, "places", batch, rows, step)
-            if self.single:
-                centres = draw_centres(scores, self.k, step.generator).unsqueeze(1)
-            else:
-                centres = top_elements(scores, self.k, step.generator)
-            area = (self.area_min, self.area_max)
-            areas = draw_areas((len(rows), 1), area, size, step.generator) / self.k
-            aspect = (self.aspect, 1 / self.aspect)
-            sides = draw_sizes(areas.expand(centres.shape), aspect, step.generator)
-            mask = rectangle_mask(rectangles_at(centres, *sides, size), size)
-            return moved(mask, self.score, step.generator)
-
-        return hide(batch, step, region, self.fill, self.probability, self.per)
+    def centres(self, scores: Tensor, step: Step) -> Tensor:
+        if self.single:
+            return super().centres(scores, step)
+        return shape.top_elements(scores, self.k, step.generator)

@@ -12,23 +12,38 @@ if TYPE_CHECKING:
     from reldrop_bench.comparing.compare import compare
     from reldrop_bench.comparing.leaderboard.pages import leaderboard
     from reldrop_bench.comparing.merge import merge
-    from reldrop_bench.data import Batch, Facts, Shifts, TensorSplit, TrainingSplits
+    from reldrop_bench.data import (
+        Batch,
+        Facts,
+        Shifts,
+        Split,
+        SubsetSplit,
+        TensorSplit,
+        TrainingSplits,
+        stratified_split,
+    )
     from reldrop_bench.errors import UserError
-    from reldrop_bench.kinds.attributor import Attributor
+    from reldrop_bench.kinds.attributor import Attributor, logit_gradient
     from reldrop_bench.kinds.evaluation import Context, Evaluation
-    from reldrop_bench.kinds.executor import Executor
+    from reldrop_bench.kinds.executor import Executor, Finished, Job, Queue, Resources
     from reldrop_bench.kinds.model import Model
     from reldrop_bench.kinds.record import Metric, Record
     from reldrop_bench.kinds.regularizer import Regularizer, Step
-    from reldrop_bench.kinds.section import Figure, Prose, ReportSection, Table
+    from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
     from reldrop_bench.kinds.task import Task
     from reldrop_bench.matrix.spec import BenchmarkSpec
+    from reldrop_bench.occlusion import shape
+    from reldrop_bench.occlusion.fill import CloudFill, ImageFill
+    from reldrop_bench.occlusion.hide import hide
+    from reldrop_bench.occlusion.regularizer import GuidedOcclusion, OccludingRegularizer
     from reldrop_bench.plugins.base import Count, NonNegative, Positive, Probability
     from reldrop_bench.recipe import Recipe
     from reldrop_bench.reporting import Report
+    from reldrop_bench.reporting.style import Style
     from reldrop_bench.results import Results
     from reldrop_bench.running.evaluate import evaluate
     from reldrop_bench.running.runner import run
+    from reldrop_bench.seeding import numpy_generator, torch_generator
     from reldrop_bench.standalone import explain, regularizer, task
     from reldrop_bench.store.load import load_results
 
@@ -36,34 +51,43 @@ _NAMES = {
     "comparing.compare": "compare",
     "comparing.leaderboard.pages": "leaderboard",
     "comparing.merge": "merge",
-    "data": "Batch Facts Shifts TensorSplit TrainingSplits",
+    "data": "Batch Facts Shifts Split SubsetSplit TensorSplit TrainingSplits stratified_split",
     "errors": "UserError",
-    "kinds.attributor": "Attributor",
+    "kinds.attributor": "Attributor logit_gradient",
     "kinds.evaluation": "Context Evaluation",
-    "kinds.executor": "Executor",
+    "kinds.executor": "Executor Finished Job Queue Resources",
     "kinds.model": "Model",
     "kinds.record": "Metric Record",
     "kinds.regularizer": "Regularizer Step",
-    "kinds.section": "Figure Prose ReportSection Table",
+    "kinds.section": "Block Figure Prose ReportSection Table",
     "kinds.task": "Task",
     "matrix.spec": "BenchmarkSpec",
+    "occlusion": "shape",
+    "occlusion.fill": "CloudFill ImageFill",
+    "occlusion.hide": "hide",
+    "occlusion.regularizer": "GuidedOcclusion OccludingRegularizer",
     "plugins.base": "Count NonNegative Positive Probability",
     "recipe": "Recipe",
     "reporting": "Report",
+    "reporting.style": "Style",
     "results": "Results",
     "running.evaluate": "evaluate",
     "running.runner": "run",
+    "seeding": "numpy_generator torch_generator",
     "standalone": "explain regularizer task",
     "store.load": "load_results",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "Attributor", "Batch", "BenchmarkSpec", "Context", "Count", "Evaluation", "Executor", "Facts",
-    "Figure", "Metric", "Model", "NonNegative", "Positive", "Probability", "Prose", "Recipe",
-    "Record", "Regularizer", "Report", "ReportSection", "Results", "Shifts", "Step", "Table",
-    "Task", "TensorSplit", "TrainingSplits", "UserError", "compare", "evaluate", "explain",
-    "leaderboard", "load_results", "merge", "regularizer", "run", "task",
+    "Attributor", "Batch", "BenchmarkSpec", "Block", "CloudFill", "Context", "Count",
+    "Evaluation", "Executor", "Facts", "Figure", "Finished", "GuidedOcclusion", "ImageFill",
+    "Job", "Metric", "Model", "NonNegative", "OccludingRegularizer", "Positive", "Probability",
+    "Prose", "Queue", "Recipe", "Record", "Regularizer", "Report", "ReportSection", "Resources",
+    "Results", "Shifts", "Split", "Step", "Style", "SubsetSplit", "Table", "Task",
+    "TensorSplit", "TrainingSplits", "UserError", "compare", "evaluate", "explain", "hide",
+    "leaderboard", "load_results", "logit_gradient", "merge", "numpy_generator", "regularizer",
+    "run", "shape", "stratified_split", "task", "torch_generator",
 ]  # fmt: skip
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
 
-import reldrop_bench
 from reldrop_bench import Prose, ReportSection, Results, Table
 from reldrop_bench.kinds.section import Block
-from reldrop_bench.plugins import builtin_folder, registry
+from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.stamp import versions
 
 from .completeness import texts
@@ -160,14 +158,11 @@ def _foreign(results: Results) -> list[str]:
     }
     found = []
     for kind, names in kinds.items():
-        folder = registry.KINDS[kind].folder
-        own = {root / folder for root in (builtin_folder(), Path(reldrop_bench.__file__).parent)}
-        files = {entry.name: entry.file for entry in registry.entries(kind)}
         # What is not known here at all may be anyone's: nothing is said of it.
+        foreign = {entry.name for entry in registry.entries(kind) if not entry.built_in}
+        singular = registry.KINDS[kind].singular
         found += [
-            f"{registry.KINDS[kind].singular} “{name}”"
-            for name in dict.fromkeys(map(str, names))
-            if name in files and own.isdisjoint(files[name].parents)
+            f"{singular} “{name}”" for name in dict.fromkeys(map(str, names)) if name in foreign
         ]
     return found
 

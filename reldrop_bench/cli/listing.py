@@ -5,62 +5,59 @@ from __future__ import annotations
 import inspect
 import types
 import typing
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.kinds.evaluation import Evaluation
 from reldrop_bench.plugins import broken_entry_points, registry
-from reldrop_bench.plugins.base import Plugin, parameters_of
+from reldrop_bench.plugins.base import Plugin, docstrings_of, parameters_of
+
+ALIASES = {"relevance": "attributors"}
+"""Other names of kinds, such as the key of a spec."""
+WIDE = 110
+"""Columns of a terminal that a table of metrics needs."""
 
 
 def listing(kind: str | None = None) -> list[dict[str, Any]]:
-    """Return one row a plugin: kind, name, modalities, description, file, error.
+    """Return one row a plugin: kind, name, modalities, description, file, status, error.
+
+    The rows of evaluations also hold `metrics` and what is `refused`.
 
     Raises
     ------
     UserError
         An unknown kind.
     """
-    rows: list[dict[str, Any]] = []
-    for name in [kind] if kind else registry.KINDS:
-        for entry in registry.entries(name):
-            cls = entry.cls
-            rows.append(
-                {
-                    "kind": name,
-                    "name": entry.name,
-                    "modalities": sorted(cls.modalities) if cls else [],
-                    "description": cls.description() if cls else "",
-                    "file": str(entry.file),
-                    "status": "ok" if cls else "broken",
-                    "error": entry.error,
-                    **_measures(cls),
-                }
-            )
+    kinds = registry.KINDS if kind is None else [ALIASES.get(kind, kind)]
+    rows = [_row(entry) for name in kinds for entry in registry.entries(name)]
     if kind is None:
-        for point, reason in broken_entry_points.items():
-            rows.append(
-                {
-                    "kind": "entry point",
-                    "name": point,
-                    "modalities": [],
-                    "description": "",
-                    "file": "",
-                    "status": "broken",
-                    "error": reason,
-                }
-            )
+        rows += [
+            _broken("entry point", point, "", reason)
+            for point, reason in broken_entry_points.items()
+        ]
     return rows
 
 
-def _measures(cls: type[Plugin] | None) -> dict[str, Any]:
-    """Return what an evaluation says of its metrics; nothing for other kinds."""
-    if cls is None or not issubclass(cls, Evaluation):
-        return {}
+def _broken(kind: str, name: str, file: str, error: str) -> dict[str, Any]:
+    facts = {"kind": kind, "name": name, "modalities": [], "description": "", "file": file}
+    return facts | {"status": "broken", "error": error}
+
+
+def _row(entry: registry.Entry) -> dict[str, Any]:
+    row, cls = _broken(entry.kind, entry.name, str(entry.file), entry.error), entry.cls
+    if cls is None:
+        return row
+    modalities = sorted(cls.modalities) if registry.KINDS[entry.kind].has_inputs else []
+    row |= {"modalities": modalities, "description": cls.description(), "status": "ok"}
+    return row | _measures(cls) if issubclass(cls, Evaluation) else row
+
+
+def _measures(cls: type[Evaluation]) -> dict[str, Any]:
+    """Return what an evaluation says of its metrics, and what it refuses to measure."""
     metrics = [
         {
             "metric": name,
@@ -72,112 +69,12 @@ def _measures(cls: type[Plugin] | None) -> dict[str, Any]:
         }
         for name, metric in cls.metrics.items()
     ]
-    refused = [
-        {"metric": name, "inputs": [modality], "reason": reason}
-        for name, reasons in cls.refused.items()
-        for modality, reason in reasons.items()
-    ]
-    return {"metrics": metrics, "refused": _joined(refused)}
-
-
-def _joined(refused: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row for the modalities that one reason holds for."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in refused:
-        known = found.setdefault((row["metric"], row["reason"]), row | {"inputs": []})
-        known["inputs"] += row["inputs"]
-    return list(found.values())
-
-
-WIDE = 110
-"""Columns of a terminal that a table of metrics needs."""
-
-
-def print_measures(row: dict[str, Any], console: Console) -> None:
-    """Print what is to be known of an evaluation's metrics, and what it refuses to measure."""
-    known = {
-        "metric": [each["metric"] for each in row["metrics"]],
-        "measures": [each["measures"] for each in row["metrics"]],
-        "better": [each["better"] for each in row["metrics"]],
-        "cost a sample": [each["cost"] for each in row["metrics"]],
-        "random": [each["random"] for each in row["metrics"]],
-        "inputs": [", ".join(each["inputs"]) for each in row["metrics"]],
-    }
-    refused = {
-        "not offered": [each["metric"] for each in row["refused"]],
-        "inputs": [", ".join(each["inputs"]) for each in row["refused"]],
-        "because": [each["reason"] for each in row["refused"]],
-    }
-    for number, columns in enumerate((known, refused)):
-        lines = list(zip(*columns.values(), strict=True))
-        if lines and number:
-            console.print()
-        if lines and console.width >= WIDE:
-            table = Table(*columns, box=None, pad_edge=False)
-            for line in lines:
-                table.add_row(*map(escape, line))
-            console.print(table)
-            continue
-        for name, *rest in lines:
-            console.print(f"[bold]{escape(name)}[/]")
-            for title, text in zip(list(columns)[1:], rest, strict=True):
-                console.print(f"  {title}: {escape(text)}")
-
-
-def print_listing(rows: list[dict[str, Any]], console: Console) -> None:
-    """Print a table a kind, then the tracebacks of what is broken."""
-    for kind in dict.fromkeys(row["kind"] for row in rows):
-        table = Table(
-            title=kind, title_justify="left", title_style="bold", box=None, pad_edge=False
-        )
-        for column in ("name", "inputs", "what it is"):
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            if row["kind"] != kind:
-                continue
-            broken = row["status"] == "broken"
-            what = "[red]broken[/], see below" if broken else escape(row["description"])
-            table.add_row(escape(row["name"]), ", ".join(row["modalities"]), what)
-        console.print(table)
-        console.print()
-        if {row["kind"] for row in rows} == {"evaluations"}:  # asked for alone: tell everything
-            for row in rows:
-                if row.get("metrics"):
-                    console.print(f"[bold]{escape(row['name'])}[/]")
-                    print_measures(row, console)
-                    console.print()
-    for row in rows:
-        if row["status"] == "broken":
-            console.print(f"[red]broken[/] {escape(row['name'])} ({escape(row['file'])})")
-            console.print(row["error"].rstrip(), markup=False)
-
-
-def _type_name(annotation: Any) -> str:
-    """Return an annotation as a reader would write it, with its bounds."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        base, *notes = typing.get_args(annotation)
-        bounds = [
-            f"{sign} {getattr(part, attribute)}"
-            for note in notes
-            for part in getattr(note, "metadata", [])
-            for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
-            if hasattr(part, attribute)
-        ]
-        return " ".join([_type_name(base), *bounds])
-    if typing.get_origin(annotation) is typing.Literal:
-        return " | ".join(str(value) for value in typing.get_args(annotation))
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return " | ".join(map(_type_name, typing.get_args(annotation)))
-    if typing.get_origin(annotation) is tuple:
-        first = typing.get_args(annotation)[0]
-        return f"list of {_type_name(first)}"
-    if annotation is type(None):
-        return "null"
-    return (
-        annotation.__name__
-        if isinstance(annotation, type) and not typing.get_args(annotation)
-        else str(annotation)
-    )
+    refused = []
+    for name, reasons in cls.refused.items():
+        for reason in dict.fromkeys(reasons.values()):
+            inputs = [modality for modality in reasons if reasons[modality] == reason]
+            refused.append({"metric": name, "inputs": inputs, "reason": reason})
+    return {"metrics": metrics, "refused": refused}
 
 
 def details(name: str) -> list[dict[str, Any]]:
@@ -188,45 +85,75 @@ def details(name: str) -> list[dict[str, Any]]:
     UserError
         No plugin has that name.
     """
-    kinds = {kind: [entry.name for entry in registry.entries(kind)] for kind in registry.KINDS}
-    found = [_details(kind, name) for kind, names in kinds.items() if name in names]
-    if not found:
-        raise UserError(
-            f"no plugin is called {name!r}; {suggest(name, set().union(*kinds.values()))}"
-        )
-    return found
+    return [_row(entry) | _parameters(entry.cls) for entry in registry.find_all(name)]
 
 
-def _details(kind: str, name: str) -> dict[str, Any]:
-    entry = registry.find(kind, name)
-    found: dict[str, Any] = {
-        "kind": kind,
-        "name": name,
-        "file": str(entry.file),
-        "error": entry.error,
-    }
-    if entry.cls is None:
-        return found
+def _parameters(cls: type[Plugin] | None) -> dict[str, Any]:
+    if cls is None:
+        return {}
+    texts = docstrings_of(cls)
     parameters = [
         {
-            "name": parameter.name,
+            "name": name,
             "type": _type_name(parameter.annotation),
             "default": "required" if parameter.required else parameter.default,
-            "help": parameter.help,
+            "help": texts.get(name, ""),
         }
-        for parameter in parameters_of(entry.cls).values()
+        for name, parameter in parameters_of(cls).items()
     ]
-    return found | {
-        "description": inspect.getdoc(entry.cls) or "",
-        "modalities": sorted(entry.cls.modalities),
-        "parameters": parameters,
-        "presets": {preset: dict(values) for preset, values in entry.cls.presets.items()},
-        **_measures(entry.cls),
-    }
+    presets = {preset: dict(values) for preset, values in cls.presets.items()}
+    whole = inspect.getdoc(cls) or ""
+    return {"description": whole, "parameters": parameters, "presets": presets}
 
 
-def print_details(found: dict[str, Any], console: Console) -> None:
-    """Print what `details` returns."""
+def _type_name(annotation: Any) -> str:
+    """Return an annotation as a reader would write it, with its bounds."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        bounds = [
+            f"{sign} {getattr(part, attribute)}"
+            for note in inner[1:]
+            for part in getattr(note, "metadata", [])
+            for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
+            if hasattr(part, attribute)
+        ]
+        return " ".join([_type_name(inner[0]), *bounds])
+    if origin is typing.Literal:
+        return " | ".join(map(str, inner))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(map(_type_name, inner))
+    if origin is tuple:
+        return f"list of {_type_name(inner[0])}"
+    if annotation is type(None):
+        return "null"
+    return annotation.__name__ if isinstance(annotation, type) and not inner else str(annotation)
+
+
+def print_listing(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print a table a kind, then the tracebacks of what is broken."""
+    kinds = dict.fromkeys(row["kind"] for row in rows)
+    for kind in kinds:
+        here = [row for row in rows if row["kind"] == kind]
+        columns = {"name": "name", "modalities": "inputs", "description": "what it is"}
+        if not any(row["modalities"] for row in here):
+            del columns["modalities"]
+        console.print(f"[bold]{kind}[/]")
+        console.print(_table(columns, here))
+        console.print()
+    if list(kinds) == ["evaluations"]:  # asked for alone: tell everything
+        for row in rows:
+            if row.get("metrics"):
+                console.print(f"[bold]{escape(row['name'])}[/]")
+                _print_measures(row, console)
+                console.print()
+    for row in rows:
+        if row["status"] == "broken":
+            console.print(f"[red]broken[/] {escape(row['name'])} ({escape(row['file'])})")
+            console.print(row["error"].rstrip(), markup=False)
+
+
+def print_details(found: Mapping[str, Any], console: Console) -> None:
+    """Print what `details` returns of one plugin."""
     console.print(f"[bold]{escape(found['name'])}[/] ({found['kind']})")
     console.print(found["file"], markup=False)
     if found["error"]:
@@ -234,17 +161,48 @@ def print_details(found: dict[str, Any], console: Console) -> None:
         return
     console.print()
     console.print(found["description"], markup=False)
-    console.print(f"\ninputs: {', '.join(found['modalities'])}")
+    if found["modalities"]:
+        console.print(f"\ninputs: {', '.join(found['modalities'])}")
     if found["parameters"]:
-        table = Table("parameter", "type", "default", "what it is", box=None, pad_edge=False)
-        for row in found["parameters"]:
-            cells = (row["name"], row["type"], str(row["default"]), row["help"])
-            table.add_row(*map(escape, cells))
+        columns = {"name": "parameter", "type": "type", "default": "default", "help": "what it is"}
         console.print()
-        console.print(table)
+        console.print(_table(columns, found["parameters"]))
     for preset, values in found["presets"].items():
         text = ", ".join(f"{key}={value}" for key, value in values.items())
         console.print(f"preset {preset}: {text or 'the defaults'}", markup=False)
     if "metrics" in found:
         console.print()
-        print_measures(found, console)
+        _print_measures(found, console)
+
+
+def _print_measures(row: Mapping[str, Any], console: Console) -> None:
+    """Print what is to be known of an evaluation's metrics, and what it refuses to measure."""
+    metrics = {"metric": "metric", "measures": "measures", "better": "better"}
+    metrics |= {"cost": "cost a sample", "random": "random", "inputs": "inputs"}
+    refused = {"metric": "not offered", "inputs": "inputs", "reason": "because"}
+    for columns, lines in ((metrics, row["metrics"]), (refused, row["refused"])):
+        if lines and columns is refused:
+            console.print()
+        if lines and console.width >= WIDE:
+            console.print(_table(columns, lines))
+            continue
+        for line in lines:
+            console.print(f"[bold]{escape(line['metric'])}[/]")
+            for key, title in list(columns.items())[1:]:
+                console.print(f"  {title}: {_shown(line[key])}")
+
+
+def _table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table of some keys of the rows under their titles."""
+    table = Table(box=None, pad_edge=False)
+    for title in columns.values():
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        broken = row.get("status") == "broken"
+        told = {**row, "description": "broken, see below"} if broken else row
+        table.add_row(*(_shown(told[key]) for key in columns), style="red" if broken else None)
+    return table
+
+
+def _shown(value: Any) -> str:
+    return escape(", ".join(map(str, value)) if isinstance(value, list) else str(value))

@@ -70,7 +70,12 @@ def show(
 
 @app.command(epilog="Example: reldrop-bench new regularizer my-drop --folder my-plugins")
 def new(
-    kind: Annotated[str, typer.Argument(help="regularizer, task, section or evaluation.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="regularizer, task, model, attributor, evaluation, section or executor."
+        ),
+    ],
     name: Annotated[str, typer.Argument(help="Name of the plugin, such as my-drop.")],
     folder: Annotated[
         Path, typer.Option("--folder", metavar="DIR", help="Plugin folder to write to.")

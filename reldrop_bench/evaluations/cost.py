@@ -53,6 +53,7 @@ class Cost(Evaluation):
     steps: Count = 8
     """Training steps of which the mean is taken: many methods act by chance."""
     batch_size: Count = 16
+    """Samples of such a step."""
 
     def evaluate(self, context: Context, record: Record) -> None:
         model = copy.deepcopy(context.model)

@@ -79,7 +79,9 @@ class Gallery(Evaluation):
     metrics = {}
 
     items: Count = 4
+    """Test items that are shown."""
     max_side: Count = 64
+    """Pixels a side; larger images are shown smaller."""
 
     def evaluate(self, context: Context, record: Record) -> None:
         targets = context.test.targets.cpu().numpy()

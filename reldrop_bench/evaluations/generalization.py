@@ -42,6 +42,7 @@ class Generalization(Evaluation):
     }
 
     targets: tuple[Probability, ...] = (0.5, 0.8, 0.9, 0.95)
+    """Validation accuracies of which the first epoch is noted."""
     max_samples: Count = 2000
     """Training items that are predicted, at random."""
 

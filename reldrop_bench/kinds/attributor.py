@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import field
 from typing import ClassVar
 
 import torch
@@ -25,7 +24,7 @@ class Attributor(Plugin, ABC):
     """Whether training takes maps from its own backward passes instead of asking for any."""
     any_network: ClassVar[bool] = False
     """Whether it explains every network whose logits have a gradient, whatever it is made of."""
-    refresh: Count = field(default=1, kw_only=True)
+    refresh: Count = 1
     """Epochs for which training uses a sample's map again before it is made anew."""
 
     @abstractmethod

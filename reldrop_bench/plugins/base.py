@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 import functools
 import inspect
@@ -36,8 +37,6 @@ class Parameter:
     default: Any
     """Where it is not `required`."""
     required: bool
-    help: str
-    """The docstring below it."""
 
     def accepts(self, value: Any) -> bool:
         """Return whether it allows a value as it is."""
@@ -57,7 +56,6 @@ def parameters_of(cls: type[Plugin]) -> Mapping[str, Parameter]:
 def _parameters(cls: Any) -> Mapping[str, Parameter]:
     hints = typing.get_type_hints(cls, include_extras=True)
     config = pydantic.ConfigDict(allow_inf_nan=False)
-    texts = _attribute_docstrings(cls)
     found = {}
     for field in dataclasses.fields(cls):
         default = field.default
@@ -65,15 +63,12 @@ def _parameters(cls: Any) -> Mapping[str, Parameter]:
             default = field.default_factory()
         validator = pydantic.TypeAdapter[Any](hints[field.name], config=config)
         required = default is dataclasses.MISSING
-        text = texts.get(field.name, "")
-        found[field.name] = Parameter(
-            field.name, hints[field.name], validator, default, required, text
-        )
+        found[field.name] = Parameter(field.name, hints[field.name], validator, default, required)
     return found
 
 
-def _attribute_docstrings(cls: type) -> dict[str, str]:
-    """Return the texts below a class's annotated attributes, inherited ones included, by name."""
+def docstrings_of(cls: type) -> dict[str, str]:
+    """Return the texts below a class's attributes, inherited ones included, by name."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         try:
@@ -82,18 +77,19 @@ def _attribute_docstrings(cls: type) -> dict[str, str]:
             continue
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
         for attribute, text in itertools.pairwise(body):
-            if (
-                isinstance(attribute, ast.AnnAssign)
-                and isinstance(attribute.target, ast.Name)
-                and isinstance(text, ast.Expr)
-                and isinstance(text.value, ast.Constant)
-                and isinstance(text.value.value, str)
-            ):
-                found[attribute.target.id] = inspect.cleandoc(text.value.value)
+            match attribute, text:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name))
+                    | ast.Assign(targets=[ast.Name(id=name)]),
+                    ast.Expr(value=ast.Constant(value=str(docstring))),
+                ):
+                    found[name] = inspect.cleandoc(docstring)
     return found
 
 
-@typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+@typing.dataclass_transform(
+    frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,)
+)
 class Plugin:
     """Base of all plugins: annotated attributes of a subclass are its hyper-parameters.
 
@@ -116,11 +112,13 @@ class Plugin:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        _refuse_annotated_facts(cls)
+        _refuse_mistakes(cls)
         declared = {
-            name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)
+            name: copy.copy(value)
+            for name, value in vars(cls).items()
+            if isinstance(value, dataclasses.Field)
         }
-        dataclass(frozen=True)(cls)
+        dataclass(frozen=True, kw_only=True)(cls)
         # What a decorator of the subclass's own would find in its way, or miss.
         del cls.__setattr__, cls.__delattr__
         for name, value in declared.items():
@@ -186,8 +184,8 @@ class Plugin:
         return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0]
 
 
-def _refuse_annotated_facts(cls: type[Plugin]) -> None:
-    """Raise TypeError where a class annotates what is a fact of the class as if it were a parameter."""
+def _refuse_mistakes(cls: type[Plugin]) -> None:
+    """Raise TypeError where a class annotates a fact, or gives a parameter a value that can change."""
     facts = {
         name
         for base in cls.__mro__[1:]
@@ -195,7 +193,13 @@ def _refuse_annotated_facts(cls: type[Plugin]) -> None:
         if "ClassVar" in str(annotation)
     }
     for name, annotation in inspect.get_annotations(cls).items():
-        if name in facts and "ClassVar" not in str(annotation):
+        if "ClassVar" in str(annotation):
+            continue
+        if name in facts:
             raise TypeError(
                 f"{cls.__name__}.{name} is no parameter: write '{name} = …' without an annotation"
+            )
+        if isinstance(value := vars(cls).get(name), list | dict | set):
+            raise TypeError(
+                f"{cls.__name__}.{name} = {value!r} could be changed: make the default a tuple"
             )

@@ -20,46 +20,49 @@ from reldrop_bench import plugins
 from reldrop_bench.errors import UserError, one_line, suggest
 from reldrop_bench.plugins.base import Plugin
 
+PACKAGE = Path(plugins.__file__).parents[1]
+
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of plugin: what its classes derive from and which packages hold them."""
+    """A kind of plugin: what it is called, what its classes derive from, and where they lie."""
 
     name: str
-    singular: str
+    word: str
+    """One of it, as `new` is asked for it; also its module in `kinds` and its template."""
     base: str
-    packages: tuple[str, ...]
+    """The name of its base class."""
     folder: str
-    """The folder of a plugin folder that holds this kind."""
+    """The folder that holds it, of a plugin folder and of this package."""
+    singular: str
+    """One of it, in messages."""
+    has_inputs: bool = True
+    """Whether `modalities` mean anything."""
 
     def base_class(self) -> type[Plugin]:
-        module, _, attribute = self.base.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        module = importlib.import_module(f"{PACKAGE.name}.kinds.{self.word}")
+        return getattr(module, self.base)
 
-
-def _kind(name: str, singular: str, base: str, folder: str, built_in: bool = False) -> Kind:
-    packages: tuple[str, ...] = (f"{plugins.__name__}.{folder}",)
-    if built_in:
-        packages = (f"reldrop_bench.{folder}", *packages)
-    return Kind(name, singular, f"reldrop_bench.kinds.{base}", packages, folder)
+    def portions(self) -> Iterator[tuple[str, Path]]:
+        """Yield every folder that holds plugins of this kind, with the package that it is a part of."""
+        homes = [(PACKAGE.name, PACKAGE)]
+        homes += [(plugins.__name__, Path(folder)) for folder in plugins.__path__]
+        for package, home in homes:
+            if (path := home / self.folder).is_dir():
+                yield f"{package}.{self.folder}", path
 
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        _kind("regularizers", "regularizer", "regularizer:Regularizer", "regularizers"),
-        _kind("tasks", "task", "task:Task", "datasets"),
-        _kind("models", "model", "model:Model", "models", built_in=True),
-        _kind(
-            "attributors",
-            "attribution method",
-            "attributor:Attributor",
-            "attributors",
-            built_in=True,
-        ),
-        _kind("evaluations", "evaluation", "evaluation:Evaluation", "evaluations", built_in=True),
-        _kind("sections", "report section", "section:ReportSection", "reports"),
-        _kind("executors", "executor", "executor:Executor", "executors", built_in=True),
+        Kind("regularizers", "regularizer", "Regularizer", "regularizers", "regularizer"),
+        Kind("tasks", "task", "Task", "datasets", "task"),
+        Kind("models", "model", "Model", "models", "model"),
+        # A spec's key for it is `relevance`.
+        Kind("attributors", "attributor", "Attributor", "attributors", "relevance method"),
+        Kind("evaluations", "evaluation", "Evaluation", "evaluations", "evaluation"),
+        Kind("sections", "section", "ReportSection", "reports", "report section", has_inputs=False),
+        Kind("executors", "executor", "Executor", "executors", "executor", has_inputs=False),
     )
 }
 
@@ -82,6 +85,12 @@ class Entry:
         """The last line of the traceback: what went wrong."""
         return one_line(self.error.strip().rpartition("\n")[2])
 
+    @property
+    def built_in(self) -> bool:
+        """Whether it came with this package."""
+        homes = (base / KINDS[self.kind].folder for base in (PACKAGE, plugins.builtin_folder()))
+        return any(self.file.is_relative_to(home) for home in homes)
+
     def check_unchanged(self) -> None:
         """Raise UserError if the file is no longer what was imported from it."""
         if source_hash(self.file) != self.source:
@@ -90,45 +99,22 @@ class Entry:
             )
 
 
-def _portions(package: str) -> list[Path]:
-    """Return the folders that a package (or a namespace package) is made of."""
-    if not package.startswith(plugins.__name__ + "."):
-        return [Path(next(iter(importlib.import_module(package).__path__)))]
-    folder = package.rpartition(".")[2]
-    return [path for base in plugins.__path__ if (path := Path(base) / folder).is_dir()]
-
-
 def _declared_names(file: Path) -> list[str]:
-    """Return the `name = "…"` of every class in a file that cannot be imported; else the file's name."""
-    names: list[str] = []
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError, OSError):
-        tree = ast.Module([], [])
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.ClassDef):
-            continue
-        for statement in node.body:
-            targets: list[ast.expr] = []
-            if isinstance(statement, ast.AnnAssign):
-                targets = [statement.target]
-            elif isinstance(statement, ast.Assign):
-                targets = statement.targets
-            value = getattr(statement, "value", None)
-            named = any(isinstance(target, ast.Name) and target.id == "name" for target in targets)
-            if named and isinstance(value, ast.Constant) and isinstance(value.value, str):
-                names.append(value.value)
-    return names or [_stem(file).replace("_", "-")]
+    """Return every `name = "…"` in a file that cannot be imported; else the file's name."""
+    text = file.read_bytes().decode(errors="replace")
+    names = re.findall(r"""^[ \t]+name\b[^=\n]*=[ \t]*["']([^"'\n]+)["']""", text, re.MULTILINE)
+    return names or [module_name(file).replace("_", "-")]
 
 
 def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the modules and packages of a folder with their files; an underscore means no plugin."""
     for _, name, is_package in pkgutil.iter_modules([str(folder)]):
-        if not name.startswith("_"):
-            yield name, folder / name / "__init__.py" if is_package else folder / f"{name}.py"
+        file = folder / name / "__init__.py" if is_package else folder / f"{name}.py"
+        if not name.startswith("_") and file.is_file():
+            yield name, file
 
 
-def _stem(file: Path) -> str:
+def module_name(file: Path) -> str:
     """Return the name of the module that a file holds."""
     return file.parent.name if file.name == "__init__.py" else file.stem
 
@@ -150,7 +136,7 @@ def _load_module(kind: Kind, name: str, file: Path) -> list[Entry]:
         for cls in vars(module).values()
         if isinstance(cls, type)
         and issubclass(cls, base)
-        and cls.__module__ == module.__name__
+        and f"{cls.__module__}.".startswith(f"{module.__name__}.")
         and not inspect.isabstract(cls)
         and isinstance(getattr(cls, "name", None), str)
     ]
@@ -160,16 +146,16 @@ def _load_module(kind: Kind, name: str, file: Path) -> list[Entry]:
 def _load(kind_name: str, path: tuple[str, ...]) -> tuple[Entry, ...]:
     kind = KINDS[kind_name]
     found: list[Entry] = []
-    for package in kind.packages:
-        seen: dict[str, Path] = {}
-        for folder in _portions(package):
-            for name, file in _modules(folder):
-                if name in seen:
-                    raise UserError(
-                        f"two plugin files are called {name}: {seen[name]} and {file}; rename one"
-                    )
-                seen[name] = file
-                found += _load_module(kind, f"{package}.{name}", file)
+    seen: dict[str, Path] = {}
+    for package, folder in kind.portions():
+        for stem, file in _modules(folder):
+            module = f"{package}.{stem}"
+            if module in seen:
+                raise UserError(
+                    f"two plugin files are called {stem}: {seen[module]} and {file}; rename one"
+                )
+            seen[module] = file
+            found += _load_module(kind, module, file)
     by_name: dict[str, list[Entry]] = defaultdict(list)
     for entry in found:
         by_name[entry.name].append(entry)
@@ -218,6 +204,23 @@ def find(kind: str, name: str) -> Entry:
         if entry.name == name:
             return entry
     raise UserError(f"no {KINDS[kind].singular} is called {name!r}; {suggest(name, names(kind))}")
+
+
+def find_all(name: str) -> list[Entry]:
+    """Return the plugins of that name, broken or not: one, or one of several kinds.
+
+    Raises
+    ------
+    UserError
+        There is none; the message offers the nearest names.
+    """
+    known = [entry for kind in KINDS for entry in entries(kind)]
+    found = [entry for entry in known if entry.name == name]
+    if not found:
+        raise UserError(
+            f"no plugin is called {name!r}; {suggest(name, (entry.name for entry in known))}"
+        )
+    return found
 
 
 def create(kind: str, name: str, parameters: Mapping[str, Any] | None = None) -> Any:

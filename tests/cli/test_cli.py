@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from reldrop_bench import OccludingRegularizer
 from reldrop_bench.cli import app, main
+from reldrop_bench.plugins import registry
+from reldrop_bench.plugins.base import docstrings_of
 
 pytestmark = pytest.mark.usefixtures("plugin_folder")
 
@@ -106,14 +109,12 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert "reldrop-block" in stdout
     assert "Traceback" in stdout, "broken plugins come with their traceback"
     rows = json.loads(call(capsys, "list", "--json")[1])
-    assert {row["kind"] for row in rows} >= {
-        "regularizers",
-        "tasks",
-        "models",
-        "relevance",
-        "evaluations",
-        "sections",
-    }
+    assert {row["kind"] for row in rows} == set(registry.KINDS)
+    assert all(
+        bool(row["modalities"]) == registry.KINDS[row["kind"]].has_inputs
+        for row in rows
+        if row["status"] == "ok"
+    )
     assert [row["status"] for row in rows if row["name"] == "broken-import"] == ["broken"]
     code, stdout, _ = call(capsys, "list", "evaluations")
     for part in (
@@ -131,10 +132,47 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert {"ROAD", "IROF", "Completeness"} <= {row["metric"] for row in quantus["refused"]}
     assert all(row["reason"] for row in quantus["refused"])
+
+
+def test_relevance_is_another_name_for_attributors(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = call(capsys, "list", "relevance")
+    assert listed == call(capsys, "list", "attributors")
+    assert "lrp-epsilon-plus-flat" in listed[1]
+
+
+def test_show_tells_of_parameters_in_their_authors_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     code, stdout, _ = call(capsys, "show", "reldrop-block")
     assert code == 0
-    for part in ("probability", "2505.21595", "paper", "authors-code"):
+    for part in ("2505.21595", "paper", "authors-code", "The chance of a sample to be hidden in."):
         assert part in stdout
+    (found,) = json.loads(call(capsys, "show", "cutout", "--json")[1])
+    assert found["parameters"] == [
+        {
+            "name": "size",
+            "type": "float >= 0 <= 1",
+            "default": 0.5,
+            "help": "Side, as a fraction of the image's shorter one: 16 of 32 pixels on CIFAR-10.",
+        },
+        {
+            "name": "fill",
+            "type": "mean | channel-mean | noise | blur | other-sample | inpaint",
+            "default": "mean",
+            "help": docstrings_of(OccludingRegularizer)["fill"],
+        },
+    ]
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_every_built_in_plugin_can_be_shown(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for entry in registry.entries(kind):
+        found = json.loads(call(capsys, "show", entry.name, "--json")[1])
+        (row,) = (row for row in found if row["kind"] == kind)
+        if entry.built_in:
+            assert all(parameter["help"] for parameter in row["parameters"]), entry.name
+        assert ("inputs: " in call(capsys, "show", entry.name)[1]) or not row.get("modalities")
 
 
 def test_doctor_finds_the_broken_plugin(capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,9 +205,10 @@ def test_new_plugin_passes_check(capsys: pytest.CaptureFixture[str], tmp_path: P
         (["run", "quickstart", "-o", "/dev/null/x"], "Not a directory"),
         (["run", "~nosuch/x"], "no spec"),
         (["list", "regularizer"], "did you mean 'regularizers'"),
+        (["list", "relevances"], "no kind of plugin is called 'relevances'"),
         (["show", "reldrop-blok"], "did you mean 'reldrop-block'"),
         (["check", "cutuot"], "did you mean 'cutout'"),
-        (["new", "optimizer", "x"], "optimizer"),
+        (["new", "optimizer", "x"], "allowed: attributor, evaluation, executor, model"),
         (["status", "no/such/folder"], "holds no results"),
         (["report", "no/such/folder"], "holds no results"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from reldrop_bench import checking as contract
 from reldrop_bench import plugins
 from reldrop_bench.errors import UserError
 from reldrop_bench.plugins import registry
-from reldrop_bench.plugins.scaffold import TEMPLATES, create_plugin
+from reldrop_bench.plugins.base import docstrings_of, parameters_of
+from reldrop_bench.plugins.scaffold import KINDS, create_plugin
 
 
 @pytest.fixture
@@ -23,30 +25,50 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", TEMPLATES)
-def test_a_fresh_file_passes_its_contract(kind: str, folder: Path) -> None:
+def test_every_kind_has_a_template() -> None:
+    assert {kind.name for kind in KINDS.values()} == set(registry.KINDS)
+    templates = resources.files("reldrop_bench.plugins").joinpath("templates")
+    assert {path.name for path in templates.iterdir()} == {f"{word}.txt" for word in KINDS}
+
+
+@pytest.mark.parametrize("word", [word for word in KINDS if KINDS[word].name in contract.KINDS])
+def test_a_fresh_file_passes_its_contract(word: str, folder: Path) -> None:
     name = f"scaffold-{folder.name.replace('_', '-')}"
-    path = create_plugin(kind, name, folder)
-    assert path.parent.parent == folder
-    results = contract.run_checks(TEMPLATES[kind], name)
+    path = create_plugin(word, name, folder)
+    kind = KINDS[word]
+    assert path.parent == folder / kind.folder
+    (entry,) = registry.find_all(name)
+    assert (entry.kind, entry.file, entry.error) == (kind.name, path, "")
+    assert not entry.built_in
+    results = contract.run_checks(kind.name, name)
     assert [result for result in results if result.status == "failed"] == []
-    assert sum(result.status == "passed" for result in results) >= 8
+    assert sum(result.status == "passed" for result in results) >= 5
 
 
-@pytest.mark.parametrize("kind", TEMPLATES)
+@pytest.mark.parametrize("word", KINDS)
+def test_a_fresh_file_explains_each_of_its_parameters(word: str, folder: Path) -> None:
+    name = f"explained-{folder.name.replace('_', '-')}"
+    create_plugin(word, name, folder)
+    cls = registry.find(KINDS[word].name, name).cls
+    assert cls is not None
+    assert set(parameters_of(cls)) <= set(docstrings_of(cls))
+
+
+@pytest.mark.parametrize("word", KINDS)
 @pytest.mark.parametrize("name", ["batch", "task", "true", "regularizer", "x", "a-1", "tensor"])
 def test_any_name_that_is_allowed_gives_a_file_that_defines_its_plugin(
-    kind: str, name: str, tmp_path: Path
+    word: str, name: str, tmp_path: Path
 ) -> None:
-    source = create_plugin(kind, name, tmp_path).read_text(encoding="utf-8")
+    source = create_plugin(word, name, tmp_path).read_text(encoding="utf-8")
     compile(source, name, "exec")
-    assert f'name: ClassVar[str] = "{name}"' in source
+    assert f'    name = "{name}"\n' in source
+    assert "ClassVar" not in source
     assert "$" not in source
 
 
-@pytest.mark.parametrize("kind", TEMPLATES)
-def test_a_fresh_file_is_formatted(kind: str, tmp_path: Path) -> None:
-    path = create_plugin(kind, "my-own-plugin", tmp_path)
+@pytest.mark.parametrize("word", KINDS)
+def test_a_fresh_file_is_formatted(word: str, tmp_path: Path) -> None:
+    path = create_plugin(word, "my-own-plugin", tmp_path)
     command = [sys.executable, "-m", "ruff"]
     options = ["--isolated", "--line-length", "100", str(path)]
     for action in (["check", "--select", "E,F,I,UP,B"], ["format", "--check"]):
