@@ -67,13 +67,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def _cases(folders: list[str], only: list[str]) -> Iterator[ContractCase]:
     from reldrop_bench import plugins
-    from reldrop_bench.checking import checks, kinds_of
+    from reldrop_bench.checking import checks
     from reldrop_bench.plugins import registry
 
     for folder in folders:
         plugins.add_folder(folder)
     for name in only:
-        kinds_of(name)  # a name typed wrong is an error, not an empty selection
+        registry.find_all(name)  # a name typed wrong is an error, not an empty selection
     for kind in registry.KINDS:
         for entry in registry.entries(kind):
             if only and entry.name not in only:

@@ -18,6 +18,7 @@ import pytest
 import typer
 import yaml
 
+import reldrop_bench
 from reldrop_bench import checking as contract
 from reldrop_bench.cli import app
 from reldrop_bench.kinds.recipe import Recipe
@@ -106,26 +107,32 @@ def test_the_commands_of_the_docs_are_found() -> None:
     assert {"run", "check", "new", "plan"} <= set(found)
 
 
+def kind_of_example(block: str) -> registry.Kind | None:
+    """Return what kind of plugin an example defines, if any."""
+    found = re.search(r"^class \w+\((\w+)\):", block, re.MULTILINE)
+    base = getattr(reldrop_bench, found[1], None) if found else None
+    if not isinstance(base, type):
+        return None
+    return next((k for k in registry.KINDS.values() if issubclass(base, k.base_class())), None)
+
+
+def test_every_kind_of_plugin_has_an_example() -> None:
+    found = map(kind_of_example, blocks(ROOT / "docs" / "plugins.md", "python"))
+    assert {kind.name for kind in found if kind} == set(registry.KINDS)
+
+
 @pytest.mark.parametrize("block", examples("python"))
 def test_python_examples_run(
     block: str, tmp_path: Path, add_plugins: Callable[[Path], None]
 ) -> None:
-    plugin = re.search(
-        r"^class \w+\((Regularizer|Task|Evaluation|ReportSection)\):", block, re.MULTILINE
-    )
-    if plugin:
-        kind = {
-            "Regularizer": "regularizers",
-            "Task": "tasks",
-            "Evaluation": "evaluations",
-            "ReportSection": "sections",
-        }[plugin[1]]
-        folder = tmp_path / str(registry.KINDS[kind].folder)
+    kind = kind_of_example(block)
+    if kind:
+        folder = tmp_path / kind.folder
         folder.mkdir()
         (folder / "example_of_the_docs.py").write_text(block, encoding="utf-8")
         add_plugins(tmp_path)
-        (entry,) = (e for e in registry.entries(kind) if e.file.stem == "example_of_the_docs")
-        results = contract.run_checks(kind, entry.name)
+        (entry,) = (e for e in registry.entries(kind.name) if e.file.stem == "example_of_the_docs")
+        results = contract.run_checks(kind.name, entry.name)
         assert [result for result in results if result.status == "failed"] == []
         return
     script = tmp_path / "example.py"

@@ -18,7 +18,6 @@ __all__ = [
     "CheckResult",
     "NotConcerned",
     "checks",
-    "kinds_of",
     "run_check",
     "run_checks",
 ]
@@ -36,23 +35,6 @@ def checks(kind: str) -> tuple[Check, ...]:
         raise UserError(f"no kind of plugin is called {kind!r}; {suggest(kind, registry.KINDS)}")
     own: tuple[Check, ...] = importlib.import_module(f"{__name__}.{kind}").CHECKS
     return (*parameters.CHECKS, *own)
-
-
-def kinds_of(name: str) -> list[str]:
-    """Return the kinds in which a plugin has that name.
-
-    Raises
-    ------
-    UserError
-        There is none; the message offers the nearest names.
-    """
-    by_kind = {kind: {entry.name for entry in registry.entries(kind)} for kind in registry.KINDS}
-    found = [kind for kind, names in by_kind.items() if name in names]
-    if not found:
-        raise UserError(
-            f"no plugin is called {name!r}; {suggest(name, set().union(*by_kind.values()))}"
-        )
-    return found
 
 
 def run_checks(kind: str, name: str) -> list[CheckResult]:

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from reldrop_bench.checking import CheckResult
 
 
+COLOURS = {"passed": "green", "failed": "red", "skipped": "yellow"}
+
+
 def _print_checks(results: Sequence[CheckResult], console: Console) -> None:
-    colours = {"passed": "green", "failed": "red", "skipped": "yellow"}
     for result in results:
-        console.print(f"[{colours[result.status]}]{result.status:8}[/] {result.check}")
+        console.print(f"[{COLOURS[result.status]}]{result.status:8}[/] {result.check}")
         if result.message:
             console.print(f"         {result.message}", markup=False)
 
@@ -95,20 +97,19 @@ def check(
     plugins: Plugins = None,
 ) -> None:
     """Check that a plugin keeps its contract; says what is broken and how to mend it."""
-    from reldrop_bench.checking import kinds_of, run_checks
+    from reldrop_bench.checking import run_checks
+    from reldrop_bench.plugins import registry
 
     add_plugins(plugins)
     console = make_console()
     failed = 0
-    for kind in kinds_of(name):
-        results = run_checks(kind, name)
+    for entry in registry.find_all(name):
+        results = run_checks(entry.kind, name)
         _print_checks(results, console)
-        counts = Counter(result.status for result in results)
+        counts = Counter[str](result.status for result in results)
         failed += counts["failed"]
-        typer.echo(
-            f"{name} ({kind}): {counts['passed']} passed, {counts['failed']} failed, "
-            f"{counts['skipped']} skipped"
-        )
+        told = ", ".join(f"{counts[status]} {status}" for status in COLOURS)
+        typer.echo(f"{name} ({entry.kind}): {told}")
     if failed:
         raise typer.Exit(1)
 

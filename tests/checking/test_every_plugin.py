@@ -75,5 +75,5 @@ def test_unknown_kinds_and_names_are_answered_with_near_ones() -> None:
         contract.checks("regularizer")
     name = registry.names("regularizers")[0]
     with pytest.raises(UserError, match=name):
-        contract.kinds_of(name + "x")
-    assert contract.kinds_of(name) == ["regularizers"]
+        registry.find_all(name + "x")
+    assert [entry.kind for entry in registry.find_all(name)] == ["regularizers"]
