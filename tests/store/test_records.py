@@ -121,6 +121,7 @@ def test_keys_of_a_newer_version_are_not_read(folder: Path, cell_file: Path) -> 
     assert "cost" not in record.plain()
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.floats())
 def test_what_is_written_is_read_again_or_refused(
     tmp_path_factory: pytest.TempPathFactory, error: str, traceback: str, number: float
