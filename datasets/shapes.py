@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from reldrop_bench import Facts, Recipe, Shifts, Task, TensorSplit, TrainingSplits, UserError
 from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted, rotation_matrices, unit_vectors
+from reldrop_bench.errors import require_library
 from reldrop_bench.seeding import derive_seed, numpy_generator
 
 from ._holdout import cut_validation
@@ -70,6 +71,7 @@ class Shapes(Task):
             )
 
     def facts(self, root: Path | None) -> Facts:
+        require_library("trimesh", "shapes", f"the task {self.name}")
         channels = 6 if self.normals else 3
         return Facts(
             modality="cloud",

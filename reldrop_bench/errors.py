@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
 
 
@@ -15,6 +16,21 @@ def one_line(text: object, limit: int = 300) -> str:
     # A lone surrogate cannot be written to a file or a terminal.
     folded = " ".join(str(text).encode("utf-8", "replace").decode().split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def require_library(name: str, extra: str, user: str) -> None:
+    """Ask for a library that comes with an extra of this distribution, on behalf of its only user.
+
+    Raises
+    ------
+    UserError
+        It is not installed; the message has the command that installs it.
+    """
+    if importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"{user} needs {name}, which is not installed: "
+            f"python -m pip install 'reldrop-bench[{extra}]'"
+        )
 
 
 LISTED = 24

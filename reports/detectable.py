@@ -44,7 +44,7 @@ class Detectable(ReportSection):
             row
             for item in paired_outcomes(results)
             for label in comparable(results, item)
-            if (row := _row(results, item, label)) is not None
+            if label in item.columns and (row := _row(results, item, label)) is not None
         ]
         if not rows:
             return [Prose("No label has two pairs with the baseline: nothing could be found.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import json
 import os
 import re
@@ -230,6 +231,22 @@ def test_every_room_is_described() -> None:
         if path.stem != "__init__" and (path.suffix == ".py" or (path / "__init__.py").is_file())
     }
     assert sorted(described) == sorted(rooms)
+
+
+def test_the_checks_of_the_docs_are_those_of_tox_and_pre_commit() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`[^|]*) \|", page, re.MULTILINE)))
+    run = tox["tox"]["env_list"].split(", ")
+    assert set(run) <= set(named)
+    assert {section.partition(":")[2] for section in tox.sections() if ":" in section} <= set(run)
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"], "a host would be needed"
+    commands = " ".join(hook["entry"] for hook in hooks[0]["hooks"])
+    for command in ("ruff check", "ruff format", "mypy", "lint-imports"):
+        assert command in tox["testenv:lint"]["commands"]
+        assert command in commands
 
 
 def test_citation_and_version_agree_with_the_package() -> None:

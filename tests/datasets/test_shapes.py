@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import importlib.util
 
 import pytest
 import torch
@@ -105,3 +107,17 @@ def test_published_fingerprint() -> None:
         [splits.train.whole.targets, splits.validation.indices, task.test(None).targets]
     )
     assert hashlib.sha256(data.numpy().astype("<i8").tobytes()).hexdigest()[:16] == FINGERPRINT
+
+
+def test_without_trimesh_the_command_that_installs_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "trimesh" else find(name)
+    )
+    with pytest.raises(UserError, match=r"pip install 'reldrop-bench\[shapes\]'") as error:
+        Shapes().facts(None)
+    assert "\n" not in str(error.value)
+    wanted = importlib.metadata.requires("reldrop-bench") or []
+    assert any(each.startswith("trimesh") and each.endswith("extra == 'shapes'") for each in wanted)

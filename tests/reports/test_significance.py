@@ -230,6 +230,23 @@ def test_sections_hold_with_holes_and_hostile_names(make_results: Make, name: st
     assert all(isinstance(block, Prose | Table | Figure) for block in blocks)
 
 
+def test_a_label_may_lack_what_others_are_judged_by() -> None:
+    """Only the second task has shifts, and the label is left out there."""
+    results = scores(tasks=2, seeds=2)
+    cells, metrics = results.cells, results.metrics
+    shifts = metrics[metrics["task"] == "task 1"].assign(evaluation="shifts", split="noise/1")
+    cells, metrics = (
+        frame[(frame["task"] != "task 1") | (frame["label"] != "label 1")]
+        for frame in (cells, pd.concat([metrics, shifts], ignore_index=True))
+    )
+    results = replace(results, cells=cells, metrics=metrics)
+    for name in ("verdict", "significance", "other-tasks", "aggregate-scores"):
+        assert built(name, results)
+    frame = tables("detectable", results)["detectable"].frame
+    assert frame["label"].tolist().count("label 1") == 1
+    assert frame["label"].tolist().count("label 2") == 2
+
+
 def test_six_tasks_are_too_few_for_all_pairs_of_many_labels() -> None:
     """Six tasks give p = .031 at least: enough for one comparison, not for the first of three."""
     two = tables("significance", scores(tasks=6, seeds=2, labels=2))["ranks"].frame
