@@ -215,7 +215,13 @@ def test_the_place_to_open_holds_the_thing(what: str, where: str, names: list[st
 
 def test_a_newcomer_is_sent_to_one_place() -> None:
     rows = {what: (ROOT / where, names) for what, where, names in places()}
-    asked = ("add a fill", "add an outcome to the verdict", "add a corruption", "add a model")
+    asked = (
+        "add a fill",
+        "add an outcome to the verdict",
+        "add a corruption",
+        "change what cell.json holds",
+        "add a model",
+    )
     for place, names in (rows[what] for what in asked):
         elsewhere = (file for file in (ROOT / "reldrop_bench").rglob("*.py") if file != place)
         again = [file.name for file in elsewhere if place.is_file() and defined(file) & set(names)]
