@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import FrozenInstanceError, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import reldrop_bench
 from reldrop_bench import Count, Positive, Probability, Regularizer
 from reldrop_bench.errors import UserError
 from reldrop_bench.plugins import registry
@@ -210,17 +213,13 @@ def test_a_plugin_of_ones_own_folder_survives_the_way_to_a_spawned_process(
     (tmp_path / "regularizers" / "mine.py").write_text(PLUGIN)
     add_plugins(tmp_path)
     made = registry.create("regularizers", "spawned", {"amount": 0.25})
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        back, parameters = pool.apply(_there, (made,))
-    assert back == made
-    assert parameters == {"amount": 0.25, "sizes": [1, 2]}
-
-
-def _there(plugin: Plugin) -> tuple[Plugin, dict[str, Any]]:
-    return plugin, plugin.parameters()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(made.parameters).result() == {"amount": 0.25, "sizes": [1, 2]}
+        assert pool.submit(made.create, made.parameters()).result() == made
 
 
 TYPED = """
+import reldrop_bench
 from reldrop_bench import Count, Model, Probability, Regularizer
 
 class Typed(Regularizer):
@@ -240,7 +239,8 @@ def test_type_checkers_know_a_plugins_parameters(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     (tmp_path / "typed.py").write_text(TYPED)
     command = [sys.executable, "-m", "mypy", "--follow-imports=silent", str(tmp_path / "typed.py")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    environment = {**os.environ, "MYPYPATH": str(Path(reldrop_bench.__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     for part in ('is "float"', "arg-type", "call-arg", "read-only"):
         assert part in done.stdout
     assert "Found 3 errors" in done.stdout
