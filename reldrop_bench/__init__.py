@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         stratified_split,
     )
     from reldrop_bench.errors import UserError
-    from reldrop_bench.kinds.attributor import Attributor, logit_gradient
+    from reldrop_bench.kinds.attributor import Attributor, UnexplainableError, logit_gradient
     from reldrop_bench.kinds.evaluation import Context, Evaluation
     from reldrop_bench.kinds.executor import Executor, Finished, Job, Queue, Resources
     from reldrop_bench.kinds.model import Model
@@ -53,7 +53,7 @@ _NAMES = {
     "comparing.merge": "merge",
     "data": "Batch Facts Shifts Split SubsetSplit TensorSplit TrainingSplits stratified_split",
     "errors": "UserError",
-    "kinds.attributor": "Attributor logit_gradient",
+    "kinds.attributor": "Attributor UnexplainableError logit_gradient",
     "kinds.evaluation": "Context Evaluation",
     "kinds.executor": "Executor Finished Job Queue Resources",
     "kinds.model": "Model",
@@ -85,8 +85,8 @@ __all__ = [
     "Job", "Metric", "Model", "NonNegative", "OccludingRegularizer", "Positive", "Probability",
     "Prose", "Queue", "Recipe", "Record", "Regularizer", "Report", "ReportSection", "Resources",
     "Results", "Shifts", "Split", "Step", "Style", "SubsetSplit", "Table", "Task",
-    "TensorSplit", "TrainingSplits", "UserError", "compare", "evaluate", "explain", "hide",
-    "leaderboard", "load_results", "logit_gradient", "merge", "numpy_generator", "regularizer",
+    "TensorSplit", "TrainingSplits", "UnexplainableError", "UserError", "compare", "evaluate",
+    "explain", "hide", "leaderboard", "load_results", "logit_gradient", "merge", "numpy_generator", "regularizer",
     "run", "shape", "stratified_split", "task", "torch_generator",
 ]  # fmt: skip
 

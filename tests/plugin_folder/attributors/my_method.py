@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench import Attributor
-from reldrop_bench.kinds.attributor import logit_gradient
+from reldrop_bench import Attributor, logit_gradient
 
 
 class MyMethod(Attributor):

@@ -6,8 +6,7 @@ import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
-from reldrop_bench import Executor
-from reldrop_bench.kinds.executor import Finished, Job, Queue, Resources
+from reldrop_bench import Executor, Finished, Job, Queue, Resources
 
 
 class Futures(Executor):
