@@ -10,6 +10,7 @@ import pytest
 
 from reldrop_bench.errors import UserError
 from reldrop_bench.plugins import add_folder, builtin_folder, registry
+from reldrop_bench.plugins.scaffold import create_plugin
 
 PLUGIN = '''
 from __future__ import annotations
@@ -129,3 +130,85 @@ def test_source_hash_follows_the_file_and_what_it_imports(
     assert again != changed
     (tmp_path / "regularizers" / "_near.py").write_text("Y = 2\n")
     assert registry.source_hash(path) != again
+
+
+@pytest.mark.parametrize("kind", registry.KINDS.values(), ids=lambda kind: kind.word)
+def test_a_users_folder_may_hold_any_kind(
+    kind: registry.Kind, tmp_path: Path, add_plugins: Callable[[Path], None]
+) -> None:
+    path = create_plugin(kind.word, "mine-of-its-kind", tmp_path)
+    assert path.parent.name == kind.folder
+    add_plugins(tmp_path)
+    (entry,) = registry.find_all("mine-of-its-kind")
+    assert (entry.kind, entry.file, entry.error, entry.built_in) == (kind.name, path, "", False)
+    assert isinstance(registry.create(kind.name, entry.name), kind.base_class())
+    assert all(each.built_in for each in registry.entries(kind.name) if each.file != path)
+
+
+PACKAGE = """
+from .inner import Inner
+from .._beside import SHARE
+
+class Outer(Inner):
+    \"\"\"In the package's own file.\"\"\"
+    name = "outer"
+    share: float = SHARE
+"""
+INNER = """
+from reldrop_bench import Regularizer
+
+class Inner(Regularizer):
+    \"\"\"In a file of the package.\"\"\"
+    name = "inner"
+"""
+
+
+def test_a_package_is_a_plugin_whose_source_is_all_of_it(
+    tmp_path: Path, add_plugins: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "regularizers"
+    package = folder / "grown"
+    package.mkdir(parents=True)
+    beside, unused = folder / "_beside.py", package / "more.py"
+    for file, text in (
+        (package / "__init__.py", PACKAGE),
+        (package / "inner.py", INNER),
+        (unused, ""),
+        (beside, "SHARE = 0.5"),
+    ):
+        file.write_text(text)
+    add_plugins(tmp_path)
+    for name in ("outer", "inner"):
+        entry = registry.find("regularizers", name)
+        assert entry.file == package / "__init__.py"
+        assert registry.create("regularizers", name)
+    for file in (package / "inner.py", unused, beside):
+        before = registry.source_hash(entry.file)
+        file.write_text(file.read_text() + "# changed")
+        assert registry.source_hash(entry.file) != before, file.name
+    with pytest.raises(UserError, match="changed after it was imported"):
+        entry.check_unchanged()
+
+
+def test_a_package_and_a_file_of_one_name_are_told_apart_by_their_plugins(
+    tmp_path: Path, add_plugins: Callable[[Path], None]
+) -> None:
+    package = tmp_path / "regularizers" / "cutout"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(INNER)
+    add_plugins(tmp_path)
+    with pytest.raises(UserError, match=r"cutout\.py and .*cutout.__init__\.py; rename one"):
+        registry.entries("regularizers")
+
+
+@pytest.mark.parametrize("line", ["name = 'odd-one'", 'name: ClassVar[str] = "odd-one"'])
+def test_a_broken_file_is_listed_by_the_name_that_it_declares(
+    line: str, tmp_path: Path, add_plugins: Callable[[Path], None]
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "other.py").write_text(f"class Odd(Model):\n    {line}\n    (\n")
+    add_plugins(tmp_path)
+    (entry,) = registry.find_all("odd-one")
+    assert (entry.kind, entry.cls) == ("models", None)
+    with pytest.raises(UserError, match="no plugin is called 'odd-two'; did you mean 'odd-one'"):
+        registry.find_all("odd-two")
