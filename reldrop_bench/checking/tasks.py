@@ -25,7 +25,7 @@ from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins import registry
-from reldrop_bench.running.runner import data_root
+from reldrop_bench.running.benchmark import data_root
 
 READ = 2000
 """Samples of a split that are read at most."""

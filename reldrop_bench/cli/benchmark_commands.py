@@ -71,15 +71,14 @@ def plan(
     """Say what `run` would do: cells, why one would run again, time and disk. Writes nothing."""
     from reldrop_bench.cli.progress import plan_data, print_plan
     from reldrop_bench.errors import UserError
-    from reldrop_bench.running.runner import prepare
+    from reldrop_bench.running.benchmark import Options, prepare
 
     only_with_power = {"--effect": effect, "--from": earlier, "--metric": metric}
     for option, value in only_with_power.items():
         if value is not None and not power:
             raise UserError(f"{option} is about power; add --power")
-    benchmark = prepare(
-        spec, output, workers, plugins or [], data, settings or [], only or [], executor
-    )
+    options = Options(output, workers, plugins or (), data, settings or (), only or (), executor)
+    benchmark = prepare(spec, options)
     if power:
         from reldrop_bench.cli.power_table import print_power
         from reldrop_bench.running.power import plan_power
@@ -113,13 +112,13 @@ def run(
 ) -> None:
     """Run a benchmark and write its report; what exists already is not computed again."""
     from reldrop_bench.cli.progress import ProgressDisplay
-    from reldrop_bench.running.runner import execute, prepare
+    from reldrop_bench.running.benchmark import Options, prepare
+    from reldrop_bench.running.runner import execute
     from reldrop_bench.store.load import load_results
 
     console = make_console()
-    benchmark = prepare(
-        spec, output, workers, plugins or [], data, settings or [], only or [], executor
-    )
+    options = Options(output, workers, plugins or (), data, settings or (), only or (), executor)
+    benchmark = prepare(spec, options)
     with ProgressDisplay(console, benchmark) as display:
         execute(benchmark, display)
     folder = benchmark.store.folder

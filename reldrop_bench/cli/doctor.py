@@ -13,8 +13,8 @@ from rich.markup import escape
 from reldrop_bench.cli.listing import listing
 from reldrop_bench.errors import UserError
 from reldrop_bench.plugins import registry
+from reldrop_bench.running.benchmark import data_root
 from reldrop_bench.running.environment import describe
-from reldrop_bench.running.runner import data_root
 
 LOW_DISK = 2 * 2**30
 

@@ -30,8 +30,8 @@ from reldrop_bench.errors import UserError
 
 if TYPE_CHECKING:
     from reldrop_bench.results import Results
+    from reldrop_bench.running.benchmark import Benchmark
     from reldrop_bench.running.checkpoints import Checkpoint
-    from reldrop_bench.running.runner import Benchmark
 
 
 @app.command(
@@ -85,12 +85,11 @@ def evaluate(
     elif not evaluations:
         raise UserError("say what to measure, such as --evaluations quantus:standard")
     else:
+        from reldrop_bench.running.benchmark import Options
         from reldrop_bench.running.evaluate import prepare_evaluation
 
-        benchmark = prepare_evaluation(
-            source, evaluations, workers, plugins or [], data, only or [], executor
-        )
-        _evaluate_cells(benchmark, report)
+        options = Options(None, workers, plugins or (), data, (), only or (), executor)
+        _evaluate_cells(prepare_evaluation(source, evaluations, options), report)
 
 
 def _evaluate_cells(benchmark: Benchmark, report: bool) -> None:

@@ -18,8 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from reldrop_bench.results import Results
+from reldrop_bench.running.benchmark import Benchmark
 from reldrop_bench.running.plan import Plan, PlannedCell
-from reldrop_bench.running.runner import Benchmark, Listener
+from reldrop_bench.running.runner import Listener
 from reldrop_bench.store.folder import Store
 
 

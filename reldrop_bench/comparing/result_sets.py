@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pandas as pd
 
-from reldrop_bench import plugins as plugin_path
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.evaluation import Evaluation
 from reldrop_bench.matrix.entries import entry_name
@@ -215,10 +214,8 @@ def open_sets(
     for place, path in enumerate(resolved):
         if path in resolved[:place]:
             raise UserError(f"{paths[place]} is given twice; give each folder once")
-    for folder in plugins:
-        plugin_path.add_folder(folder)
     if plugins:
-        registry.refresh()
+        registry.refresh(plugins)
     names = unique_names(resolved)
     return [_open(path, name) for path, name in zip(paths, names, strict=True)]
 

@@ -11,7 +11,7 @@ import pkgutil
 import re
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,8 +181,10 @@ def entries(kind: str) -> tuple[Entry, ...]:
     return _load(kind, tuple(plugins.__path__))
 
 
-def refresh() -> None:
-    """Forget what was found, so that files that came or went since are noticed."""
+def refresh(folders: Sequence[str | Path] = ()) -> None:
+    """Add plugin folders, and forget what was found, so that files that came or went are noticed."""
+    for folder in folders:
+        plugins.add_folder(folder)
     _load.cache_clear()
     importlib.invalidate_caches()
 

@@ -17,7 +17,6 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from reldrop_bench import plugins as plugin_path
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.kinds.attributor import DEFAULT_RELEVANCE
 from reldrop_bench.kinds.evaluation import Context
@@ -28,11 +27,11 @@ from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_evaluations, si
 from reldrop_bench.matrix.spec import BenchmarkSpec, Entry, read_value
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results
+from reldrop_bench.running.benchmark import data_root
 from reldrop_bench.running.cell import numerics
 from reldrop_bench.running.environment import compute_device, describe
 from reldrop_bench.running.evaluate import evaluation_entry
 from reldrop_bench.running.measuring import conclude, measure
-from reldrop_bench.running.runner import data_root
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
 from reldrop_bench.store.records import (
@@ -262,9 +261,7 @@ def evaluate_checkpoint(
     UserError
         The checkpoint cannot be had or does not fit, or the folder holds something else.
     """
-    for folder in plugins:
-        plugin_path.add_folder(folder)
-    registry.refresh()
+    registry.refresh(plugins)
     cell, build = checkpoint_cell(checkpoint, evaluations)
     store, root = Store(Path(output).expanduser()), data_root(data)
     store.claimed(NAME)

@@ -6,25 +6,19 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from reldrop_bench import plugins as plugin_path
 from reldrop_bench.errors import UserError
 from reldrop_bench.matrix.entries import by_name, entry_name
 from reldrop_bench.matrix.spec import Entry, read_value
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results
-from reldrop_bench.running.runner import Benchmark, Listener, assemble, execute
+from reldrop_bench.running.benchmark import Benchmark, Options, assemble
+from reldrop_bench.running.runner import Listener, execute
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
 
 
 def prepare_evaluation(
-    folder: str | Path,
-    evaluations: Sequence[str] = (),
-    workers: int | None = None,
-    plugins: Sequence[str | Path] = (),
-    data: str | Path | None = None,
-    only: Sequence[str] = (),
-    executor: Entry | None = None,
+    folder: str | Path, evaluations: Sequence[str], options: Options
 ) -> Benchmark:
     """Read and check what is needed to evaluate the trained cells of a results folder further.
 
@@ -43,12 +37,10 @@ def prepare_evaluation(
             "give --model and --weights again"
         )
     asked = [evaluation_entry(text) for text in evaluations]
-    for plugin_folder in plugins:
-        plugin_path.add_folder(plugin_folder)
-    registry.refresh()
+    registry.refresh(options.plugins)
     names = by_name(asked)
     kept = [entry for entry in before.added if entry_name(entry) not in names]
-    benchmark = assemble(before.spec, store, kept, asked, workers, data, only, executor)
+    benchmark = assemble(before.spec, store, kept, asked, options)
     plan = benchmark.plan()
     missing = [planned for planned in plan.cells if planned.action == "train"]
     if missing and len(missing) == len(plan.cells):
@@ -98,6 +90,7 @@ def evaluate(
     UserError
         The folder holds no trained cell, or an evaluation cannot be had.
     """
-    benchmark = prepare_evaluation(folder, evaluations, workers, plugins, data, only, executor)
+    options = Options(None, workers, plugins, data, (), only, executor)
+    benchmark = prepare_evaluation(folder, evaluations, options)
     execute(benchmark, listener or Listener(), train=False)
     return load_results(benchmark.store.folder)

@@ -21,12 +21,12 @@ from reldrop_bench.matrix.spec import read_value
 from reldrop_bench.reporting.pictures import draw_input, draw_relevance
 from reldrop_bench.reporting.render import file_name
 from reldrop_bench.reporting.style import Style
+from reldrop_bench.running.benchmark import Options, data_root
 from reldrop_bench.running.cell import numerics
 from reldrop_bench.running.checkpoints import Checkpoint, checkpoint_cell, checkpoint_context
 from reldrop_bench.running.environment import compute_device
 from reldrop_bench.running.evaluate import prepare_evaluation
 from reldrop_bench.running.measuring import Workplace, restored
-from reldrop_bench.running.runner import data_root
 
 DEFAULT_ITEMS = 4
 MAPS_FILE, PICTURE_FILE = "maps.safetensors", "maps.png"
@@ -151,11 +151,9 @@ def explain_items(
     )
 
 
-def _contexts(
-    folder: Path, plugins: Sequence[str | Path], data: str | Path | None, only: Sequence[str]
-) -> Iterator[tuple[str, ResolvedPlugin, Context]]:
+def _contexts(folder: Path, options: Options) -> Iterator[tuple[str, ResolvedPlugin, Context]]:
     """Yield name, default method and context of every trained cell of a results folder."""
-    benchmark = prepare_evaluation(folder, (), None, plugins, data, only)
+    benchmark = prepare_evaluation(folder, (), options)
     workplace = Workplace(benchmark.store, benchmark.root, compute_device())
     for cell in benchmark.chosen:
         record = benchmark.store.read_cell(cell.key)
@@ -190,9 +188,10 @@ def save_explanations(
         No cell is trained, there is no such item or method, or a map cannot be made.
     """
     chosen = _methods(methods)
+    options = Options(plugins=plugins, data=data, only=only)
     target = Path(output) if output is not None else Path(folder).expanduser() / "explanations"
     folders = []
-    for name, default, context in _contexts(Path(folder), plugins, data, only):
+    for name, default, context in _contexts(Path(folder), options):
         explanations = explain_items(context, name, items, chosen or [default])
         folders.append(explanations.save(target))
         told(folders[-1])

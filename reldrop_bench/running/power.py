@@ -17,7 +17,7 @@ from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.reporting.outcomes import OUTCOMES
 from reldrop_bench.reporting.question import find_metric
 from reldrop_bench.results import Results
-from reldrop_bench.running.runner import Benchmark
+from reldrop_bench.running.benchmark import Benchmark
 from reldrop_bench.statistics.paired import pair
 from reldrop_bench.statistics.power import (
     POWER,

@@ -57,10 +57,10 @@ def _fault(error: Exception) -> str:
         return one_line(error.strerror)
     if not isinstance(error, pydantic.ValidationError):
         return one_line(error)
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    text = first["msg"].removeprefix("Value error, ")
-    return one_line(f"{where}: {text}" if where else text)
+    first = error.errors(include_url=False)[0]
+    where = one_line(".".join(map(str, first["loc"])) or "its content", 80)
+    what = first["msg"].removeprefix("Value error, ")
+    return one_line(f"{where} = {one_line(repr(first['input']), 80)}: {what}")
 
 
 def write_record(path: Path, record: Stored, durable: bool = True) -> None:

@@ -26,7 +26,6 @@ from reldrop_bench.store.records import (
     BenchmarkRecord,
     CellRecord,
     Heartbeat,
-    checked_key,
     evaluation_file,
 )
 
@@ -146,7 +145,7 @@ class Store:
         ValueError
             cell.json is damaged, or names files that are none of the cell's.
         """
-        path = self.cell_folder(checked_key(key)) / CELL_FILE
+        path = self.cell_folder(key) / CELL_FILE
         try:
             record = read_record(path, CellRecord)
         except ValueError as error:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Self
 from warnings import WarningMessage
 
 import pydantic
-from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
+from pydantic import Field, JsonValue
 
 from reldrop_bench.data import Facts
 from reldrop_bench.errors import one_line
@@ -21,44 +19,16 @@ from reldrop_bench.results import IDENTITY, Place, Setting, Status
 WEIGHTS_FILE = "model.safetensors"
 
 
+Key = Annotated[str, Field(pattern="^[0-9a-f]+$")]
+"""What names the folder of a cell: a results folder may be a stranger's."""
+FileName = Annotated[str, Field(pattern=r"^[^/\\:\x00]*[^./\\:\x00][^/\\:\x00]*$")]
+"""What names a file of that folder, or, without its ending, the evaluation that wrote it."""
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
+
+
 def evaluation_file(name: str) -> str:
     """Return the file name of an evaluation's table."""
     return f"{name}.parquet"
-
-
-def checked_key(text: str) -> str:
-    """Return it if it can name the folder of a cell: a results folder may be a stranger's."""
-    if not re.fullmatch("[0-9a-f]+", text):
-        raise ValueError(f"{text!r} is no key of a cell")
-    return text
-
-
-def _is_file_name(text: str) -> bool:
-    """Return whether it names a file of a folder, and not one elsewhere."""
-    inside = text not in ("", ".", "..") and not re.search(r"[/\\\0]", text)
-    return inside and Path(text).name == text
-
-
-def _file_name(text: str) -> str:
-    if not _is_file_name(text):
-        raise ValueError(f"{text!r} is no file of a cell")
-    return text
-
-
-def _evaluation_name(text: str) -> str:
-    if not _is_file_name(evaluation_file(text)):
-        raise ValueError(f"{text!r} is no name of an evaluation")
-    return text
-
-
-Key = Annotated[
-    str,
-    AfterValidator(checked_key),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]+$"}),
-]
-FileName = Annotated[str, AfterValidator(_file_name)]
-EvaluationName = Annotated[str, AfterValidator(_evaluation_name)]
-Whole = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Identity(Stored):
@@ -97,7 +67,7 @@ class MatrixEntry(Identity):
 
     relevance: str
     """The attribution method that it is trained with; "" where nothing is explained in training."""
-    evaluations: dict[EvaluationName, str]
+    evaluations: dict[FileName, str]
     """What is to be measured on it: by name, the key that the evaluation has for this cell."""
 
     @classmethod
@@ -258,7 +228,7 @@ class CellRecord(Stored):
     """The whole of a failure."""
     trained: bool
     """Whether its training came to its end."""
-    evaluations: dict[EvaluationName, Outcome]
+    evaluations: dict[FileName, Outcome]
     """By name, how each evaluation ended."""
     files: dict[FileName, str]
     """SHA-256 of every file of the cell."""

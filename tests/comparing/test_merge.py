@@ -15,7 +15,8 @@ import pytest
 
 from reldrop_bench import UserError, load_results, merge
 from reldrop_bench.cli import main
-from reldrop_bench.running.runner import prepare, run
+from reldrop_bench.running.benchmark import Options, prepare
+from reldrop_bench.running.runner import run
 from reldrop_bench.store.folder import Store
 
 MakeSet = Callable[..., Path]
@@ -61,7 +62,7 @@ def test_run_on_what_is_merged_computes_what_is_missing(make_set: MakeSet, tmp_p
     results = merge([first, second], both)
     missing = results.cells[results.cells.status == "missing"]
     assert missing[["label", "seed"]].to_numpy().tolist() == [["random-erasing", 0]]
-    plan = prepare(spec_of(both), both, workers=0).plan()
+    plan = prepare(spec_of(both), Options(both, workers=0)).plan()
     keys = {each.cell.key: each.action for each in plan.cells}
     assert list(keys) == results.cells.key.to_list(), "the matrix is that of the spec"
     assert [key for key, action in keys.items() if action != "cached"] == missing.key.to_list()
@@ -84,7 +85,7 @@ def test_what_compares_with_the_first_seed_is_measured_again(
     results = merge([first, second], both, tell=told.append)
     assert results.exit_code == 0
     assert any("company" in text and "first seed of their own set" in text for text in told)
-    plan = prepare(spec_of(both), both, workers=0).plan()
+    plan = prepare(spec_of(both), Options(both, workers=0)).plan()
     reasons = [(each.cell.seed, each.action, each.reason) for each in plan.cells]
     assert reasons == [(0, "cached", "")] * 2 + [(1, "evaluate", "evaluations: company")] * 2
 
@@ -122,7 +123,7 @@ def test_done_comes_before_failed_and_evaluations_are_added(
     others = notes.drop(key)
     assert all(text == ["calibration measured in another result set (second)"] for text in others)
     assert spec_of(tmp_path / "both")["evaluations"] == ["accuracy", "calibration"]
-    plan = prepare(spec_of(tmp_path / "both"), tmp_path / "both", workers=0).plan()
+    plan = prepare(spec_of(tmp_path / "both"), Options(tmp_path / "both", workers=0)).plan()
     assert {each.action for each in plan.cells} == {"cached"}
 
 
@@ -169,10 +170,10 @@ def test_a_record_names_no_file_outside_its_folder(
     record = json.loads(path.read_text(encoding="utf-8"))
     record["files"][up] = hashlib.sha256(b"a stranger's").hexdigest()
     path.write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(ValueError, match="is no file of a cell"):
+    with pytest.raises(ValueError, match=r"files.*should match"):
         Store(first).read_cell(key)
     (tmp_path / "new").mkdir()
-    with pytest.raises(UserError, match="is no file of a cell"):
+    with pytest.raises(UserError, match=r"files.*should match"):
         merge([first, second], tmp_path / "new" / "both")
     assert not list((tmp_path / "new").iterdir())
     results = merge([first, second], tmp_path / "new" / "both", skip_damaged=True)
@@ -211,7 +212,7 @@ def test_a_matrix_names_no_folder_outside(make_set: MakeSet, tmp_path: Path, fie
         entry["evaluations"]["../../outside"] = "0" * 20
     path.write_text(json.dumps(content), encoding="utf-8")
     for read in (load_results, lambda folder: merge([folder, second], tmp_path / "new" / "both")):
-        with pytest.raises(UserError, match="outside' is no "):
+        with pytest.raises(UserError, match=r"outside.*should match"):
             read(first)
     assert not (tmp_path / "new").exists()
 

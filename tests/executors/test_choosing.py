@@ -14,7 +14,7 @@ from reldrop_bench.checking import run_checks
 from reldrop_bench.cli import app
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.executor import Finished, Job, Resources
-from reldrop_bench.running.runner import prepare
+from reldrop_bench.running.benchmark import Options, prepare
 
 pytestmark = pytest.mark.usefixtures("plugin_folder")
 
@@ -66,7 +66,7 @@ def test_what_computes_is_told_by_name_or_mapping(
     tiny_spec: dict[str, Any], tmp_path: Path
 ) -> None:
     def chosen(workers: int | None, executor: Any) -> tuple[str, int]:
-        benchmark = prepare(tiny_spec, tmp_path, workers, executor=executor)
+        benchmark = prepare(tiny_spec, Options(tmp_path, workers, executor=executor))
         return benchmark.executor.name, benchmark.workers
 
     assert chosen(3, None) == ("local", 3)
@@ -92,7 +92,7 @@ def test_what_cannot_compute_is_one_clear_line(
     tiny_spec: dict[str, Any], tmp_path: Path, workers: int, executor: Any, line: str
 ) -> None:
     with pytest.raises(UserError, match=line):
-        prepare(tiny_spec, tmp_path, workers, executor=executor)
+        prepare(tiny_spec, Options(tmp_path, workers, executor=executor))
 
 
 def test_evaluations_are_added_by_an_executor_of_choice(

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from reldrop_bench import load_results
-from reldrop_bench.running.runner import Listener, execute, prepare, run
+from reldrop_bench.running.benchmark import Options, prepare
+from reldrop_bench.running.runner import Listener, execute, run
 from reldrop_bench.store.folder import Store
 
 HOWS = ["raise", "loop", "nan", "kill", "exit", "sys-exit", "memory"]
@@ -69,7 +70,7 @@ def test_whatever_a_plugin_does_every_other_cell_is_done_and_its_row_says_why(
 @pytest.mark.usefixtures("plugin_folder")
 def test_workers_and_order_do_not_change_a_bit(tiny_spec: dict[str, Any], tmp_path: Path) -> None:
     for workers in (0, 1, 2):
-        benchmark = prepare(tiny_spec, tmp_path / str(workers), workers=workers)
+        benchmark = prepare(tiny_spec, Options(tmp_path / str(workers), workers=workers))
         if workers == 2:
             random.Random(3).shuffle(benchmark.chosen)
         execute(benchmark, Listener())

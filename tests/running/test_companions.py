@@ -14,8 +14,9 @@ from reldrop_bench.kinds.executor import Queue
 from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.spec import load_spec
 from reldrop_bench.results import Results
+from reldrop_bench.running.benchmark import Options, prepare
 from reldrop_bench.running.cell import Job
-from reldrop_bench.running.runner import prepare, run
+from reldrop_bench.running.runner import run
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.state import is_trained
 
@@ -118,12 +119,12 @@ def test_without_its_companion_a_cell_says_so_and_is_measured_again_when_it_has_
     assert set(notes["metric"]) == {"baseline", "reference"}
     assert set(notes["reason"]) == {"its model is not there"}
     assert set(first.cells.set_index("label").loc["cutout", "status"]) == {"done"}
-    plan = prepare(spec, output=tmp_path, only=["label=cutout"]).plan()
+    plan = prepare(spec, Options(output=tmp_path, only=["label=cutout"])).plan()
     assert [planned.action for planned in plan.cells] == ["cached"] * 2
     second = run(spec, output=tmp_path, workers=0)
     assert second.notes.empty
     assert sums(second)["baseline"].notna().sum() == 2
-    assert not prepare(spec, output=tmp_path).plan().to_do
+    assert not prepare(spec, Options(output=tmp_path)).plan().to_do
 
 
 def test_a_companion_that_fails_ends_no_one_else(spec: dict[str, Any], tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_the_weights_of_companions_are_kept(
     }
     # cutout's second seed is the only one that nobody is compared with
     assert kept == {("none", 0): True, ("none", 1): True, ("cutout", 0): True, ("cutout", 1): False}
-    assert not prepare(spec | {"keep_models": "none"}, output=tmp_path).plan().to_do
+    assert not prepare(spec | {"keep_models": "none"}, Options(output=tmp_path)).plan().to_do
 
 
 def test_a_damaged_companion_gives_a_note_and_never_a_number(
@@ -179,6 +180,6 @@ def test_a_cell_without_weights_is_not_trained_again_for_a_companion_that_fails(
         "evaluations": ["company"],
     }
     run(spec, output=tmp_path, workers=0)
-    plan = prepare(spec, output=tmp_path).plan()
+    plan = prepare(spec, Options(output=tmp_path)).plan()
     actions = {(each.cell.regularizer.label, each.cell.seed): each.action for each in plan.cells}
     assert actions["cutout", 1] == "cached"  # the first seed is kept, and is looked at again

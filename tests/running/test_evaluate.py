@@ -13,7 +13,8 @@ from reldrop_bench import evaluate, load_results
 from reldrop_bench.cli import main
 from reldrop_bench.errors import UserError
 from reldrop_bench.plugins import registry
-from reldrop_bench.running.runner import prepare, run
+from reldrop_bench.running.benchmark import Options, prepare
+from reldrop_bench.running.runner import run
 
 pytestmark = pytest.mark.usefixtures("plugin_folder")
 
@@ -63,7 +64,7 @@ def test_what_was_added_stays_for_later_runs_of_the_spec(
     trained: Path, tiny_spec: dict[str, Any]
 ) -> None:
     evaluate(trained, ["{calibration: {bins: 5}}"], workers=0)
-    assert not prepare(tiny_spec, output=trained).plan().to_do
+    assert not prepare(tiny_spec, Options(output=trained)).plan().to_do
     results = run(tiny_spec | {"seeds": 3}, output=trained, workers=0)
     assert (results.metrics["metric"] == "ece").sum() == 6
 
@@ -73,11 +74,11 @@ def test_a_spec_that_names_it_itself_has_the_last_word(
 ) -> None:
     evaluate(trained, ["{calibration: {bins: 5}}"], workers=0)
     spec = tiny_spec | {"evaluations": ["accuracy", "calibration"]}
-    assert len(prepare(spec, output=trained).plan().to_do) == 4
+    assert len(prepare(spec, Options(output=trained)).plan().to_do) == 4
     run(spec, output=trained, workers=0)
-    assert not prepare(spec, output=trained).plan().to_do
+    assert not prepare(spec, Options(output=trained)).plan().to_do
     evaluate(trained, ["{calibration: {bins: 7}}"], workers=0)
-    assert len(prepare(spec, output=trained).plan().to_do) == 4
+    assert len(prepare(spec, Options(output=trained)).plan().to_do) == 4
 
 
 def test_cells_that_are_not_trained_are_left_out(
@@ -103,7 +104,7 @@ def test_wrong_use_is_one_line(trained: Path, tmp_path: Path, tiny_spec: dict[st
     with pytest.raises(UserError, match="holds no results"):
         evaluate(tmp_path / "nowhere", ["accuracy"])
     spec = tiny_spec | {"recipe": {"epochs": 3}}
-    prepare(spec, output=tmp_path / "new")
+    prepare(spec, Options(output=tmp_path / "new"))
     run(spec, output=tmp_path / "new", workers=0, only=["seed=1"])
     with pytest.raises(UserError, match="run the spec first"):
         evaluate(tmp_path / "new", ["calibration"], only=["seed=0"])
@@ -116,7 +117,7 @@ def test_a_preset_behind_a_colon_is_the_mapping_that_it_stands_for(
     tiny_spec: dict[str, Any], tmp_path: Path
 ) -> None:
     def key(entry: Any) -> str:
-        benchmark = prepare(tiny_spec | {"evaluations": [entry]}, output=tmp_path)
+        benchmark = prepare(tiny_spec | {"evaluations": [entry]}, Options(output=tmp_path))
         return benchmark.cells[0].evaluation_key(benchmark.cells[0].evaluations[0])
 
     assert key("quantus:standard") == key({"quantus": {"preset": "standard"}})
@@ -162,7 +163,7 @@ def test_an_added_evaluation_whose_plugin_is_gone_is_told_and_stays(
     monkeypatch.setattr(
         registry, "names", lambda kind: [name for name in names(kind) if name != "company"]
     )
-    benchmark = prepare(tiny_spec, output=trained)
+    benchmark = prepare(tiny_spec, Options(output=trained))
     assert "'company'" in benchmark.notes[0]
     assert list(benchmark.added) == ["company"]
     assert not benchmark.plan().to_do
@@ -175,9 +176,9 @@ def test_a_spec_that_names_nothing_has_the_last_word_on_what_is_on_by_default(
     spec |= {"seeds": 1, "recipe": {"epochs": 1}}
     run(spec, output=tmp_path, workers=0)
     evaluate(tmp_path, ["{calibration: {bins: 7}}"], workers=0)
-    assert prepare(spec, output=tmp_path).plan().to_do
+    assert prepare(spec, Options(output=tmp_path)).plan().to_do
     run(spec, output=tmp_path, workers=0)
-    assert not prepare(spec, output=tmp_path).plan().to_do
+    assert not prepare(spec, Options(output=tmp_path)).plan().to_do
 
 
 def test_lost_weights_leave_the_record_as_it_is(trained: Path) -> None:

@@ -15,8 +15,8 @@ from reldrop_bench import run
 from reldrop_bench.cli import main
 from reldrop_bench.reporting.outcomes import OUTCOMES
 from reldrop_bench.results import Results
+from reldrop_bench.running.benchmark import prepare
 from reldrop_bench.running.power import plan_power
-from reldrop_bench.running.runner import prepare
 from reldrop_bench.statistics.power import (
     pairs_needed,
     smallest_detectable_difference,

@@ -15,8 +15,9 @@ from reldrop_bench import load_results
 from reldrop_bench.errors import UserError
 from reldrop_bench.matrix.components import SCHEMA
 from reldrop_bench.results import Results
+from reldrop_bench.running.benchmark import Options, prepare
 from reldrop_bench.running.plan import Plan, PlannedCell
-from reldrop_bench.running.runner import Listener, prepare, run
+from reldrop_bench.running.runner import Listener, run
 from reldrop_bench.store.folder import Store
 
 pytestmark = pytest.mark.usefixtures("plugin_folder")
@@ -114,17 +115,19 @@ def test_without_kept_models_no_weights_stay_and_a_new_evaluation_says_why_it_tr
     assert not list(tmp_path.glob("cells/*/*.safetensors"))
     _, spy = go(spec, tmp_path)
     assert spy.ended == []
-    plan = prepare(spec | {"evaluations": ["accuracy", "calibration"]}, tmp_path, workers=0).plan()
+    plan = prepare(
+        spec | {"evaluations": ["accuracy", "calibration"]}, Options(tmp_path, workers=0)
+    ).plan()
     assert {planned.action for planned in plan.cells} == {"train"}
     assert "not kept" in plan.cells[0].reason
 
 
 def test_plan_says_why_a_cell_runs_again(tiny_spec: dict[str, Any], tmp_path: Path) -> None:
     go(tiny_spec, tmp_path)
-    plan = prepare(tiny_spec | {"recipe": {"epochs": 3}}, tmp_path, workers=0).plan()
+    plan = prepare(tiny_spec | {"recipe": {"epochs": 3}}, Options(tmp_path, workers=0)).plan()
     assert {planned.reason for planned in plan.cells} == {"recipe.epochs 2 → 3"}
     tiny_spec["regularizers"][1] = {"cutout": {"size": 0.25}}
-    plan = prepare(tiny_spec, tmp_path, workers=0).plan()
+    plan = prepare(tiny_spec, Options(tmp_path, workers=0)).plan()
     assert [planned.action for planned in plan.cells] == ["cached", "train"] * 2
     assert plan.cells[1].reason == "regularizer.parameters.size 0.5 → 0.25"
     assert plan.seconds is not None
@@ -132,7 +135,7 @@ def test_plan_says_why_a_cell_runs_again(tiny_spec: dict[str, Any], tmp_path: Pa
 
 
 def test_plan_writes_nothing(tiny_spec: dict[str, Any], tmp_path: Path) -> None:
-    plan = prepare(tiny_spec, tmp_path / "out", workers=0).plan(measure=True)
+    plan = prepare(tiny_spec, Options(tmp_path / "out", workers=0)).plan(measure=True)
     assert not (tmp_path / "out").exists()
     assert all(planned.seconds for planned in plan.cells)
 

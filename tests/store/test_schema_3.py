@@ -15,8 +15,9 @@ from reldrop_bench import Report, UserError, compare, leaderboard, load_results,
 from reldrop_bench.cli import main
 from reldrop_bench.matrix.components import SCHEMA
 from reldrop_bench.results import IDENTITY
+from reldrop_bench.running.benchmark import Options, prepare
 from reldrop_bench.running.environment import describe
-from reldrop_bench.running.runner import prepare, run
+from reldrop_bench.running.runner import run
 
 pytestmark = pytest.mark.usefixtures("plugin_folder")
 
@@ -124,7 +125,7 @@ def test_two_of_them_are_merged(former: Path, tmp_path: Path) -> None:
 def test_the_plan_says_that_the_schema_is_why_cells_run_again(
     former: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = prepare(benchmark()["spec"], output=former, workers=0).plan()
+    plan = prepare(benchmark()["spec"], Options(output=former, workers=0)).plan()
     assert [planned.action for planned in plan.cells] == ["train"] * 4
     assert all(planned.reason.startswith(f"schema 3 → {SCHEMA}") for planned in plan.cells)
     assert plan.seconds is not None, "times of former cells tell"
