@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reldrop_bench.errors import UserError
-from reldrop_bench.kinds.attributor import Attributor, logit_gradient, loss_relevance
-from reldrop_bench.plugins.base import Count, NonNegative
+from reldrop_bench import Attributor, Count, NonNegative, UserError, logit_gradient
+from reldrop_bench.kinds.attributor import loss_relevance
 
 
 class GradientTimesInput(Attributor):

@@ -14,8 +14,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.kinds.attributor import Attributor, RelevanceWarning
-from reldrop_bench.plugins.base import NonNegative, Positive
+from reldrop_bench import Attributor, NonNegative, Positive
+from reldrop_bench.kinds.attributor import RelevanceWarning
 
 from ._lrp.operations import TraceError
 from ._lrp.propagation import Rules, propagate

@@ -8,25 +8,9 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
-from reldrop_bench.cli.options import (
-    Baseline,
-    Data,
-    ExecutorOption,
-    Folder,
-    Formats,
-    Json,
-    Margin,
-    Metric,
-    Only,
-    Output,
-    Plugins,
-    ReportOutput,
-    Sections,
-    Settings,
-    SpecArgument,
-    WithReport,
-    Workers,
+from reldrop_bench.cli.output import (
     add_plugins,
     conclude,
     make_console,
@@ -39,20 +23,20 @@ from reldrop_bench.cli.options import (
 
 @app.command(epilog="Example: reldrop-bench plan quickstart --set seeds=10 --power")
 def plan(
-    spec: SpecArgument,
-    output: Output = None,
-    workers: Workers = None,
-    plugins: Plugins = None,
-    data: Data = None,
-    settings: Settings = None,
-    only: Only = None,
-    executor: ExecutorOption = None,
+    spec: options.Spec,
+    output: options.Output = None,
+    workers: options.Workers = None,
+    plugins: options.Plugins = None,
+    data: options.Data = None,
+    settings: options.Settings = None,
+    only: options.Only = None,
+    executor: options.Executor = None,
     power: Annotated[
         bool, Option("--power", help="Say instead what its comparisons can show; trains nothing.")
     ] = False,
     effect: Annotated[
         float | None,
-        Option("--effect", metavar="D", help="With --power: a difference to be found (else 0.01)."),
+        Option(metavar="D", help="With --power: a difference to be found (else 0.01)."),
     ] = None,
     earlier: Annotated[
         Path | None,
@@ -63,10 +47,9 @@ def plan(
         ),
     ] = None,
     metric: Annotated[
-        str | None,
-        Option("--metric", metavar="METRIC", help="With --power: what differs (else accuracy)."),
+        str | None, Option(metavar="METRIC", help="With --power: what differs (else accuracy).")
     ] = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Say what `run` would do: cells, why one would run again, time and disk. Writes nothing."""
     from reldrop_bench.cli.progress import plan_data, print_plan
@@ -100,15 +83,15 @@ def plan(
     epilog="Example: reldrop-bench run quickstart --workers 2 --set recipe.epochs=3 --only task=digits"
 )
 def run(
-    spec: SpecArgument,
-    output: Output = None,
-    workers: Workers = None,
-    plugins: Plugins = None,
-    data: Data = None,
-    settings: Settings = None,
-    only: Only = None,
-    executor: ExecutorOption = None,
-    report: WithReport = True,
+    spec: options.Spec,
+    output: options.Output = None,
+    workers: options.Workers = None,
+    plugins: options.Plugins = None,
+    data: options.Data = None,
+    settings: options.Settings = None,
+    only: options.Only = None,
+    executor: options.Executor = None,
+    report: options.WithReport = True,
 ) -> None:
     """Run a benchmark and write its report; what exists already is not computed again."""
     from reldrop_bench.cli.progress import ProgressDisplay
@@ -131,8 +114,8 @@ def run(
 
 @app.command(epilog="Example: reldrop-bench status results/quickstart")
 def status(
-    folder: Folder,
-    as_json: Json = False,
+    folder: options.Folder,
+    as_json: options.Json = False,
 ) -> None:
     """Show how far a benchmark is: finished, running, failed and missing cells."""
     from reldrop_bench.cli.progress import print_failures, print_status, running_cells
@@ -174,14 +157,14 @@ def schema(
     epilog="Example: reldrop-bench report results/quickstart --format latex --sections verdict,cost"
 )
 def report(
-    folder: Folder,
-    formats: Formats = None,
-    sections: Sections = None,
-    baseline: Baseline = None,
-    metric: Metric = None,
-    margin: Margin = None,
-    output: ReportOutput = None,
-    plugins: Plugins = None,
+    folder: options.Folder,
+    formats: options.Formats = None,
+    sections: options.Sections = None,
+    baseline: options.Baseline = None,
+    metric: options.Metric = None,
+    margin: options.Margin = None,
+    output: options.ReportOutput = None,
+    plugins: options.Plugins = None,
 ) -> None:
     """Write the comparison report of a results folder."""
     from reldrop_bench.cli.progress import print_failures

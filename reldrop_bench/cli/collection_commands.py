@@ -9,18 +9,9 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
-from reldrop_bench.cli.options import (
-    Baseline,
-    Formats,
-    Margin,
-    Metric,
-    Plugins,
-    Sections,
-    make_console,
-    names_of,
-    write_report,
-)
+from reldrop_bench.cli.output import make_console, names_of, write_report
 from reldrop_bench.errors import UserError
 
 Folders = Annotated[list[Path], Argument(metavar="DIR…", help="Folders of results.")]
@@ -33,15 +24,15 @@ def compare(
     output: Annotated[
         Path, Option("--output", "-o", metavar="DIR", help="Folder of the report.")
     ] = Path("results/comparison"),
-    formats: Formats = None,
-    sections: Sections = None,
-    baseline: Baseline = None,
-    metric: Metric = None,
-    margin: Margin = None,
+    formats: options.Formats = None,
+    sections: options.Sections = None,
+    baseline: options.Baseline = None,
+    metric: options.Metric = None,
+    margin: options.Margin = None,
     strict: Annotated[
         bool, Option("--strict", help="Refuse where anything cannot be compared.")
     ] = False,
-    plugins: Plugins = None,
+    plugins: options.Plugins = None,
 ) -> None:
     """Show several result sets in one report; what only has the same name is told apart."""
     from reldrop_bench.comparing.compare import compare as compare_sets
@@ -64,7 +55,7 @@ def merge(
     skip_damaged: Annotated[
         bool, Option("--skip-damaged", help="Leave out damaged cells instead of refusing.")
     ] = False,
-    plugins: Plugins = None,
+    plugins: options.Plugins = None,
 ) -> None:
     """Put result sets of one protocol (other seeds, tasks or methods) into one new folder."""
     from reldrop_bench.comparing.merge import merge as merge_sets
@@ -84,7 +75,7 @@ def leaderboard(
     metric: Annotated[
         str, Option("--metric", metavar="METRIC", help="What to list, such as calibration/ece.")
     ] = "accuracy/test/accuracy",
-    plugins: Plugins = None,
+    plugins: options.Plugins = None,
 ) -> None:
     """List what every method of every result set has reached, as static pages."""
     from reldrop_bench.comparing.leaderboard.pages import leaderboard as write_leaderboard

@@ -9,23 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
+from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
-from reldrop_bench.cli.options import (
-    Data,
-    ExecutorOption,
-    ModelFile,
-    Only,
-    OptionalFolder,
-    Output,
-    Plugins,
-    TaskOption,
-    Weights,
-    WithReport,
-    Workers,
-    add_plugins,
-    conclude,
-    make_console,
-)
+from reldrop_bench.cli.output import add_plugins, conclude, make_console
 from reldrop_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,7 +24,7 @@ if TYPE_CHECKING:
     epilog="Example: reldrop-bench evaluate results/quickstart --evaluations quantus:standard"
 )
 def evaluate(
-    folder: OptionalFolder = None,
+    folder: options.OptionalFolder = None,
     evaluations: Annotated[
         list[str] | None,
         Option(
@@ -49,29 +35,28 @@ def evaluate(
             "may be given several times.",
         ),
     ] = None,
-    model: ModelFile = None,
-    weights: Weights = None,
-    task: TaskOption = None,
+    model: options.Model = None,
+    weights: options.Weights = None,
+    task: options.Task = None,
     relevance: Annotated[
-        str | None, Option("--relevance", metavar="NAME", help="With --model: how to explain.")
+        str | None, Option(metavar="NAME", help="With --model: how to explain.")
     ] = None,
     label: Annotated[
-        str | None,
-        Option("--label", help="With --model: its name in tables (else the weights' file)."),
+        str | None, Option(help="With --model: its name in tables (else the weights' file).")
     ] = None,
     seed: Annotated[
-        int | None, Option("--seed", help="With --model: models of one seed are paired (else 0).")
+        int | None, Option(help="With --model: models of one seed are paired (else 0).")
     ] = None,
     threads: Annotated[
-        int | None, Option("--threads", min=1, help="With --model: CPU threads (else 1).")
+        int | None, Option(min=1, help="With --model: CPU threads (else 1).")
     ] = None,
-    output: Output = None,
-    workers: Workers = None,
-    plugins: Plugins = None,
-    data: Data = None,
-    only: Only = None,
-    executor: ExecutorOption = None,
-    report: WithReport = True,
+    output: options.Output = None,
+    workers: options.Workers = None,
+    plugins: options.Plugins = None,
+    data: options.Data = None,
+    only: options.Only = None,
+    executor: options.Executor = None,
+    report: options.WithReport = True,
 ) -> None:
     """Measure more on trained cells (nothing is trained), or on a checkpoint of your own."""
     own = {"label": label, "seed": seed, "relevance": relevance, "threads": threads}
@@ -146,7 +131,7 @@ def _tell_notes(results: Results) -> None:
     epilog="Example: reldrop-bench explain results/quickstart --items 0,5 --only task=digits"
 )
 def explain(
-    folder: OptionalFolder = None,
+    folder: options.OptionalFolder = None,
     items: Annotated[
         str | None,
         Option("--items", metavar="N,N,…", help="Positions in the test split (else four of them)."),
@@ -157,13 +142,13 @@ def explain(
             "--method", "-m", metavar="NAME", help="Attribution method; may be given several times."
         ),
     ] = None,
-    model: ModelFile = None,
-    weights: Weights = None,
-    task: TaskOption = None,
-    output: Output = None,
-    plugins: Plugins = None,
-    data: Data = None,
-    only: Only = None,
+    model: options.Model = None,
+    weights: options.Weights = None,
+    task: options.Task = None,
+    output: options.Output = None,
+    plugins: options.Plugins = None,
+    data: options.Data = None,
+    only: options.Only = None,
 ) -> None:
     """Save relevance maps and pictures of chosen test items (maps.safetensors and maps.png)."""
     from reldrop_bench.running.explanations import save_checkpoint_explanations, save_explanations

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
-from reldrop_bench.cli.options import Data, Json, Plugins, add_plugins, make_console, print_json
+from reldrop_bench.cli.output import add_plugins, make_console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,8 +35,8 @@ def list_command(
     kind: Annotated[
         str | None, typer.Argument(help="regularizers, tasks, models, …; all by default.")
     ] = None,
-    plugins: Plugins = None,
-    as_json: Json = False,
+    plugins: options.Plugins = None,
+    as_json: options.Json = False,
 ) -> None:
     """List the plugins that are installed, broken ones included."""
     gc.disable()  # next to nothing of what is imported is garbage; looking for it takes a tenth
@@ -55,8 +56,8 @@ def list_command(
 @app.command(epilog="Example: reldrop-bench show reldrop-block")
 def show(
     name: Annotated[str, typer.Argument(help="Name of a plugin.")],
-    plugins: Plugins = None,
-    as_json: Json = False,
+    plugins: options.Plugins = None,
+    as_json: options.Json = False,
 ) -> None:
     """Show one plugin: what it does, its parameters and presets, and its file."""
     from reldrop_bench.cli.listing import details, print_details
@@ -94,7 +95,7 @@ def new(
 @app.command(epilog="Example: reldrop-bench check my-drop --plugins my-plugins")
 def check(
     name: Annotated[str, typer.Argument(help="Name of a plugin of any kind.")],
-    plugins: Plugins = None,
+    plugins: options.Plugins = None,
 ) -> None:
     """Check that a plugin keeps its contract; says what is broken and how to mend it."""
     from reldrop_bench.checking import run_checks
@@ -115,7 +116,7 @@ def check(
 
 
 @app.command(epilog="Example: reldrop-bench doctor --data my-data")
-def doctor(data: Data = None, plugins: Plugins = None) -> None:
+def doctor(data: options.Data = None, plugins: options.Plugins = None) -> None:
     """Check the installation: versions, accelerator, plugins, data folder, free disk."""
     from reldrop_bench.cli.doctor import examine
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from reldrop_bench.kinds.evaluation import Context, Evaluation
-from reldrop_bench.kinds.record import Metric, Record
+from reldrop_bench import Context, Evaluation, Metric, Record
 
-
-def accuracy(predictions: np.ndarray, targets: np.ndarray) -> float:
-    """Return the share of right predictions; both (N,)."""
-    return float(np.mean(predictions == targets))
+from ._measures.predictions import correct
 
 
 def class_mean_accuracy(predictions: np.ndarray, targets: np.ndarray) -> float:
@@ -45,7 +41,9 @@ class Accuracy(Evaluation):
             tensor.numpy() for tensor in context.logits().double().softmax(1).max(1)
         )
         targets = context.targets().numpy()
-        record.metric("test", "accuracy", accuracy(prediction, targets))
+        record.metric(
+            "test", "accuracy", correct(context.logits(), context.targets()).mean().item()
+        )
         record.metric("test", "class_mean_accuracy", class_mean_accuracy(prediction, targets))
         record.examples("test", "prediction", prediction)
         record.examples("test", "target", targets)

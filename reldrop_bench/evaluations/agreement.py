@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 import torch
 
-from reldrop_bench.kinds.evaluation import Context, Evaluation
-from reldrop_bench.kinds.record import Metric, Record
-from reldrop_bench.plugins.base import Count
+from reldrop_bench import Context, Count, Evaluation, Metric, Record
 
-from ._measures.agreement import error_disagreement, error_kappa, prediction_disagreement
 from ._measures.features import linear_cka
 from ._measures.penultimate import FeaturesError
+from ._measures.predictions import disagreement, error_kappa
 from .diversity import features_in_order
 
 SPLITS: Mapping[str, str] = {"baseline": "to-baseline", "first-seed": "between-seeds"}
@@ -76,9 +74,9 @@ class Agreement(Evaluation):
         targets = context.targets()
         first, second = context.logits().argmax(1), other.logits().argmax(1)
         right, other_right = first == targets, second == targets
-        record.metric(split, "prediction_disagreement", prediction_disagreement(first, second))
+        record.metric(split, "prediction_disagreement", disagreement(first, second))
         record.examples(split, "prediction_disagreement", first != second)
-        record.metric(split, "error_disagreement", error_disagreement(right, other_right))
+        record.metric(split, "error_disagreement", disagreement(right, other_right))
         record.examples(split, "error_disagreement", right != other_right)
         both = "right" if right.all() else "wrong"
         reason = f"both models are {both} about every item, so that agreement is no surprise"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reldrop_bench.kinds.evaluation import Context, Evaluation
-from reldrop_bench.kinds.record import Metric, Record
-from reldrop_bench.plugins.base import Count
+from reldrop_bench import Context, Count, Evaluation, Metric, Record
 
 
 def _confidence(probabilities: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

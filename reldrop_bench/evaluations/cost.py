@@ -13,12 +13,8 @@ from torch import nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reldrop_bench.data import Batch
-from reldrop_bench.kinds.evaluation import Context, Evaluation
+from reldrop_bench import Batch, Context, Count, Evaluation, Metric, Record, Step
 from reldrop_bench.kinds.memory import RelevanceMemory
-from reldrop_bench.kinds.record import Metric, Record
-from reldrop_bench.kinds.regularizer import Step
-from reldrop_bench.plugins.base import Count
 from reldrop_bench.seeding import global_seed
 
 

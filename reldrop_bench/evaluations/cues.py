@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reldrop_bench.kinds.evaluation import Context, Evaluation
-from reldrop_bench.kinds.record import Metric, Record
-from reldrop_bench.plugins.base import Count
+from reldrop_bench import Context, Count, Evaluation, Metric, Record
 
 from ._measures.cues import (
     causal_shares,
@@ -19,7 +17,6 @@ from ._measures.cues import (
 )
 from ._measures.predictions import correct, label_probability
 from ._measures.samples import varies
-from .accuracy import accuracy
 
 _COST, _REMOVAL = "1 explanation", "2^K predictions"
 _BOTH = f"{_COST}, {_REMOVAL}"
@@ -106,9 +103,9 @@ class CueUse(Evaluation):
     def _accuracy(self, context: Context, record: Record) -> None:
         names = [name for name in context.shifts if name.startswith("removed-")]
         for name in ["test", *names]:
-            predictions = context.logits(name).argmax(1).numpy()
             split = "removed-none" if name == "test" else name
-            record.metric(split, "accuracy", accuracy(predictions, context.targets(name).numpy()))
+            right = correct(context.logits(name), context.targets(name))
+            record.metric(split, "accuracy", right.mean().item())
 
     def _mass(self, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """Return the explained items (n,), their mass by part (n, 1 + K), whose map varies (n,)."""

@@ -9,11 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.data import Batch, SubsetSplit
+from reldrop_bench import Batch, Context, Count, Evaluation, Metric, Record, SubsetSplit
 from reldrop_bench.kinds.attributor import RelevanceError
-from reldrop_bench.kinds.evaluation import Context, Evaluation, Explained
-from reldrop_bench.kinds.record import Metric, Record
-from reldrop_bench.plugins.base import Count
+from reldrop_bench.kinds.evaluation import Explained
 
 from ._measures import features, maps
 from ._measures.penultimate import FeaturesError, penultimate_features

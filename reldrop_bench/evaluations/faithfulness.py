@@ -6,15 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from reldrop_bench.data import Batch
-from reldrop_bench.kinds.attributor import Attributor
-from reldrop_bench.kinds.evaluation import Context
-from reldrop_bench.kinds.record import Metric, Record
+from reldrop_bench import Attributor, Batch, Context, Count, Metric, Record
 from reldrop_bench.occlusion.order import random_ranks, relevance_ranks
-from reldrop_bench.plugins.base import Count
 from reldrop_bench.plugins.registry import create
 
 from ._measures.predictions import correct, label_probability
+from ._measures.samples import varies
 from ._occluding.curves import Curve, Occluder, maps_by_chunk
 from ._occluding.evaluation import OccludingEvaluation
 
@@ -153,8 +150,7 @@ class _Orders:
         ranks: dict[str, Tensor] = {}
         for name, chunks in self.maps.items():
             maps = next(chunks)
-            flat = maps.flatten(1)
-            self.constant[name] += int((flat.amax(1) == flat.amin(1)).sum())
+            self.constant[name] += int((~varies(maps)).sum())
             ranks[f"{name}/mrf"] = relevance_ranks(maps, ties)
             ranks[f"{name}/lrf"] = relevance_ranks(-maps, ties)
         chance = self.occluder.chance("random", start, len(batch))

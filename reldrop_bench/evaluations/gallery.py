@@ -7,11 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reldrop_bench.data import Batch
-from reldrop_bench.kinds.evaluation import Context, Evaluation
-from reldrop_bench.kinds.record import Record
-from reldrop_bench.kinds.regularizer import Step
-from reldrop_bench.plugins.base import Count
+from reldrop_bench import Batch, Context, Count, Evaluation, Record, Step
 
 TRIES = 8
 """Draws of the regularizer before an item counts as untouched."""

@@ -6,10 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reldrop_bench.data import SubsetSplit
-from reldrop_bench.kinds.evaluation import Context, Evaluation
-from reldrop_bench.kinds.record import Metric, Record
-from reldrop_bench.plugins.base import Count, Probability
+from reldrop_bench import Context, Count, Evaluation, Metric, Probability, Record, SubsetSplit
 
 from ._measures.predictions import correct
 

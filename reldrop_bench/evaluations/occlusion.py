@@ -7,11 +7,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from reldrop_bench.data import Batch
-from reldrop_bench.kinds.evaluation import Context
-from reldrop_bench.kinds.record import Metric, Record
+from reldrop_bench import Batch, Context, Count, Metric, Record
 from reldrop_bench.occlusion.order import ORDERS, random_ranks, relevance_ranks
-from reldrop_bench.plugins.base import Count
 
 from ._measures.predictions import correct
 from ._occluding.curves import Occluder, Ranks, maps_by_chunk

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from reldrop_bench.errors import UserError, one_line, suggest
-from reldrop_bench.kinds.evaluation import Context, Evaluation
-from reldrop_bench.kinds.record import Metric, Record
-from reldrop_bench.plugins.base import Count
+from reldrop_bench import Context, Count, Evaluation, Metric, Record, UserError
+from reldrop_bench.errors import one_line, suggest
 
 from ._quantus.calls import joined, scores, visiting
 from ._quantus.catalogue import CATALOGUE, REFUSED, SIZES, Offered, Size

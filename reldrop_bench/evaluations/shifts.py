@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from reldrop_bench.kinds.evaluation import Context, Evaluation
-from reldrop_bench.kinds.record import Metric, Record
+from reldrop_bench import Context, Evaluation, Metric, Record
 
-from .accuracy import accuracy
+from ._measures.predictions import correct
 
 
 class ShiftAccuracy(Evaluation):
@@ -22,6 +21,5 @@ class ShiftAccuracy(Evaluation):
     def evaluate(self, context: Context, record: Record) -> None:
         for name in context.shifts:
             context.progress(f"shift {name}")
-            predictions = context.logits(name).argmax(1).numpy()
-            targets = context.targets(name).numpy()
-            record.metric(name, "accuracy", accuracy(predictions, targets))
+            right = correct(context.logits(name), context.targets(name))
+            record.metric(name, "accuracy", right.mean().item())

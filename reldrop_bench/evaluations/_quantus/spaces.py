@@ -18,6 +18,8 @@ from reldrop_bench.kinds.evaluation import Context
 from reldrop_bench.occlusion.fill import occlude
 from reldrop_bench.seeding import numpy_generator
 
+from .._measures.samples import varies
+
 Maps = Literal["signed", "ordered", "positive", "absolute", "absolute ordered", "floored"]
 """What a metric is given, after each map was divided by its largest absolute value.
 
@@ -127,8 +129,7 @@ class Case:
     @cached_property
     def varied(self) -> np.ndarray:
         """Whether each map says anything of where: (b,) bool, False where it is constant."""
-        flat = self.relevance.flatten(1)
-        return (flat.amax(1) > flat.amin(1)).cpu().numpy()
+        return varies(self.relevance).cpu().numpy()
 
     @cached_property
     def masks(self) -> np.ndarray | None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score
 
-from reldrop_bench.evaluations._measures.agreement import (
-    error_disagreement,
+from reldrop_bench.evaluations._measures.predictions import (
+    correct,
+    disagreement,
     error_kappa,
-    prediction_disagreement,
+    label_probability,
 )
 
 
@@ -18,13 +21,19 @@ def flags(text: str) -> torch.Tensor:
 def test_by_hand():
     # 8 items: both right 4, both wrong 1, one of them 3; accuracies 6/8 and 5/8.
     first, second = flags("rrrrrrww"), flags("rrrrwwwr")
-    assert error_disagreement(first, second) == pytest.approx(3 / 8)
+    assert disagreement(first, second) == pytest.approx(3 / 8)
     expected = 6 / 8 * 5 / 8 + 2 / 8 * 3 / 8
     assert error_kappa(first, second) == pytest.approx((5 / 8 - expected) / (1 - expected))
     # Both wrong and yet not alike: predictions differ where errors do not.
-    assert prediction_disagreement(
-        torch.tensor([0, 1, 2]), torch.tensor([0, 2, 1])
-    ) == pytest.approx(2 / 3)
+    classes = torch.tensor([0, 1, 2]), torch.tensor([0, 2, 1])
+    assert disagreement(*classes) == pytest.approx(2 / 3)
+
+
+def test_the_label_by_hand():
+    logits, labels = torch.tensor([[0.0, 2.0], [0.0, 0.0], [1.0, 0.0]]), torch.tensor([1, 1, 1])
+    assert correct(logits, labels).tolist() == [1, 0, 0]
+    expected = [1 / (1 + math.exp(-2)), 1 / 2, 1 / (1 + math.e)]
+    assert label_probability(logits, labels).tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("seed", range(5))
