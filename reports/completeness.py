@@ -88,14 +88,14 @@ def _failures(results: Results) -> list[Block]:
 
 
 def _notes(results: Results, column: str, title: str) -> list[Block]:
-    found: dict[tuple[str, str, str], list[str]] = {}
+    seeds_by_text: dict[tuple[str, str, str], list[str]] = {}
     for row in results.cells.to_dict("records"):
         for text in texts_of(row[column]):
-            found.setdefault((row["task"], row["label"], text), []).append(str(row["seed"]))
-    if not found:
+            seeds_by_text.setdefault((row["task"], row["label"], text), []).append(str(row["seed"]))
+    if not seeds_by_text:
         return [Prose(f"{title}: none.")]
     frame = pd.DataFrame(
-        [(*key, ", ".join(seeds)) for key, seeds in found.items()],
+        [(*key, ", ".join(seeds)) for key, seeds in seeds_by_text.items()],
         columns=["task", "label", "text", "seeds"],
     )
     return [Table(column, f"{title}.", frame)]
@@ -139,8 +139,8 @@ def _left_out(results: Results) -> list[Block]:
         some = SOME.match(row["reason"])
         row["samples"] = int(some[1]) if some else None
         reason = row["reason"][some.end(1) :] if some else row["reason"]
-        place = (names[row["task"], row["model"]], row["evaluation"], reason)
-        merged.setdefault(place, []).append(row)
+        line = (names[row["task"], row["model"]], row["evaluation"], reason)
+        merged.setdefault(line, []).append(row)
     frame = pd.DataFrame(
         [
             {
@@ -164,8 +164,8 @@ def _listed(texts: Iterable[str]) -> str:
 
 def _range(counts: Iterable[int | None]) -> str:
     """Return "3" or "3 to 17"; "" where nothing was counted."""
-    known = sorted({count for count in counts if count is not None})
-    return " to ".join(str(count) for count in dict.fromkeys([*known[:1], *known[-1:]]))
+    counted = sorted({count for count in counts if count is not None})
+    return " to ".join(str(count) for count in dict.fromkeys([*counted[:1], *counted[-1:]]))
 
 
 def _elsewhere(results: Results) -> list[Block]:

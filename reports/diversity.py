@@ -134,8 +134,8 @@ def _tables(
         tables.append(by_column(results, f"diversity-{kind}", caption, own, None))
         noise = control[control["kind"] == kind]
         caption = f"the same statistics of {what} with permuted weights, the control, {OVER_SEEDS}."
-        found = by_column(results, f"diversity-{kind}-control", caption, noise, None)
-        tables.append({name: replace(table, folded=True) for name, table in found.items()})
+        controls = by_column(results, f"diversity-{kind}-control", caption, noise, None)
+        tables.append({name: replace(table, folded=True) for name, table in controls.items()})
     statistics = values[values["kind"] != "both"]
     tables.append(
         difference_tables(results, "diversity-differences", "these statistics", statistics, None)
@@ -179,11 +179,11 @@ def _rows(
     noise: pd.DataFrame,
     single: bool,
 ) -> None:
-    for place, label in enumerate(shown):
+    for height, label in enumerate(shown):
         looks, marker = style.series(label), style.marker(label)
         seeds = here.loc[here["label"] == label, "value"].dropna().sort_values()
         drawn = noise.loc[noise["label"] == label, "value"].dropna().sort_values()
-        up, down = place - 0.14, place + 0.24
+        up, down = height - 0.14, height + 0.24
         if single:
             axis.plot(seeds, [up] * len(seeds), marker, **looks, ms=4, alpha=0.7)
         else:

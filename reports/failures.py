@@ -58,11 +58,11 @@ Groups = list[tuple[str, list[dict[Any, Any]]]]
 
 
 def _groups(rows: pd.DataFrame) -> Groups:
-    found: dict[tuple[str, str], list[dict[Any, Any]]] = {}
+    by_error: dict[tuple[str, str], list[dict[Any, Any]]] = {}
     for row in rows.fillna({"error": "", "traceback": ""}).to_dict("records"):
         kind = re.sub(r"\d+(\.\d+)?", "#", one_line(row["error"]))
-        found.setdefault((str(row["status"]), kind), []).append(row)
-    order = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+        by_error.setdefault((str(row["status"]), kind), []).append(row)
+    order = sorted(by_error.items(), key=lambda item: (-len(item[1]), item[0]))
     return [(status, cells) for (status, _), cells in order]
 
 

@@ -128,13 +128,8 @@ class Gallery(ReportSection):
         head: Any = {"ha": "center", "va": "bottom", "fontsize": 8}
         axis.text(0.47, -0.08, "input", **head)
         for column, label in enumerate(page, start=1):
-            place = (column + 0.47, -0.08)
-            axis.text(
-                *place,
-                style.text(_short(label, fitting), fitting),
-                **head,
-                color=style.color(label),
-            )
+            text = style.text(_short(label, fitting), fitting)
+            axis.text(column + 0.47, -0.08, text, **head, color=style.color(label))
         for number, item in enumerate(items):
             source = next(label for label in shown if (label, "input", item) in pictures)
             stored = pictures.get((source, "shape", item))

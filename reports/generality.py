@@ -65,10 +65,10 @@ def _mixed(results: Results, wanted: Sequence[tuple[Paired, str]]) -> Table:
     rows, data = [], []
     for item, label in wanted:
         groups = item.groups(label, results.baseline)
-        found = mixed_difference(groups)
+        fitted = mixed_difference(groups)
         n, planned = sum(int(np.isfinite(g).sum()) for g in groups), sum(map(len, groups))
-        row = {"n": n, "n_expected": planned, **asdict(found)}
-        computed = row if np.isfinite(found.mean) else {**row, "n": 0}
+        row = {"n": n, "n_expected": planned, **asdict(fitted)}
+        computed = row if np.isfinite(fitted.mean) else {**row, "n": 0}
         rows.append(
             {
                 "outcome": item.outcome.short,
@@ -76,9 +76,9 @@ def _mixed(results: Results, wanted: Sequence[tuple[Paired, str]]) -> Table:
                 "tasks": len(groups),
                 "pairs": f"{n}/{planned}",
                 "difference [95 % interval]": interval_text(computed, counted=False),
-                "between tasks": found.between,
-                "within tasks": found.within,
-                "remark": found.note,
+                "between tasks": fitted.between,
+                "within tasks": fitted.within,
+                "remark": fitted.note,
             }
         )
         data.append({"outcome": item.outcome.key, "label": label, **row})
@@ -92,7 +92,7 @@ def _mixed(results: Results, wanted: Sequence[tuple[Paired, str]]) -> Table:
 
 
 def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, str]]) -> list[Block]:
-    found: Posteriors = {}
+    by_outcome: Posteriors = {}
     rows, left = [], []
     for item, label in wanted:
         groups = item.groups(label, results.baseline)
@@ -103,10 +103,10 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
             continue
         sign = -1 if item.outcome.direction == "lower" else 1
         posterior = signed_rank_posterior(sign * np.array(means), results.margin)
-        found.setdefault(short, {})[label] = posterior
+        by_outcome.setdefault(short, {})[label] = posterior
         row = {"outcome": short, "label": label, "tasks": f"{len(means)}/{len(groups)}"}
         rows.append(row | {f"P({word})": chance for word, chance in asdict(posterior).items()})
-    if not found:
+    if not by_outcome:
         return [Prose("Too few tasks have all of their pairs for a posterior.", "note")]
     caption = (
         "Bayesian signed-rank test over the tasks that have all pairs: how probable it is that the "
@@ -117,7 +117,7 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
     )
     formats = dict.fromkeys(("P(better)", "P(equivalent)", "P(worse)"), "{:.2f}")
     table = Table("posterior", caption, pd.DataFrame(rows), formats, folded=True)
-    blocks: list[Block] = [_bars(results, style, found), table]
+    blocks: list[Block] = [_bars(results, style, by_outcome), table]
     if left:
         text = (
             f"Without a posterior, as tasks with all of their pairs are too few: {', '.join(left)}."
@@ -126,13 +126,13 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
     return blocks
 
 
-def _bars(results: Results, style: Style, found: Posteriors) -> Figure:
+def _bars(results: Results, style: Style, by_outcome: Posteriors) -> Figure:
     from matplotlib.patches import Patch
 
-    shown = labels(results, set().union(*found.values()))
+    shown = labels(results, set().union(*by_outcome.values()))
     size = (3.4, 0.5 + 0.27 * len(shown))
-    figure, axes = style.panels(len(found), 2, size, (1.6, 0.6), sharey=True)
-    for axis, (outcome, posteriors) in zip(axes, found.items(), strict=True):
+    figure, axes = style.panels(len(by_outcome), 2, size, (1.6, 0.6), sharey=True)
+    for axis, (outcome, posteriors) in zip(axes, by_outcome.items(), strict=True):
         for label, posterior in posteriors.items():
             left = 0.0
             for word, color in COLORS.items():

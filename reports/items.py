@@ -35,14 +35,14 @@ class TestItems(ReportSection):
     Hochberg’s method, as exploration."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
-        right: Right = dict(_right(results))
-        rows = list(_rows(results, right))
+        rights: Right = dict(_right(results))
+        rows = list(_rows(results, rights))
         if not any(row["seeds"] for row in rows):
             text = """
             No two cells of one task, model and seed have their predictions on the same test items, so
             models cannot be compared item by item."""
             return [paragraph(text)]
-        return [paragraph(self.opening), _mcnemar(rows), _cochran(results, right)]
+        return [paragraph(self.opening), _mcnemar(rows), _cochran(results, rights)]
 
 
 def _right(results: Results) -> Iterator[tuple[Setting, pd.DataFrame]]:
@@ -56,15 +56,15 @@ def _right(results: Results) -> Iterator[tuple[Setting, pd.DataFrame]]:
         names = set(wide.columns.get_level_values("metric"))
         if names == {"prediction", "target"}:
             prediction, target = wide["prediction"], wide["target"]
-            known = prediction.notna() & target.reindex_like(prediction).notna()
-            right = (prediction == target).astype(np.float64).where(known)
+            both = prediction.notna() & target.reindex_like(prediction).notna()
+            right = (prediction == target).astype(np.float64).where(both)
             yield setting, right.sort_index()
 
 
-def _rows(results: Results, found: Right) -> Iterator[dict[str, Any]]:
+def _rows(results: Results, rights: Right) -> Iterator[dict[str, Any]]:
     """Yield a row a setting and label: what the tests say of its models and the baseline's."""
     names = settings(results)
-    for setting, right in found.items():
+    for setting, right in rights.items():
         cells = within(results.cells, setting)
         for label in labels(results, set(cells["label"]) - {results.baseline}):
             keys = [
@@ -129,9 +129,9 @@ def _mcnemar(rows: Sequence[dict[str, Any]]) -> Table:
     return Table("mcnemar", caption, frame, data=data)
 
 
-def _cochran(results: Results, found: Right) -> Table | Prose:
+def _cochran(results: Results, rights: Right) -> Table | Prose:
     names, rows = settings(results), []
-    for setting, right in found.items():
+    for setting, right in rights.items():
         planned = within(results.cells, setting).groupby("seed")["label"].nunique()
         for seed in sorted(set(right.columns.get_level_values("seed"))):
             columns = [(label, seed) for label in labels(results) if (label, seed) in right.columns]

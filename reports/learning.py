@@ -92,7 +92,8 @@ def _curves(
     what = ", ".join(text for _, text in rows)
     figures = []
     for (columns, group), which, suffix in numbered(split):
-        figure, banded = _draw(style, numbers, {s: names[s] for s in columns}, group, rows)
+        figure = _draw(style, numbers, {s: names[s] for s in columns}, group, rows)
+        banded = any(axis.collections for axis in figure.axes)
         band = BAND if banded else f" (bands are drawn for at most {BANDS} labels a panel)"
         figures.append(
             Figure(
@@ -110,10 +111,10 @@ def _groups(
     results: Results, numbers: pd.DataFrame, columns: Sequence[Setting], shown: Sequence[str]
 ) -> list[list[str]]:
     """Return the labels that a figure of these settings shows, on as many pages as they need."""
-    found = [set(within(numbers, setting)["label"]) for setting in columns]
-    own = [label for label in shown if label in set().union(*found)]
+    present = [set(within(numbers, setting)["label"]) for setting in columns]
+    own = [label for label in shown if label in set().union(*present)]
     # Labels of different tasks meet in the legend only.
-    return [own] if max(map(len, found)) <= LABELS else label_pages(own, results.baseline, LABELS)
+    return [own] if max(map(len, present)) <= LABELS else label_pages(own, results.baseline, LABELS)
 
 
 def _draw(
@@ -122,19 +123,17 @@ def _draw(
     columns: Mapping[Setting, str],
     group: Sequence[str],
     rows: Sequence[tuple[str, str]],
-) -> tuple[MatplotlibFigure, bool]:
-    """Return the figure, and whether it has bands."""
+) -> MatplotlibFigure:
     size = (min(2.7, 8.2 / len(columns)), 1.8)
     figure, axes = style.grid(len(rows), len(columns), size, (0.4, 0.7), sharex="col")
-    banded = False
     for column, (setting, name) in enumerate(columns.items()):
         own = within(numbers, setting)
         own = own[own["label"].isin(group)]
         bands = own["label"].nunique() <= BANDS
         for row, (metric, text) in enumerate(rows):
             axis = axes[row][column]
-            found = own.assign(y=_number(own, metric)).sort_values("y")
-            grouped = found.groupby(["label", "epoch"])["y"].agg(["mean", "std"])
+            values = own.assign(y=_number(own, metric)).sort_values("y")
+            grouped = values.groupby(["label", "epoch"])["y"].agg(["mean", "std"])
             for label in group:
                 if label not in grouped.index:
                     continue
@@ -145,7 +144,6 @@ def _draw(
                     if metric == "validation_accuracy":
                         low, high = low.clip(0, 1), high.clip(0, 1)
                     axis.fill_between(line.index, low, high, **looks, alpha=0.13, lw=0)
-                    banded = True
             if column == 0:
                 axis.set_ylabel(text)
             if metric == "gap":
@@ -154,7 +152,7 @@ def _draw(
         axes[-1][column].set_xlabel("epoch")
         axes[-1][column].locator_params(axis="x", integer=True, nbins=5)
     style.legend(figure, group, lines=True)
-    return figure, banded
+    return figure
 
 
 def _number(epochs: pd.DataFrame, column: str) -> pd.Series:
@@ -172,7 +170,7 @@ def _tables(results: Results) -> list[Table]:
         "that do not are not in the mean: it flatters a label that lacks some."
     )
     tables = by_column(results, "generalization", caption, with_holes(results, gaps))
-    found = []
+    joined = []
     for setting, name in settings(results).items():
         epochs = _epochs_to(results, setting)
         table = tables.get(name)
@@ -181,8 +179,8 @@ def _tables(results: Results) -> list[Table]:
             table = Table(f"generalization-{name}", f"{name}: {caption}", base)
         if table is not None:
             tones = {**(table.tones or {}), **_tones(epochs)}
-            found.append(replace(table, frame=table.frame.join(epochs, on="label"), tones=tones))
-    return found
+            joined.append(replace(table, frame=table.frame.join(epochs, on="label"), tones=tones))
+    return joined
 
 
 def _tones(epochs: pd.DataFrame) -> dict[str, str]:

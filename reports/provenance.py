@@ -126,15 +126,15 @@ def _foreign(results: Results) -> list[str]:
         "attributors": results.cells["relevance"],
         "evaluations": results.metrics["evaluation"],
     }
-    found = []
+    named: list[str] = []
     for kind, names in kinds.items():
         # What is not known here at all may be anyone's: nothing is said of it.
         foreign = {entry.name for entry in registry.entries(kind) if not entry.built_in}
         singular = registry.KINDS[kind].singular
-        found += [
+        named += [
             f"{singular} “{name}”" for name in dict.fromkeys(map(str, names)) if name in foreign
         ]
-    return found
+    return named
 
 
 def _seeds_and_deviations(results: Results) -> list[Block]:
@@ -148,10 +148,10 @@ def _seeds_and_deviations(results: Results) -> list[Block]:
                 "the regularizer draws from a stream of its own."
             )
         )
-    found = Counter(text for value in results.cells["deviations"] for text in texts_of(value))
-    if not found:
+    counts = Counter(text for value in results.cells["deviations"] for text in texts_of(value))
+    if not counts:
         return [*blocks, Prose("Deviations from the spec: none was recorded.")]
-    frame = pd.DataFrame([{"deviation": text, "cells": n} for text, n in found.items()])
+    frame = pd.DataFrame([{"deviation": text, "cells": n} for text, n in counts.items()])
     caption = "What deviates from the spec, and in how many cells; “Completeness” says in which."
     return [*blocks, Table("deviations-by-cells", caption, frame)]
 
@@ -171,11 +171,11 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def _environments(results: Results) -> list[Block]:
     if not results.environments:
         return [Prose("The environment was not recorded.", "warning")]
-    found = [_flat(environment) for environment in results.environments]
-    several = len(found) > 1
+    environments = [_flat(environment) for environment in results.environments]
+    several = len(environments) > 1
     rows: list[dict[str, str]] = []
-    for key in dict.fromkeys(key for environment in found for key in environment):
-        values = [environment.get(key) for environment in found]
+    for key in dict.fromkeys(key for environment in environments for key in environment):
+        values = [environment.get(key) for environment in environments]
         row = {"fact": key} | (
             {"the same": "yes" if len({*values}) == 1 else "no"} if several else {}
         )
@@ -186,14 +186,14 @@ def _environments(results: Results) -> list[Block]:
     whole = pd.DataFrame(rows)
     shown = whole[list(whole)[: 2 + MACHINES]] if several else whole
     caption = "Machines and versions that the cells ran on."
-    if len(found) > MACHINES:
-        caption += f" The first {MACHINES} of {len(found)}; the CSV has all."
+    if len(environments) > MACHINES:
+        caption += f" The first {MACHINES} of {len(environments)}; the CSV has all."
     table = Table("environments", caption, shown, data=whole, tones={"no": "warn"})
     if not several:
         return [table]
     differing = [row["fact"] for row in rows if row["the same"] == "no"]
     text = (
-        f"The cells ran in {len(found)} different environments, which differ in "
+        f"The cells ran in {len(environments)} different environments, which differ in "
         f"{', '.join(differing)}; differences between cells may come from that."
     )
     return [Prose(text, "warning"), table]

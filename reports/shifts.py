@@ -23,12 +23,7 @@ from reldrop_bench.reporting.rows import (
     with_holes,
     within,
 )
-from reldrop_bench.reporting.tables import (
-    OVER_SEEDS,
-    by_column,
-    difference_tables,
-    interval_tables,
-)
+from reldrop_bench.reporting.tables import OVER_SEEDS, by_column, difference_tables, interval_tables
 from reldrop_bench.statistics.corruption_error import (
     mean_corruption_error,
     relative_mean_corruption_error,

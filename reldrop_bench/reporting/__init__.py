@@ -36,13 +36,13 @@ class Report:
         """
         entries = list(registry.entries("sections"))
         if self.sections is not None:
-            known = [entry.name for entry in entries]
+            names = [entry.name for entry in entries]
             for name in self.sections:
-                if name not in known:
-                    raise UserError(f"no section {name!r}; {suggest(name, known)}")
+                if name not in names:
+                    raise UserError(f"no section {name!r}; {suggest(name, names)}")
             entries = [entry for entry in entries if entry.name in self.sections]
             if not entries:
-                raise UserError(f"a report needs a section; {suggest('', known)}")
+                raise UserError(f"a report needs a section; {suggest('', names)}")
         sections, broken = [], []
         for entry in entries:
             if entry.cls is None:

@@ -100,12 +100,12 @@ class Paired:
     def means(self, shown: Sequence[str], settings: Sequence[Setting]) -> np.ndarray:
         """Return (settings, labels): means over seeds, NaN where a label lacks one of its seeds."""
         means = np.full((len(settings), len(shown)), np.nan)
-        for number, label in enumerate(shown):
+        for column, label in enumerate(shown):
             values, there = (part[:, self.columns[label]] for part in (self.table, self.cells))
-            for place, setting in enumerate(settings):
+            for row, setting in enumerate(settings):
                 own = values[self.rows[setting]][there[self.rows[setting]]]
                 if len(own):
-                    means[place, number] = np.sort(own).mean()
+                    means[row, column] = np.sort(own).mean()
         return means
 
 
@@ -132,7 +132,7 @@ def paired(results: Results, outcome: Outcome) -> Paired:
         cells.reindex_like(table).notna().to_numpy(),
         {str(label): number for number, label in enumerate(table.columns)},
         rows,
-        {label: frozenset(found) for label, found in planned.items()},
+        {label: frozenset(where) for label, where in planned.items()},
         dict(zip(lowest.index.tolist(), lowest.tolist(), strict=True)),
         frozenset(whole.tolist()),
         {setting: name for setting, name in settings(results).items() if setting in rows},
@@ -218,15 +218,15 @@ def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
 
 def _row(results: Results, item: Paired, label: str) -> dict[str, object]:
     groups = item.groups(label, results.baseline)
-    found = overall_difference(groups)
+    difference = overall_difference(groups)
     flipped = sign_flip(groups)
     margin = margin_of(results, item.outcome)
     pairs = np.concatenate([group[np.isfinite(group)] for group in groups])
-    return asdict(found) | {
+    return asdict(difference) | {
         "p_sign_flip": flipped.p,
         "smallest_p_sign_flip": flipped.smallest_p,
         "differing": int(np.count_nonzero(pairs)),
         "p_equivalence": np.nan
         if margin is None
-        else equivalence_p(found.mean, found.error, found.df, margin),
+        else equivalence_p(difference.mean, difference.error, difference.df, margin),
     }

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.reporting.rows import CELL, with_holes
+from reldrop_bench.reporting.rows import CELL, metric_paths, with_holes
 from reldrop_bench.results import Results
 
 SATURATED = 0.995
@@ -40,7 +38,7 @@ class Outcome:
         return self.bounded and self.direction == "higher"
 
 
-OUTCOMES = (
+OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "accuracy",
         "test accuracy",
@@ -77,9 +75,10 @@ OUTCOMES = (
 
 def outcomes(results: Results) -> list[Outcome]:
     """Return what these results are judged by: those of `OUTCOMES` that they hold, or their `metric`."""
+    paths, wanted = metric_paths(results), OUTCOMES
     if results.metric:
-        metric = _paths(results).get(results.metric, ("", "", results.metric))[2]
-        wanted: tuple[Outcome, ...] = (
+        metric = paths.get(results.metric, ("", "", results.metric))[2]
+        wanted = (
             Outcome(
                 re.sub(r"[^A-Za-z0-9]+", "-", results.metric),
                 results.metric,
@@ -89,10 +88,7 @@ def outcomes(results: Results) -> list[Outcome]:
                 bounded=metric.rpartition("/")[2] in ("accuracy", "class_mean_accuracy", "auc"),
             ),
         )
-    else:
-        wanted = OUTCOMES
-    names = _paths(results)
-    return [outcome for outcome in wanted if any(re.fullmatch(outcome.pattern, n) for n in names)]
+    return [outcome for outcome in wanted if any(re.fullmatch(outcome.pattern, n) for n in paths)]
 
 
 def ranked(results: Results) -> list[Outcome]:
@@ -106,16 +102,11 @@ def margin_of(results: Results, outcome: Outcome) -> float | None:
     return results.margin if outcome.bounded or results.margin != usual else None
 
 
-def _paths(results: Results) -> Mapping[str, tuple[str, str, str]]:
-    """Return the metrics of the results by "EVALUATION/SPLIT/METRIC"."""
-    triples = results.metrics[["evaluation", "split", "metric"]].drop_duplicates()
-    rows = triples.itertuples(index=False, name=None)
-    return MappingProxyType({"/".join(map(str, row)): row for row in rows})
-
-
 def values(results: Results, outcome: Outcome) -> pd.DataFrame:
     """Return task, model, label, seed, value: a row a cell where the outcome applies, NaN for a hole."""
-    chosen = [row for name, row in _paths(results).items() if re.fullmatch(outcome.pattern, name)]
+    chosen = [
+        row for name, row in metric_paths(results).items() if re.fullmatch(outcome.pattern, name)
+    ]
     wanted = pd.DataFrame(chosen, columns=["evaluation", "split", "metric"])
     rows = results.metrics.merge(wanted, on=["evaluation", "split", "metric"])
     if len(chosen) == 1:
@@ -143,10 +134,12 @@ def _like_the_baseline(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
     What another label was measured by beside that must not make a hole in a pair that lacks it.
     """
     keys = ["task", "model", "column"]
-    known = rows.loc[rows["label"] == results.baseline, keys].drop_duplicates()
-    there = pd.MultiIndex.from_frame(known[keys[:2]])
+    measured = rows.loc[rows["label"] == results.baseline, keys].drop_duplicates()
+    there = pd.MultiIndex.from_frame(measured[keys[:2]])
     alone = ~pd.MultiIndex.from_frame(rows[keys[:2]]).isin(there)
-    return rows[alone | pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(known))]
+    return rows[
+        alone | pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(measured))
+    ]
 
 
 def _weights(
@@ -157,7 +150,7 @@ def _weights(
         return np.ones(len(frame))
     kinds = {}
     for evaluation, split, metric in chosen:
-        found = re.fullmatch(outcome.pattern, f"{evaluation}/{split}/{metric}")
-        kinds[f"{split}/{metric}"] = found["kind"] if found else ""
+        match = re.fullmatch(outcome.pattern, f"{evaluation}/{split}/{metric}")
+        kinds[f"{split}/{metric}"] = match["kind"] if match else ""
     kind = frame["column"].map(kinds)
     return 1 / kind.groupby([frame[name] for name in CELL] + [kind]).transform("size").to_numpy()

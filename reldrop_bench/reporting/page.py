@@ -87,15 +87,15 @@ class Choice:
         style = Style(tuple(labels(results)), results.baseline)
         pairs = settings(results)
         names = tuple(dict.fromkeys(map(printable, pairs.values())))
-        found: dict[str, list[str]] = {}
+        places: dict[str, list[str]] = {}
         for (task, _), name in pairs.items():
             for key in dict.fromkeys((printable(name), printable(task))):
-                found.setdefault(key, []).append(str(names.index(printable(name))))
+                places.setdefault(key, []).append(str(names.index(printable(name))))
         return cls(
             style,
             {printable(label): place for place, label in enumerate(style.labels)},
             names,
-            {key: " ".join(places) for key, places in found.items()},
+            {key: " ".join(places) for key, places in places.items()},
         )
 
     def of_cell(self, column: Any, text: str) -> Markup:

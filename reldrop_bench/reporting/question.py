@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from reldrop_bench.errors import UserError, suggest
-from reldrop_bench.reporting.rows import labels
+from reldrop_bench.reporting.rows import labels, metric_paths
 from reldrop_bench.results import Results
 
 
@@ -47,23 +47,20 @@ def find_metric(results: Results, text: str) -> str:
     UserError
         None is meant, or several; the nearest names are told.
     """
-    triples = results.metrics[["evaluation", "split", "metric"]].drop_duplicates()
-    known = {
-        "/".join(map(str, row)): row for row in sorted(triples.itertuples(index=False, name=None))
-    }
-    if text in known:
+    paths = dict(sorted(metric_paths(results).items()))
+    if text in paths:
         return text
-    found = [
-        path for path, (evaluation, _, metric) in known.items() if text == f"{evaluation}/{metric}"
-    ] or [path for path, (_, _, metric) in known.items() if text == metric]
-    if len(found) > 1:
-        found = [path for path in found if known[path][1] == "test"] or found
-    if len(found) > 1:
+    meant = [
+        path for path, (evaluation, _, metric) in paths.items() if text == f"{evaluation}/{metric}"
+    ] or [path for path, (_, _, metric) in paths.items() if text == metric]
+    if len(meant) > 1:
+        meant = [path for path in meant if paths[path][1] == "test"] or meant
+    if len(meant) > 1:
         # Of several evaluations that write a metric of this name, the one that is called so.
-        found = [path for path in found if known[path][0] == text] or found
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UserError(f"--metric {text!r} may mean {' or '.join(found[:4])}; write one of them")
-    short = {path.replace("/test/", "/") for path in known} | {row[2] for row in known.values()}
+        meant = [path for path in meant if paths[path][0] == text] or meant
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        raise UserError(f"--metric {text!r} may mean {' or '.join(meant[:4])}; write one of them")
+    short = {path.replace("/test/", "/") for path in paths} | {row[2] for row in paths.values()}
     raise UserError(f"--metric {text!r} is not in these results; {suggest(text, short)}")

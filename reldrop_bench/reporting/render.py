@@ -58,25 +58,22 @@ def write_report(
     folder = Path(folder)
     built: list[BuiltSection] = []
     try:
-        for each in formats:
-            path = folder / PAGES[each]
-            if each in ("csv", "parquet"):
-                for file, content in data_files.contents(results, each):
+        for wanted in formats:
+            path = folder / PAGES[wanted]
+            if wanted in ("csv", "parquet"):
+                for file, content in data_files.contents(results, wanted):
                     write_atomically(path.parent / file, content)
                 continue
             built = built or [*build_sections(results, sections, folder, workers), *broken]
-            _write_parts(folder, built, each)
-            write_atomically(path, _page(results, built, each).encode("utf-8", "replace"))
+            _write_parts(folder, built, wanted)
+            write_atomically(path, _page(results, built, wanted).encode("utf-8", "replace"))
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder}: {error.strerror}") from None
     return folder / PAGES[formats[0]]
 
 
 def build_sections(
-    results: Results,
-    sections: Iterable[ReportSection],
-    folder: Path,
-    workers: int | None = None,
+    results: Results, sections: Iterable[ReportSection], folder: Path, workers: int | None = None
 ) -> list[BuiltSection]:
     """Build all sections in their order; names of tables and figures come out unique.
 
@@ -105,11 +102,7 @@ def build_sections(
 
 
 def _build(
-    section: ReportSection,
-    results: Results,
-    style: Style,
-    taken: set[TakenName],
-    earlier: Path,
+    section: ReportSection, results: Results, style: Style, taken: set[TakenName], earlier: Path
 ) -> BuiltSection:
     name, title = file_name(section.name), section.title
     try:
@@ -118,8 +111,8 @@ def _build(
             if not isinstance(block, Prose):
                 block = _with_free_name(block, taken)
             if isinstance(block, Figure):
-                known = _existing(earlier, block.name)
-                figures[block.name] = render(block.figure, block.name, block.raster, known, style)
+                files = _existing(earlier, block.name)
+                figures[block.name] = render(block.figure, block.name, block.raster, files, style)
                 # All that is left of it is its files: they can be sent, and need little memory.
                 block = replace(block, figure=None)  # type: ignore[arg-type]
             blocks.append(block)

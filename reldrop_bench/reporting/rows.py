@@ -90,6 +90,12 @@ def fewer_seeds(results: Results, values: pd.DataFrame, setting: Setting) -> str
     return f" Fewer seeds than planned: {', '.join(short)}." if short else ""
 
 
+def metric_paths(results: Results) -> dict[str, tuple[str, str, str]]:
+    """Return evaluation, split and metric of all metrics by "EVALUATION/SPLIT/METRIC"."""
+    triples = results.metrics[["evaluation", "split", "metric"]].drop_duplicates()
+    return {"/".join(map(str, row)): row for row in triples.itertuples(index=False, name=None)}
+
+
 def metric_rows(results: Results, evaluation: str, split: str | None = None) -> pd.DataFrame:
     """Return the metrics of an evaluation (on one split), as `Results.metrics` holds them."""
     chosen = results.metrics["evaluation"] == evaluation

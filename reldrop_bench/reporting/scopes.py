@@ -25,47 +25,40 @@ def scopes(results: Results, item: Paired) -> list[Scope]:
 
     A scope needs two labels, the baseline among them.
     """
-    found = [_scope(results, item, _called(item, "", item.telling), item.telling)]
+    every = _scope(results, item, item.telling)
     modalities: dict[str, list[Setting]] = {}
     for task, model in item.telling:
         modality = str(results.tasks.get(task, {}).get("modality", "other"))
         modalities.setdefault(modality, []).append((task, model))
-    if len(modalities) > 1:
-        for modality, settings in modalities.items():
-            scope = _scope(results, item, _called(item, f"{modality} ", settings), tuple(settings))
-            if set(scope.labels) - set(found[0].labels):
-                found.append(scope)
+    parts = [_scope(results, item, part, modality) for modality, part in modalities.items()]
+    further = [part for part in parts if len(parts) > 1 and set(part.labels) - set(every.labels)]
     return [
         scope
-        for scope in found
+        for scope in (every, *further)
         if len(scope.labels) > 1 and results.baseline in scope.labels and scope.settings
     ]
 
 
-def _called(item: Paired, kind: str, settings: Sequence[Setting]) -> str:
-    """Name a group of settings: "all tasks", "image tasks", "3 of 5 tasks", or the single task."""
-    if len(settings) == 1:
-        return item.settings[settings[0]]
-    if kind:
-        return f"{kind}tasks"
-    whole = len(settings) == len(item.settings)
-    return "all tasks" if whole else f"{len(settings)} of {len(item.settings)} tasks"
-
-
-def _scope(results: Results, item: Paired, name: str, settings: tuple[Setting, ...]) -> Scope:
-    planned = [
+def _scope(results: Results, item: Paired, chosen: Sequence[Setting], kind: str = "") -> Scope:
+    """Name a group of settings "all tasks", "image tasks", "3 of 5 tasks", or as the single task."""
+    planned = {
         label
-        for label in labels(results)
-        if all(setting in item.planned.get(label, frozenset()) for setting in settings)
-    ]
-    return Scope(name, settings, tuple(planned))
+        for label, where in item.planned.items()
+        if all(setting in where for setting in chosen)
+    }
+    name = f"{kind} tasks" if kind else f"{len(chosen)} of {len(item.settings)} tasks"
+    if len(chosen) == 1:
+        name = item.settings[chosen[0]]
+    elif not kind and len(chosen) == len(item.settings):
+        name = "all tasks"
+    return Scope(name, tuple(chosen), tuple(labels(results, planned)))
 
 
-def left_out(results: Results, found: Sequence[Scope]) -> list[Prose]:
+def left_out(results: Results, ranked: Sequence[Scope]) -> list[Prose]:
     """Say which labels no scope holds."""
-    covered = {label for scope in found for label in scope.labels}
+    covered = {label for scope in ranked for label in scope.labels}
     missing = [label for label in labels(results) if label not in covered]
-    if not missing or not found:
+    if not missing or not ranked:
         return []
     names = ", ".join(f"“{label}”" for label in missing)
     text = f"Not planned for all tasks of any group, so without a rank here: {names}."

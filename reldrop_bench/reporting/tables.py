@@ -60,12 +60,12 @@ def _tones(wide: pd.DataFrame) -> dict[str, str]:
 def _spread_out(results: Results, frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return a row a label and a column for each value of `column` from the texts in `frame`."""
     cells = dict(zip(zip(frame["label"], frame[column], strict=True), frame["text"], strict=True))
-    known, columns = set(frame["label"]), list(dict.fromkeys(frame[column]))
+    present, columns = set(frame["label"]), list(dict.fromkeys(frame[column]))
     return pd.DataFrame(
         [
             {"label": label} | {name: cells.get((label, name), "left out") for name in columns}
             for label in labels(results)
-            if label in known
+            if label in present
         ]
     )
 
@@ -102,21 +102,17 @@ def stacked(parts: Mapping[str, Mapping[str, Table]], heading: str) -> dict[str,
     joined: dict[str, Table] = {}
     for setting in dict.fromkeys(setting for tables in parts.values() for setting in tables):
         own = {part: tables[setting] for part, tables in parts.items() if setting in tables}
-        frames = [_first(table.frame, heading, part) for part, table in own.items()]
-        data = [_first(table.data, heading, part) for part, table in own.items()]
-        tones = {text: tone for table in own.values() for text, tone in (table.tones or {}).items()}
-        joined[setting] = replace(
-            next(iter(own.values())),
-            frame=pd.concat(frames, ignore_index=True),
-            data=pd.concat(data, ignore_index=True),
-            tones=tones,
+        frame, data = (
+            pd.concat(frames, names=[heading]).reset_index(level=0).reset_index(drop=True)
+            for frames in (
+                {part: table.frame for part, table in own.items()},
+                {part: table.data for part, table in own.items() if table.data is not None},
+            )
         )
+        tones = {text: tone for table in own.values() for text, tone in (table.tones or {}).items()}
+        first = next(iter(own.values()))
+        joined[setting] = replace(first, frame=frame, data=data, tones=tones)
     return joined
-
-
-def _first(frame: pd.DataFrame | None, heading: str, text: str) -> pd.DataFrame:
-    assert frame is not None, "tables of this file hold their numbers"
-    return pd.concat([pd.Series(text, frame.index, name=heading), frame], axis=1)
 
 
 def difference_tables(

@@ -52,11 +52,7 @@ def _check(n: int, settings: int, shape: str, fewest: int) -> None:
 
 @lru_cache(maxsize=1024)
 def interval_coverage(
-    n: int,
-    settings: int = 1,
-    shape: Shape = "normal",
-    repetitions: int = 20_000,
-    seed: int = 0,
+    n: int, settings: int = 1, shape: Shape = "normal", repetitions: int = 20_000, seed: int = 0
 ) -> float:
     """Return what the t interval of `overall.overall_difference` covers, n pairs a setting.
 

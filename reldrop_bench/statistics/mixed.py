@@ -101,12 +101,7 @@ def _balanced(values: np.ndarray) -> MixedDifference:
 
 
 def _found(
-    mean: float,
-    error: float,
-    between: float,
-    within: float,
-    settings: int,
-    note: str = "",
+    mean: float, error: float, between: float, within: float, settings: int, note: str = ""
 ) -> MixedDifference:
     half = float(scipy.special.stdtrit(settings - 1, 1 - TAIL)) * error
     return MixedDifference(mean, mean - half, mean + half, between, within, note)

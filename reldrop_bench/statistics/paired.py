@@ -40,9 +40,7 @@ class PairedDifference:
     note: str = ""
 
 
-def paired_difference(
-    differences: Sequence[float] | np.ndarray,
-) -> PairedDifference:
+def paired_difference(differences: Sequence[float] | np.ndarray) -> PairedDifference:
     """Summarise differences (m,), one for each pair that should exist; NaN: an incomplete pair.
 
     Equal differences (variance 0 up to

@@ -42,8 +42,8 @@ class Ablations(ReportSection):
     two differ."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
-        found = sweeps(results.parameters, labels(results))
-        if not found:
+        swept = sweeps(results.parameters, labels(results))
+        if not swept:
             return [_nothing(results)]
         judged = paired_outcomes(results)
         if not judged:
@@ -54,10 +54,10 @@ class Ablations(ReportSection):
         pairs = max((int(frame["n"].max()) for frame in compared.values() if len(frame)), default=0)
         blocks: list[Block] = [
             paragraph(self.opening.format(baseline=results.baseline)),
-            _selection(found),
+            _selection(swept),
             Prose(f"On one task: {limits_of(pairs)}", "note"),
         ]
-        for sweep in found:
+        for sweep in swept:
             blocks += _sweep(results, style, sweep, judged, compared)
         return blocks
 
@@ -73,10 +73,10 @@ def _nothing(results: Results) -> Prose:
     return paragraph(text)
 
 
-def _selection(found: Sequence[Sweep]) -> Prose:
+def _selection(swept: Sequence[Sweep]) -> Prose:
     sizes = {
         sweep.text: max(len({spelled(value) for value, _ in line.points}) for line in sweep.lines)
-        for sweep in found
+        for sweep in swept
     }
     biases = "; ".join(
         f"{name}, {size} values: {best_of(size):.2f} standard errors"
@@ -126,9 +126,9 @@ def _rows(results: Results, sweep: Sweep, item: Paired) -> list[dict[str, Any]]:
     seen: set[tuple[str, str]] = set()
     for line in sweep.lines:
         planned = [point for point in line.points if point[1] in item.planned]
-        for place, (value, label) in enumerate(planned):
+        for number, (value, label) in enumerate(planned):
             # Neighbours along an axis; names have no order, so all meet the first.
-            reference, other = planned[place - 1 if sweep.numeric else 0] if place else (None, "")
+            reference, other = planned[number - 1 if sweep.numeric else 0] if number else (None, "")
             if (label, other) in seen:
                 other = ""  # two lines share these two labels: tested once
             seen.add((label, other))
@@ -158,18 +158,13 @@ def _difference(item: Paired, label: str, other: str, setting: Setting | None) -
     groups: list[np.ndarray] = []
     if label != other:
         shared = item.common(label, other) if setting is None else item.shared(label, other)
-        chosen = [place for place in shared if setting in (None, place)]
+        chosen = [candidate for candidate in shared if setting in (None, candidate)]
         groups = item.groups(label, other, chosen) if chosen else []
     return asdict(overall_difference(groups))
 
 
 def _table(
-    results: Results,
-    sweep: Sweep,
-    name: str,
-    what: str,
-    rows: pd.DataFrame,
-    folded: bool = False,
+    results: Results, sweep: Sweep, name: str, what: str, rows: pd.DataFrame, folded: bool = False
 ) -> Table:
     tested = rows["reference"] != ""
     adjusted = pd.Series(np.nan, rows.index)

@@ -50,18 +50,18 @@ def figures(
     By the outcome's key: compared, the differences to the baseline as `against_baseline` returns them;
     overall, those over all tasks by label.
     """
-    known: dict[Setting | None, str] = {
+    names: dict[Setting | None, str] = {
         setting: text
         for setting, text in settings(results).items()
         if any(setting in item.planned.get(label, ()) for item in kept for label in sweep.labels)
     }
-    if len(known) > 1:
-        known = {None: ALL, **known}
-    rows = list(kept) if len(known) <= COLUMNS else list(kept)[:FEW]
+    if len(names) > 1:
+        names = {None: ALL, **names}
+    rows = list(kept) if len(names) <= COLUMNS else list(kept)[:FEW]
     split = [
         (columns, dict(lines))
         for lines in pages(enumerate(sweep.lines), MANY)
-        for columns in pages(known, COLUMNS)
+        for columns in pages(names, COLUMNS)
     ]
     marked = (
         "colours and line styles tell the other parameters apart, not labels"
@@ -69,12 +69,12 @@ def figures(
         else "colours are those of the labels"
     )
     hidden = "" if len(rows) == len(kept) else " The tables hold the other outcomes."
-    found = []
+    drawn = []
     for (columns, lines), which, suffix in numbered(split):
         size = (min(2.6, 8.0 / len(columns)), 1.9)
         figure, axes = style.grid(len(rows), len(columns), size, (0.4, 0.7))
         for column, setting in enumerate(columns):
-            axes[0][column].set_title(style.text(known[setting], 24))
+            axes[0][column].set_title(style.text(names[setting], 24))
             for row, item in enumerate(rows):
                 axis = axes[row][column]
                 if setting is None:
@@ -85,8 +85,8 @@ def figures(
                     planned = {label for label, where in item.planned.items() if setting in where}
                 here = planned & (sweep.labels | {results.baseline})
                 if setting is not None and here and item.is_saturated(setting, *here):
-                    place: Any = {"transform": axis.transAxes, "ha": "right", "va": "top"}
-                    axis.text(0.98, 0.98, "saturated", **place, fontsize=7)
+                    corner: Any = {"transform": axis.transAxes, "ha": "right", "va": "top"}
+                    axis.text(0.98, 0.98, "saturated", **corner, fontsize=7)
                 if not planned & sweep.labels:
                     style.blank(axis, "does not apply")
                     continue
@@ -97,7 +97,7 @@ def figures(
             axis.set_ylabel(f"{short}\n({direction} is better)")
         if len(sweep.lines) > 1:
             _legend(style, figure, sweep, lines)
-        found.append(
+        drawn.append(
             Figure(
                 f"{name}{suffix}",
                 f"{sweep.text}, {which}difference to “{results.baseline}” (zero line), mean over seeds "
@@ -108,7 +108,7 @@ def figures(
                 figure,
             )
         )
-    return found
+    return drawn
 
 
 def _color(style: Style, sweep: Sweep, number: int) -> str:

@@ -48,8 +48,8 @@ class Sweep:
     @property
     def values(self) -> list[Any]:
         """All values of the parameter: numbers ascending, else as the spec orders them."""
-        found = {spelled(value): value for line in self.lines for value, _ in line.points}
-        return sorted(found.values()) if self.numeric else list(found.values())
+        by_text = {spelled(value): value for line in self.lines for value, _ in line.points}
+        return sorted(by_text.values()) if self.numeric else list(by_text.values())
 
     @property
     def logarithmic(self) -> bool:

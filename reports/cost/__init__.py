@@ -75,7 +75,7 @@ class Cost(ReportSection):
             if not axes:
                 return [Prose("No cell has timings.", "warning")]
         judged = [paired(results, outcome) for outcome in ranked(results)[:BENEFITS]]
-        found = {
+        fronts = {
             (axis.key, item.outcome.key, setting): places(_points(axis, item, setting))
             for axis in axes
             for item in judged
@@ -84,13 +84,13 @@ class Cost(ReportSection):
         blocks: list[Block] = [
             paragraph(self.opening),
             paragraph(MACHINE, "note"),
-            _table(results, axes, judged, found),
+            _table(results, axes, judged, fronts),
         ]
         if axes and judged:
             blocks += [paragraph(PARETO), *overview(results, style, axes, judged)]
             blocks += without_figures(results, list(settings(results)))
             for axis in axes:
-                where = {key[1:]: value for key, value in found.items() if key[0] == axis.key}
+                where = {key[1:]: value for key, value in fronts.items() if key[0] == axis.key}
                 blocks += scatter(results, style, axis, judged, where)
         return blocks
 
@@ -131,7 +131,7 @@ def _points(axis: Axis, item: Paired, setting: Setting) -> dict[str, Point]:
 
 
 def _table(
-    results: Results, axes: Sequence[Axis], judged: Sequence[Paired], found: Places
+    results: Results, axes: Sequence[Axis], judged: Sequence[Paired], fronts: Places
 ) -> Table:
     groups = dict(iter(results.cells.groupby(["task", "model", "label"])))
     further = {name: _by_place(values) for name, values in _further(results).items()}
@@ -148,7 +148,7 @@ def _table(
             row = {"task": name, "label": label}
             row["step time"] = ratio if label != results.baseline else "1 (baseline)"
             for item in judged if axes else ():
-                place = found.get((axes[0].key, item.outcome.key, setting), {}).get(label)
+                place = fronts.get((axes[0].key, item.outcome.key, setting), {}).get(label)
                 told = setting in item.telling or setting not in item.settings
                 row[f"Pareto, {item.outcome.short}"] = _standing(place) if told else "saturated"
             rows.append(
@@ -231,5 +231,4 @@ def _ratio(values: pd.Series) -> str:
 
 def _by_place(values: pd.DataFrame) -> dict[tuple[str, str, str], pd.Series]:
     """Return the values of every task, model and label."""
-    groups = values.groupby(["task", "model", "label"])["value"]
-    return {(str(task), str(model), str(label)): own for (task, model, label), own in groups}
+    return dict(iter(values.groupby(["task", "model", "label"])["value"]))

@@ -40,7 +40,7 @@ def scatter(
     style: Style,
     axis: Axis,
     judged: Sequence[Paired],
-    found: Mapping[tuple[str, Setting], Mapping[str, Place]],
+    fronts: Mapping[tuple[str, Setting], Mapping[str, Place]],
 ) -> list[Figure]:
     """Return the figures of a cost: a row an outcome, a column a setting.
 
@@ -67,7 +67,7 @@ def scatter(
                 if not own["n"].sum():
                     style.blank(panel, "no pair" if len(own) else "does not apply")
                     continue
-                where = found.get((item.outcome.key, setting), {})
+                where = fronts.get((item.outcome.key, setting), {})
                 drawn |= _panel(results, style, panel, within(axis.values, setting), own, where)
                 if item is judged[-1]:
                     panel.set_xlabel(axis.label)
@@ -81,7 +81,7 @@ def scatter(
                 "Ringed and joined: the Pareto front by means, which takes no account of the "
                 "intervals. Left is cheaper; the baseline lies at zero.",
                 f"Scatter plots of {outcomes} against {axis.text}, a panel a task; on the Pareto "
-                f"front are {_front(names, columns, judged, found)}.",
+                f"front are {_front(names, columns, judged, fronts)}.",
                 figure,
             )
         )
@@ -110,12 +110,12 @@ def _front(
     names: Mapping[Setting, str],
     columns: Sequence[Setting],
     judged: Sequence[Paired],
-    found: Mapping[tuple[str, Setting], Mapping[str, Place]],
+    fronts: Mapping[tuple[str, Setting], Mapping[str, Place]],
 ) -> str:
     parts = []
     for item in judged:
         for setting in columns:
-            places = found.get((item.outcome.key, setting), {})
+            places = fronts.get((item.outcome.key, setting), {})
             front = [label for label, place in places.items() if place.word == FRONT]
             if front:
                 parts.append(f"{names[setting]}, {item.outcome.short}: {', '.join(front)}")

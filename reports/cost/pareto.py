@@ -52,26 +52,26 @@ def places(points: Mapping[str, Point]) -> dict[str, Place]:
     its cost excludes that it costs more (up to `SAME`); they are not adjusted for the number of
     comparisons.
     """
-    known = {label: point for label, point in points.items() if np.isfinite(point.means).all()}
-    means = {label: point.means for label, point in known.items()}
-    names = list(known)
-    costs = np.array([point.cost for point in known.values()])
-    benefits = np.array([point.benefit for point in known.values()])
+    complete = {label: point for label, point in points.items() if np.isfinite(point.means).all()}
+    means = {label: point.means for label, point in complete.items()}
+    names = list(complete)
+    costs = np.array([point.cost for point in complete.values()])
+    benefits = np.array([point.benefit for point in complete.values()])
     same = float(np.log1p(SAME))
-    found = {}
-    for label, point in known.items():
+    placed = {}
+    for label, point in complete.items():
         dearer, gain = _means(costs - point.cost), _means(benefits - point.benefit)
         # NaN, no seed in common: false. A label has no gain over itself.
         beaten = (gain >= 0) & (dearer <= same) & ((gain > 0) | (dearer < -same))
-        rivals = [names[place] for place in np.flatnonzero(beaten)]
+        rivals = [names[number] for number in np.flatnonzero(beaten)]
         # The one with the most benefit, the cheapest of these: it does not depend on the order.
         rivals.sort(key=lambda other: (-means[other][1], means[other][0], other))
-        clear = next((other for other in rivals if _clearly(known[other], point)), None)
+        clear = next((other for other in rivals if _clearly(complete[other], point)), None)
         if clear is not None:
-            found[label] = Place(CLEARLY, clear)
+            placed[label] = Place(CLEARLY, clear)
         else:
-            found[label] = Place(DOMINATED, rivals[0]) if rivals else Place(FRONT)
-    return found
+            placed[label] = Place(DOMINATED, rivals[0]) if rivals else Place(FRONT)
+    return placed
 
 
 def _means(values: np.ndarray) -> np.ndarray:

@@ -112,13 +112,13 @@ def rank(item: Paired, scope: Scope) -> Ranked | None:
         return None
     pairs = _all_pairs(item, scope)
     over_tasks = all_pairs(means)  # not of kept tasks: a pair is its own two columns
-    places = list(over_tasks)
+    columns = list(over_tasks)
     # As the first of Holm's steps over all pairs: else the test could join labels only.
-    least = min(over_tasks[place].smallest_p for place in places) * len(places)
+    least = min(over_tasks[pair].smallest_p for pair in columns) * len(columns)
     by_wilcoxon = least < LEVEL
     p = holm([test.p for test in over_tasks.values()]) if by_wilcoxon else pairs["p_holm"]
     different = np.zeros((len(scope.labels), len(scope.labels)), dtype=bool)
-    for (first, second), value in zip(places, p, strict=True):
+    for (first, second), value in zip(columns, p, strict=True):
         different[first, second] = different[second, first] = value < LEVEL
     ranks = average_ranks(scores)
     worst = average_ranks(complete(means, missing="worst")[0])
@@ -134,8 +134,8 @@ def _all_pairs(item: Paired, scope: Scope) -> pd.DataFrame:
     rows = []
     for first, second in combinations(scope.labels, 2):
         common = [s for s in item.common(first, second) if s in scope.settings]
-        found = asdict(overall_difference(item.groups(first, second, common)))
-        rows.append({"first": first, "second": second} | {name: found[name] for name in names})
+        difference = asdict(overall_difference(item.groups(first, second, common)))
+        rows.append({"first": first, "second": second} | {name: difference[name] for name in names})
     frame = pd.DataFrame(rows)
     return frame.assign(p_holm=holm(frame["p"].to_numpy()))
 
@@ -167,12 +167,12 @@ def _friedman(ranked: Sequence[Ranked]) -> Table:
         labels, tasks = len(ranking.scope.labels), len(ranking.kept)
         row: dict[str, Any] = {**ranking.columns, "number of tasks": tasks, "labels": labels}
         if labels > 2:
-            found = friedman(ranking.scores)
+            test = friedman(ranking.scores)
             row |= {
-                "χ²": found.chi_square,
-                "p": p_text(found.p),
-                "F (Iman–Davenport)": found.f,
-                "p of F": p_text(found.f_p),
+                "χ²": test.chi_square,
+                "p": p_text(test.p),
+                "F (Iman–Davenport)": test.f,
+                "p of F": p_text(test.f_p),
                 "critical difference": critical_difference(labels, tasks),
             }
         rows.append(row)

@@ -77,19 +77,19 @@ def _headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
     elif "better" not in by_word:
         sentences.append(f"no regularizer is shown to be better than {named}.")
     for word in ("better", "worse", "higher", "lower"):
-        found = by_word.get(word, [])
-        firm, alone = ([row for row in found if row["holds"] == flag] for flag in (True, False))
+        said = by_word.get(word, [])
+        firm, alone = ([row for row in said if row["holds"] == flag] for flag in (True, False))
         if firm:
             sentences.append(f"{word} than {named}: {_named(firm)}.")
         if alone:
             how = f"{word} on its own, but not after adjustment for the whole page (*)"
             sentences.append(f"{how}: {_named(alone)}.")
-    if found := by_word.get("equivalent", []):
-        names = ", ".join(f"“{row['label']}”" for row in found)
+    if said := by_word.get("equivalent", []):
+        names = ", ".join(f"“{row['label']}”" for row in said)
         margin = margin_of(results, item.outcome)
         sentences.append(f"Equivalent to it within ±{margin:g}: {names}.")
-    if found := by_word.get("unclear", []):
-        sentences.append(f"{len(found)} of {len(rows)} labels are unclear.")
+    if said := by_word.get("unclear", []):
+        sentences.append(f"{len(said)} of {len(rows)} labels are unclear.")
     ceiling = [
         label
         for label in item.planned
@@ -99,8 +99,8 @@ def _headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
     ]
     if ceiling:
         sentences.append(f"{len(ceiling)} more are saturated, like the baseline.")
-    if found := by_word.get("no measure", []):
-        sentences.append(f"{len(found)} of {len(rows)} cannot be compared.")
+    if said := by_word.get("no measure", []):
+        sentences.append(f"{len(said)} of {len(rows)} cannot be compared.")
     text = " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
     return f"{item.outcome.text[0].upper()}{item.outcome.text[1:]}: {text[0].lower()}{text[1:]}"
 
@@ -118,7 +118,7 @@ def _named(rows: Sequence[Mapping[Any, Any]]) -> str:
 
 def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame) -> list[Block]:
     """Say what cannot be concluded, each with its reason."""
-    found: list[Block] = []
+    blocks: list[Block] = []
     for item in lined_up:
         telling = item.telling
         full = ", ".join(name for key, name in item.settings.items() if key not in telling)
@@ -127,7 +127,7 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
             Saturated: every cell reaches {item.outcome.text} of {SATURATED} or more on {full}. That cannot
             tell methods apart, so it is left out of this outcome’s means, ranks and verdicts (as is a task,
             for one label, where that label and the baseline are both at the ceiling)."""
-            found.append(paragraph(text, "warning"))
+            blocks.append(paragraph(text, "warning"))
     short = (compared["n"] < compared["n_expected"]) | (
         compared["settings"] < compared["settings_expected"]
     )
@@ -136,7 +136,7 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
         {short.sum()} of {len(compared)} comparisons lack pairs because a cell failed, is missing or was not
         measured. They rest on the pairs that exist (columns pairs and tasks); if a method fails where it
         does badly, such a mean flatters it."""
-        found.append(paragraph(text, "warning"))
+        blocks.append(paragraph(text, "warning"))
     unclear = int((compared["verdict"] == "unclear").sum())
     if unclear:
         margins = {margin_of(results, item.outcome) for item in lined_up} - {None}
@@ -148,7 +148,7 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
         text = f"""
         {unclear} of {len(compared)} comparisons are unclear: neither a difference nor its absence is shown.
         That is not evidence of equality; “equivalent” {rule}"""
-        found.append(paragraph(text, "note"))
+        blocks.append(paragraph(text, "note"))
     counts = [
         [int(np.isfinite(group).sum()) for group in item.groups(label, results.baseline)]
         for label in set(compared["label"])
@@ -157,7 +157,7 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
     ]
     tests = compared.groupby("label")["settings_expected"].sum().max()
     most = max((count for group in counts for count in group), default=0)
-    found.append(Prose(f"Within one task: {limits_of(most, tests)}", "note"))
+    blocks.append(Prose(f"Within one task: {limits_of(most, tests)}", "note"))
     blocked = compared[compared["smallest_p_sign_flip"] >= LEVEL]
     if len(blocked):
         shown = " or ".join(f"n={count}" for count in sorted(set(blocked["differing"])))
@@ -165,13 +165,13 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
         A sign-flip permutation test, which assumes no distribution, cannot be significant with {shown} pairs
         that differ: {len(blocked)} of {len(compared)} verdicts here rest on the t test alone, that is on
         differences that are roughly normal."""
-        found.append(paragraph(text, "note"))
+        blocks.append(paragraph(text, "note"))
     tasks = len({setting for item in lined_up for setting in item.telling})
     text = f"""
     These verdicts are about the {tasks} task{"s" * (tasks != 1)} of this benchmark and new seeds on them.
     Whether a method would help on other tasks is a question of its own: see “Would it hold on other
     tasks?”."""
-    return [*found, paragraph(text, "note")]
+    return [*blocks, paragraph(text, "note")]
 
 
 def _protocol(results: Results, judged: Sequence[Paired], compared: pd.DataFrame) -> Prose:

@@ -57,12 +57,12 @@ def _panel(
     if item.outcome.bounded:
         axis.axvspan(-results.margin, results.margin, color="#808080", alpha=0.15, linewidth=0)
     records = {row["label"]: row for row in compared.to_dict("records")}
-    for place, label in enumerate(shown):
+    for height, label in enumerate(shown):
         row = records.get(label)
         if row is None or not row["n"]:
             text = unjudged(results, item, label) if row is None else "no pair"
             where = axis.get_yaxis_transform()
-            axis.text(0.98, place, text, transform=where, va="center", ha="right", fontsize=7)
+            axis.text(0.98, height, text, transform=where, va="center", ha="right", fontsize=7)
             continue
         groups = item.groups(label, results.baseline)
         means = [np.nanmean(group) for group in groups if np.isfinite(group).any()]
@@ -70,15 +70,15 @@ def _panel(
         pairs = np.concatenate([group[np.isfinite(group)] for group in groups])
         if len(compared) * len(pairs) <= POINTS // 4:  # the figure has four panels
             dots = look | {"marker": "o", "markersize": 1.8, "markeredgewidth": 0}
-            axis.plot(pairs, [place + 0.3] * len(pairs), **dots, alpha=0.75)
+            axis.plot(pairs, [height + 0.3] * len(pairs), **dots, alpha=0.75)
         if len(means) > 1:
             rings = look | {"marker": "o", "markerfacecolor": "none", "markersize": 3.5}
-            axis.plot(means, [place + 0.3] * len(means), **rings, markeredgewidth=0.8)
+            axis.plot(means, [height + 0.3] * len(means), **rings, markeredgewidth=0.8)
         whole = row["n"] == row["n_expected"] and row["settings"] == row["settings_expected"]
         if not pd.isna(row["low"]):
             ends = [row["low"], row["high"]]
-            axis.plot(ends, [place, place], **style.series(label), linewidth=1.6)
+            axis.plot(ends, [height, height], **style.series(label), linewidth=1.6)
         fill = look["color"] if whole else "white"
-        axis.plot([row["mean"]], [place], **look, markerfacecolor=fill, markersize=6.5)
+        axis.plot([row["mean"]], [height], **look, markerfacecolor=fill, markersize=6.5)
     style.label_rows(axis, shown, edge=0.45)
     axis.locator_params(axis="x", nbins=5)

@@ -31,7 +31,7 @@ def unjudged(results: Results, item: Paired, label: str) -> str:
 
 def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame) -> Table:
     """Return a row a label and a column an outcome."""
-    found = {(row["label"], row["outcome"]): row for row in compared.to_dict("records")}
+    by_key = {(row["label"], row["outcome"]): row for row in compared.to_dict("records")}
     tones: dict[str, str] = {"does not apply": "muted", "saturated": "muted"}
     rows = []
     for label in labels(results):
@@ -39,7 +39,7 @@ def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFr
             continue
         texts = {"label": label}
         for item in lined_up:
-            row = found.get((label, item.outcome.key))
+            row = by_key.get((label, item.outcome.key))
             text = unjudged(results, item, label) if row is None else verdict_text(row)
             if row is not None:
                 tones[text] = TONES.get(row["verdict"], "")
@@ -109,9 +109,9 @@ def _equivalence(results: Results, item: Paired) -> str:
 def by_task(results: Results, item: Paired, tasks: pd.DataFrame, folded: bool) -> Table:
     """Return a row a task and label from `judge_tasks`: difference, effect size, verdict."""
     names = settings(results)
-    found = tasks[tasks["outcome"] == item.outcome.key].drop(columns="outcome")
-    found["setting"] = [names[pair] for pair in zip(found["task"], found["model"], strict=True)]
-    found = in_order(results, found, "setting", "label")
+    rows = tasks[tasks["outcome"] == item.outcome.key].drop(columns="outcome")
+    rows["setting"] = [names[pair] for pair in zip(rows["task"], rows["model"], strict=True)]
+    rows = in_order(results, rows, "setting", "label")
     means = item.frame[item.frame["label"] == results.baseline]
     base = means.groupby(["task", "model"])["value"].mean()
     frame = pd.DataFrame(
@@ -128,7 +128,7 @@ def by_task(results: Results, item: Paired, tasks: pd.DataFrame, folded: bool) -
                 "p (Holm)": p_text(row["p_holm"]),
                 "remark": row["note"],
             }
-            for row in found.to_dict("records")
+            for row in rows.to_dict("records")
         ]
     )
     return Table(
@@ -139,7 +139,7 @@ def by_task(results: Results, item: Paired, tasks: pd.DataFrame, folded: bool) -
         f"tasks comes from. Saturated: all cells of the label and of the baseline reach {SATURATED}.",
         without_empty(frame),
         {"d_z": "{:.2f}", "baseline": "{:.3f}"},
-        data=found.drop(columns="setting"),
+        data=rows.drop(columns="setting"),
         tones=TONES | {"saturated": "muted"},
         folded=folded,
     )

@@ -15,6 +15,7 @@ import pandas as pd
 from reldrop_bench.comparing.alignment import Alignment
 from reldrop_bench.comparing.result_sets import ResultSet
 from reldrop_bench.reporting.question import find_metric
+from reldrop_bench.reporting.rows import metric_paths
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
 from reldrop_bench.statistics.paired import against_baseline
@@ -55,18 +56,15 @@ def standings(sets: Sequence[ResultSet], alignment: Alignment, metric: str) -> S
     UserError
         No set has the metric.
     """
-    triples = [
-        each.results.metrics[["evaluation", "split", "metric"]].drop_duplicates() for each in sets
-    ]
-    whole = Results("", "", (), pd.DataFrame(), pd.concat(triples, ignore_index=True))
+    triples = pd.concat(
+        [one.results.metrics[["evaluation", "split", "metric"]].drop_duplicates() for one in sets]
+    )
+    whole = Results("", "", (), pd.DataFrame(), triples)
     path = find_metric(whole, metric)
-    known = whole.metrics.drop_duplicates().itertuples(index=False, name=None)
-    evaluation, split, name = next(row for row in known if "/".join(map(str, row)) == path)
-    directions = (each.results.directions.get(name) for each in sets)
-    direction = next((found for found in directions if found), "neither")
-    parts = [
-        _of_set(sets, alignment, place, (evaluation, split, name)) for place in range(len(sets))
-    ]
+    triple = metric_paths(whole)[path]
+    directions = (one.results.directions.get(triple[2]) for one in sets)
+    direction = next((direction for direction in directions if direction), "neither")
+    parts = [_of_set(sets, alignment, place, triple) for place in range(len(sets))]
     rows = pd.concat(parts, ignore_index=True)
     others = (rows["label"] != rows["baseline"]).to_numpy()
     rows["p_holm"] = np.nan
@@ -80,44 +78,34 @@ def _of_set(
     sets: Sequence[ResultSet], alignment: Alignment, place: int, triple: tuple[str, str, str]
 ) -> pd.DataFrame:
     """Return a set's rows; a value that was measured otherwise than in an earlier set is a hole."""
-    each = sets[place]
-    results, labels = each.results, alignment.labels[place]
+    results, labels = sets[place].results, alignment.labels[place]
     baseline = labels.get(results.baseline, results.baseline)
-    names = alignment.settings[place]
-    cells = results.cells[[*ROW, "seed", "status", "step_seconds"]].copy()
-    metrics = results.metrics
-    chosen = np.ones(len(metrics), dtype=bool)
-    for column, wanted in zip(("evaluation", "split", "metric"), triple, strict=True):
-        chosen &= (metrics[column] == wanted).to_numpy()
     keys = [*ROW, "seed"]
+    metrics = results.metrics
+    chosen = (metrics[["evaluation", "split", "metric"]] == triple).all(axis=1)
+    cells = results.cells[[*keys, "status", "step_seconds"]]
     cells = cells.merge(metrics.loc[chosen, [*keys, "value"]], on=keys, how="left")
-    left_out = alignment.left_out[place]
-    settings = list(zip(cells["task"], cells["model"], strict=True))
-    foreign = [triple[0] in left_out.get(setting, ()) for setting in settings]
-    cells["value"] = cells["value"].astype(np.float64).mask(np.array(foreign, dtype=bool))
-    cells["task"] = [names[setting][0] for setting in settings]
-    cells["model"] = [names[setting][1] for setting in settings]
+    own = list(zip(cells["task"], cells["model"], strict=True))
+    left_out, names = alignment.left_out[place], alignment.settings[place]
+    cells["foreign"] = [triple[0] in left_out.get(setting, ()) for setting in own]
+    cells["value"] = cells["value"].astype(np.float64).mask(cells["foreign"])
+    cells["task"] = [names[setting][0] for setting in own]
+    cells["model"] = [names[setting][1] for setting in own]
     cells["label"] = cells["label"].map(labels)
     rows = over_seeds(cells[[*ROW, "seed", "value"]], ROW).rename(columns={"mean": "value"})
     renamed = {"mean": "difference", "n": "pairs", "n_expected": "pairs_expected"}
     paired = against_baseline(cells[[*keys, "value"]], baseline).rename(columns=renamed)
     columns = [*ROW, "difference", "low", "high", "pairs", "pairs_expected", "p", "note"]
-    rows = rows.merge(paired[columns], on=ROW, how="left")
     steps = cells[keys].assign(value=np.log(cells["step_seconds"].astype(np.float64)))
-    ratio = against_baseline(steps, baseline)[[*ROW, "mean"]].rename(columns={"mean": "step_ratio"})
-    rows = rows.merge(ratio.assign(step_ratio=np.exp(ratio["step_ratio"])), on=ROW, how="left")
-    counts = cells.assign(is_done=cells["status"] == "done").groupby(ROW, sort=False)["is_done"]
-    done = counts.agg(done="sum", planned="size").reset_index()
-    rows = rows.merge(done, on=ROW, how="left")
-    rows["foreign"] = [
-        any(other == foreign_setting for foreign_setting in _renamed(left_out, names, triple[0]))
-        for other in zip(rows["task"], rows["model"], strict=True)
-    ]
-    return rows.assign(set=each.name, baseline=baseline)
-
-
-def _renamed(left_out: Any, names: Any, evaluation: str) -> list[tuple[str, str]]:
-    return [names[setting] for setting, found in left_out.items() if evaluation in found]
+    ratio = against_baseline(steps, baseline)
+    ratio["step_ratio"] = np.exp(ratio["mean"])
+    counts = cells.assign(is_done=cells["status"] == "done").groupby(ROW, sort=False)
+    counted = counts.agg(
+        done=("is_done", "sum"), planned=("is_done", "size"), foreign=("foreign", "any")
+    )
+    for further in (paired[columns], ratio[[*ROW, "step_ratio"]], counted.reset_index()):
+        rows = rows.merge(further, on=ROW, how="left")
+    return rows.assign(set=sets[place].name, baseline=baseline)
 
 
 def _established(row: dict[Any, Any], direction: str) -> str:
