@@ -21,7 +21,7 @@ from torch import nn
 
 from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.evaluations.quantus import QuantusMetrics
-from reldrop_bench.kinds.attributor import default_attributor
+from reldrop_bench.kinds.attributor import DEFAULT_RELEVANCE
 from reldrop_bench.kinds.evaluation import Context
 from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Record
@@ -95,8 +95,8 @@ def main() -> None:
         facts=task.facts(None),
         root=None,
         regularizer=create("regularizers", "none"),
-        attributor=default_attributor(),
-        training_attributor=default_attributor(),
+        attributor=create("attributors", DEFAULT_RELEVANCE),
+        training_attributor=create("attributors", DEFAULT_RELEVANCE),
         seed=0,
         progress=lambda stage: marks.append((stage, clock())),
     )

@@ -39,7 +39,7 @@ import pandas as pd
 
 from reldrop_bench import load_results
 from reldrop_bench.kinds.record import Record
-from reldrop_bench.kinds.section import Block, ReportSection
+from reldrop_bench.kinds.section import Block
 from reldrop_bench.matrix.cells import CellSpec, expand
 from reldrop_bench.matrix.spec import BenchmarkSpec
 from reldrop_bench.plugins import registry
@@ -265,7 +265,7 @@ def write_results(count: int, folder: Path) -> None:
 
 
 @dataclass
-class Timed(ReportSection):
+class Timed:
     """A section with the seconds that it takes to build, and that its blocks take to draw."""
 
     section: Any
@@ -274,18 +274,18 @@ class Timed(ReportSection):
     blocks: int = 0
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         return str(self.section.name)
 
     @property
-    def title(self) -> str:  # type: ignore[override]
+    def title(self) -> str:
         return str(self.section.title)
 
     @property
-    def order(self) -> int:  # type: ignore[override]
+    def order(self) -> int:
         return int(self.section.order)
 
-    def build(self, results: Results, style: Any) -> Iterator[Block]:  # type: ignore[override]
+    def build(self, results: Results, style: Any) -> Iterator[Block]:
         started = CLOCK()
         blocks = self.section.build(results, style)
         self.build_seconds += CLOCK() - started
