@@ -102,7 +102,7 @@ def _corruption_errors(results: Results, values: pd.DataFrame) -> dict[str, Tabl
     rows = rows[~rows["column"].isin(others["column"])]
     parts = []
     for setting in settings_in(results, rows):
-        kinds = within(rows, setting)["column"].unique()
+        kinds = sorted(set(within(rows, setting)["column"]))
         accuracy = within(values, setting).pivot(
             index=["label", "seed"], columns="column", values="value"
         )

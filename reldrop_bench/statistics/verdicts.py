@@ -30,5 +30,5 @@ def verdict(
         return "no measure"
     if p < level and mean != 0:  # a comparison with NaN is false: no test, no claim
         words = ("higher", "lower") if direction == "neither" else ("better", "worse")
-        return words[(mean > 0) == (direction == "lower")]
+        return words[bool(mean > 0) == (direction == "lower")]
     return "equivalent" if p_equivalence < level else "unclear"

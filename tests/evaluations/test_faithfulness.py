@@ -82,7 +82,7 @@ def test_the_oracle_beats_random_maps_and_the_random_order(setting, context_of, 
 def test_upside_down_maps_swap_both_orders_exactly(setting, context_of, measure):
     kind, model, task = setting
     upright, inverted = (
-        measure(Faithfulness(), context_of(model, task, attributor=Upside(factor)))
+        measure(Faithfulness(), context_of(model, task, attributor=Upside(factor=factor)))
         for factor in (1.0, -1.0)
     )
     for fill in Faithfulness.usual_fills[kind]:
@@ -130,7 +130,7 @@ def test_gains_and_areas_of_items_average_to_the_metrics(setting, context_of, me
 def test_constant_maps_are_counted_and_noted(setting, context_of):
     kind, model, task = setting
     record = Record()
-    Faithfulness().evaluate(context_of(model, task, attributor=Upside(0.0)), record)
+    Faithfulness().evaluate(context_of(model, task, attributor=Upside(factor=0.0)), record)
     rows = record.frame()
     samples = value(rows, "samples")
     assert value(rows, "upside/constant_maps") == samples

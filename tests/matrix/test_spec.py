@@ -147,7 +147,7 @@ def test_select_takes_patterns() -> None:
             ["regularizer", "did you mean 'reldrop-block'"],
         ),
         ({"model": "resnet81"}, ["model", "resnet81", "did you mean 'resnet18'"]),
-        ({"relevance": "lrp"}, ["attribution method", "'lrp'"]),
+        ({"relevance": "lrp"}, ["relevance", "'lrp'"]),
         ({"evaluations": ["acuracy"]}, ["evaluation", "did you mean 'accuracy'"]),
         ({"evaluations": []}, ["evaluations", "[]"]),
         ({"regularizers": ["none", {"cutout": {"relevance": "random"}}]}, ["cutout", "relevance"]),

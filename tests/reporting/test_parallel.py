@@ -100,7 +100,7 @@ def test_the_bytes_do_not_depend_on_the_processes(complete: Results, tmp_path: P
 
 
 def test_names_are_unique_over_processes(complete: Results, tmp_path: Path) -> None:
-    sections = [Named(1), Named(2), Named(3)]
+    sections = [Named(row=1), Named(row=2), Named(row=3)]
     built = build_sections(complete, sections, tmp_path, workers=2)
     names = [block.name for section in built for block in section.blocks]
     assert names == ["same", "same-2", "same-3"]
@@ -111,7 +111,7 @@ def test_names_are_unique_over_processes(complete: Results, tmp_path: Path) -> N
 def test_a_process_that_dies_costs_its_section_alone(
     complete: Results, tmp_path: Path, code: int
 ) -> None:
-    sections = [Named(1), Dying(2, os.getpid(), code), Named(3)]
+    sections = [Named(row=1), Dying(row=2, tests=os.getpid(), code=code), Named(row=3)]
     built = {section.title: section for section in build_sections(complete, sections, tmp_path, 2)}
     assert "its process died" in built["Dying"].error
     assert built["Named"].blocks
@@ -158,7 +158,7 @@ def test_an_error_that_cannot_be_received_is_raised_here() -> None:
 def test_a_section_that_exits_is_shown_as_failed(
     complete: Results, tmp_path: Path, workers: int
 ) -> None:
-    built = build_sections(complete, [Named(1), Exiting(), Named(3)], tmp_path, workers)
+    built = build_sections(complete, [Named(row=1), Exiting(), Named(row=3)], tmp_path, workers)
     errors = {section.title: section.error for section in built}
     assert errors == {"Named": "", "Exiting": "SystemExit: 2"}
 

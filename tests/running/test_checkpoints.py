@@ -127,7 +127,7 @@ def main_code(*arguments: str) -> int:
         ({"weights": "nan.safetensors"}, "not finite"),
         ({"task": "tiny-blob"}, "did you mean 'tiny-blobs'"),
         ({"task": "digits"}, "does not fit the network"),
-        ({"relevance": "lrp"}, "no attribution method"),
+        ({"relevance": "lrp"}, "no relevance method"),
     ],
 )
 def test_what_does_not_fit_is_one_line(
@@ -204,7 +204,7 @@ def test_maps_of_a_benchmark_are_of_the_same_items_for_every_cell(
     assert not torch.equal(first[name], second[name])
     with pytest.raises(UserError, match="no test item 64; items are 0 to 63"):
         save_explanations(folder / "out", items=[0, 64])
-    with pytest.raises(UserError, match="no attribution method"):
+    with pytest.raises(UserError, match="no relevance method"):
         save_explanations(folder / "out", methods=["lrp"])
 
 

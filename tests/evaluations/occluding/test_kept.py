@@ -41,7 +41,7 @@ def test_the_next_model_gets_the_same_rows_and_other_data_gets_its_own(
     other = context_of(cue_reader((0, 1)), glyphs())
     clean = other.test
     # The same task by name, with other pixels: as if its files had changed.
-    object.__setattr__(other, "test", type(clean)(clean.inputs.flip(0), clean.targets, clean.masks))
+    other.test_split = type(clean)(clean.inputs.flip(0), clean.targets, clean.masks)
     changed = measure(evaluation, other)
     KEPT.clear()
     assert measure(evaluation, other).equals(changed)
