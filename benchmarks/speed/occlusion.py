@@ -125,7 +125,7 @@ def context_of(model: nn.Module, facts: Facts, count: int) -> Context:
     method = create("attributors", METHOD)
     context = Context(
         model=model.eval(),
-        task=MadeTask(Made(facts, count, some_inputs(facts.input_shape))),
+        task=MadeTask(made=Made(facts, count, some_inputs(facts.input_shape))),
         facts=facts,
         root=None,
         regularizer=Nothing(),
