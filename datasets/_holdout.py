@@ -1,7 +1,5 @@
 """The validation split, cut from the training data the same way by every task."""
 
-from __future__ import annotations
-
 from reldrop_bench import TrainingSplits
 from reldrop_bench.data import Split, SubsetSplit, stratified_split
 from reldrop_bench.seeding import numpy_generator

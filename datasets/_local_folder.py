@@ -1,7 +1,5 @@
 """Data sets that the user has put into the folder of `--data` or RELDROP_DATA."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from reldrop_bench import UserError

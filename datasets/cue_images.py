@@ -1,7 +1,5 @@
 """Images in which four redundant cues signal the class: feature diversity with a known answer."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from pathlib import Path

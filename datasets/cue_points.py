@@ -1,7 +1,5 @@
 """Point clouds in which four redundant cues signal the class: `cue-images` for clouds."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Annotated, NamedTuple

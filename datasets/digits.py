@@ -1,7 +1,5 @@
 """Handwritten digits of scikit-learn: real images without a download."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """ModelNet10 and ModelNet40: clouds sampled from a local copy of the meshes."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os

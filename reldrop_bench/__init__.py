@@ -3,8 +3,6 @@
 The public API; everything is imported on first use, so that ``import reldrop_bench`` is quick.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

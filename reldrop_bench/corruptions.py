@@ -4,8 +4,6 @@ Each takes a split in memory, a severity (0 leaves the inputs as they are) and t
 draws from, and returns a new split whose items line up with the old ones; masks follow the inputs.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Errors that a user can act on: one line that says what, where and what to do next."""
 
-from __future__ import annotations
-
 import difflib
 import importlib.util
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Files that are complete or absent, whatever ends the process that writes them."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path

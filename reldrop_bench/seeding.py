@@ -1,7 +1,5 @@
 """Independent random streams, derived from names instead of from the order of calls."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Plugins by name, for use in one's own code."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Accuracy and calibration on the clean test split."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 

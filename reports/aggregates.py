@@ -1,7 +1,5 @@
 """Aggregates of all runs: interquartile mean, optimality gap, profiles, probability of improvement."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

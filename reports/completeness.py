@@ -1,7 +1,5 @@
 """Which cells of the matrix are there, and under which protocol they were made."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Which of several redundant cues a model uses, from tasks where that is known."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What a benchmark of this size could have found, and what its intervals really cover."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

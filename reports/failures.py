@@ -1,7 +1,5 @@
 """Every cell that is not done: what happened, where, and which comparisons suffer."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Would a difference hold on other tasks like these? Mixed-effects model and Bayesian posterior."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 

@@ -1,7 +1,5 @@
 """Do these very models differ on the test items? Another question than that of the verdict."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Where the numbers come from: spec, machines, versions, keys, and the command to repeat it."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections import Counter

@@ -1,7 +1,5 @@
 """Quality of the explanations by the metrics of Quantus."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style

@@ -13,8 +13,6 @@ a round is printed.
 occlusions that are kept (128 MiB each at most), and by the rows of the record.
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
 import itertools

@@ -8,8 +8,6 @@ the same weights, are made once. Importing Quantus is not counted. On a machine 
 well, take `--clock cpu`: processor time does not count waiting.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -8,8 +8,6 @@ within a round and the median over rounds is printed. On a machine that others u
 the allocator's (CUDA) over the step.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import time

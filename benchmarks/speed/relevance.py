@@ -10,8 +10,6 @@ norm), rank agreement (Spearman's, mean over samples) and the overlap of the mos
 to zennit's computation of the same rules, `…@zennit`. A "!" marks a ratio above its limit.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import json

@@ -12,8 +12,6 @@ records, read once and checksummed. On a machine that others use as well, take `
 time does not count waiting.
 """
 
-from __future__ import annotations
-
 import argparse
 import cProfile
 import hashlib

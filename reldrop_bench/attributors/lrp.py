@@ -6,8 +6,6 @@ own rules, at about the cost of a training step, and as `…@zennit` by zennit's
 2106.13200), the reference for the first.
 """
 
-from __future__ import annotations
-
 import warnings
 from abc import abstractmethod
 

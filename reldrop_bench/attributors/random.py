@@ -1,7 +1,5 @@
 """Attribution that knows nothing: the control for every guided method."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -3,8 +3,6 @@
 Each kind has a module of its name here, in which every public function is a check.
 """
 
-from __future__ import annotations
-
 import importlib
 
 from reldrop_bench.checking import parameters

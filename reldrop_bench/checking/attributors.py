@@ -1,7 +1,5 @@
 """The contract of an attribution method: a finite map for each sample, and no trace on the model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace

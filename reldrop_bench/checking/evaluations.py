@@ -1,7 +1,5 @@
 """The contract of an evaluation: finite, declared, repeatable values and an untouched model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial

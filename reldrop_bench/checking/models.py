@@ -1,7 +1,5 @@
 """The contract of a model: logits for what it claims, weights from the seed alone, and relevance."""
 
-from __future__ import annotations
-
 import functools
 import warnings
 from collections.abc import Iterator

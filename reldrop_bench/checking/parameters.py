@@ -1,7 +1,5 @@
 """Checks of what every plugin is: described, frozen, and made of plain parameters."""
 
-from __future__ import annotations
-
 import json
 import pickle
 import re

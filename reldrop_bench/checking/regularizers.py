@@ -1,7 +1,5 @@
 """The contract of a regularizer: what a training loop may rely on, whatever the method does."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

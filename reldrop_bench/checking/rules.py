@@ -1,7 +1,5 @@
 """What a check is: a rule that a plugin keeps, breaks, or that does not concern it."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import random

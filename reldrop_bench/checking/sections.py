@@ -1,7 +1,5 @@
 """The contract of a report section: it has blocks for any results, also for none."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The contract of a task: facts that hold, splits that are what the protocol says."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Tiny random data, networks and an attributor: what plugins are checked on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Checks of a regularizer over a whole training: switched off, wrapped, evaluated."""
 
-from __future__ import annotations
-
 import dataclasses
 from functools import cached_property
 from typing import Any

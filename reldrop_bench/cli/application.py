@@ -1,7 +1,5 @@
 """The application that commands register with."""
 
-from __future__ import annotations
-
 import typer
 
 app = typer.Typer(

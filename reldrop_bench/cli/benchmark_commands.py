@@ -1,7 +1,5 @@
 """Commands about benchmarks: plan, run, look, report."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

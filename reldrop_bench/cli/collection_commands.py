@@ -1,7 +1,5 @@
 """Commands about several result sets: compare, merge, list."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Examine the installation and say what to mend."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What `list` and `show` tell of plugins."""
 
-from __future__ import annotations
-
 import inspect
 import types
 import typing

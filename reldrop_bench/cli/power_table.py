@@ -1,7 +1,5 @@
 """How the terminal shows the power of a benchmark."""
 
-from __future__ import annotations
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table

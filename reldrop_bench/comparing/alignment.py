@@ -1,7 +1,5 @@
 """What of several result sets is the same thing, and what only has the same name."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

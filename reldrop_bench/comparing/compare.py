@@ -1,7 +1,5 @@
 """Two or more result sets as one: what is the same is put together, all else kept apart."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path

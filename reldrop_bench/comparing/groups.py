@@ -1,7 +1,5 @@
 """Parts of several result sets that are the same thing: none of one set is put with another of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar

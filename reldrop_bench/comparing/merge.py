@@ -1,7 +1,5 @@
 """Several result sets as one folder that everything reads like any other."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """One benchmark.json for several result sets: their specs and matrices put together."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

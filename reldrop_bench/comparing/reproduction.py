@@ -1,7 +1,5 @@
 """Cells that several sets have computed: do they agree?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Result sets as they lie on disk, each under a name of its own, with what identifies its parts."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Accuracy on the test split."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from reldrop_bench import Context, Evaluation, Metric, Record

@@ -1,7 +1,5 @@
 """How alike is a model to the baseline of its seed, and to itself from another seed?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,7 +1,5 @@
 """Calibration: do the probabilities that a model gives match how often it is right?"""
 
-from __future__ import annotations
-
 import numpy as np
 
 from reldrop_bench import Context, Count, Evaluation, Metric, Record

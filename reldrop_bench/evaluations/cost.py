@@ -1,7 +1,5 @@
 """What a training step costs in passes over the network, whatever the machine."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import replace

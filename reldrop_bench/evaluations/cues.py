@@ -1,7 +1,5 @@
 """Which of several redundant cues does a model use? A causal and an attributive answer."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """How diverse are a model's relevance maps and features, and how much of that is noise?"""
 
-from __future__ import annotations
-
 import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping

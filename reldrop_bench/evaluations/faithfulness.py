@@ -1,7 +1,5 @@
 """Faithfulness: does hiding what an explanation calls relevant hurt, and the rest not?"""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor

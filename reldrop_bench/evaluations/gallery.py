@@ -1,7 +1,5 @@
 """A few test items to look at: the input, what the model saw in it, what training hides of it."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """How much better a model is on what it was trained on, and how fast it got there."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -1,7 +1,5 @@
 """Robustness to occlusion: accuracy while more and more of the input is hidden."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Quality of explanations by the metrics of Quantus."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Accuracy on the task's shifted test sets."""
 
-from __future__ import annotations
-
 from reldrop_bench import Context, Evaluation, Metric, Record
 
 from ._measures.predictions import correct

@@ -1,7 +1,5 @@
 """Compute cells one after another in this process: for debuggers; no limits, no isolation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from reldrop_bench.kinds.executor import Executor, Finished, Job, Queue, Resources

@@ -1,7 +1,5 @@
 """Compute cells in a pool of local processes with a hard time limit each."""
 
-from __future__ import annotations
-
 import importlib
 import multiprocessing
 import signal

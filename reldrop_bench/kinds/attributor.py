@@ -1,7 +1,5 @@
 """An attribution method, and how it is run without leaving a trace on the model."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

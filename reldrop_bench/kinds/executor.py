@@ -1,7 +1,5 @@
 """An executor: what computes the cells of a benchmark, and what it is given."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

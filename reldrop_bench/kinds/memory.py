@@ -1,7 +1,5 @@
 """Relevance maps of training samples, kept from one epoch to another."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

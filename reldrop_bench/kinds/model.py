@@ -1,7 +1,5 @@
 """A model: builds a network for a task's facts; and what a network may hold that explanations know."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 import torch

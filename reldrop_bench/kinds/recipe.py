@@ -1,7 +1,5 @@
 """How a cell is trained, whatever regularizer it has."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 

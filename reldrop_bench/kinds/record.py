@@ -1,7 +1,5 @@
 """What an evaluation writes: one long table, what its metrics mean, and what was left out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

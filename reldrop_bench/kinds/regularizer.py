@@ -1,7 +1,5 @@
 """A regularizer, and what it is given at each training step."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, ClassVar

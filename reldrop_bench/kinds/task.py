@@ -1,7 +1,5 @@
 """A task: facts, splits, shifted test sets, and how it is trained by default."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar

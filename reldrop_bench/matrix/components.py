@@ -1,7 +1,5 @@
 """What decides a cell's result: what its key is a hash of, and its record holds."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Any

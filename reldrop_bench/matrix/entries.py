@@ -1,7 +1,5 @@
 """From the entries of a spec to plugins with all their parameters."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections import Counter

@@ -1,7 +1,5 @@
 """PointNet: a shared network for every point, then a maximum over the points."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

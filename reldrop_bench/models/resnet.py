@@ -1,7 +1,5 @@
 """Residual networks from torchvision, with a stem that fits the image."""
 
-from __future__ import annotations
-
 from typing import Literal, cast
 
 from torch import nn

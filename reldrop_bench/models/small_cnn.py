@@ -1,7 +1,5 @@
 """A convolutional network for small images, fast on one CPU thread."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from reldrop_bench.data import Facts

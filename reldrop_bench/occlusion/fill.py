@@ -1,7 +1,5 @@
 """Fill: with what a hidden region is replaced."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 

@@ -1,7 +1,5 @@
 """The flow that all occluding regularizers share: draw who, find where, fill."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 

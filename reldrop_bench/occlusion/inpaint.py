@@ -1,7 +1,5 @@
 """Inpainting: hidden pixels as weighted means of their neighbours, for whole batches at once."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Order: in which order the elements of an input are hidden, one after the other."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Literal

@@ -1,7 +1,5 @@
 """Bases of regularizers that hide a part of the input: a subclass says which part, and no more."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, cast

@@ -1,7 +1,5 @@
 """Score: where an input is hidden."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

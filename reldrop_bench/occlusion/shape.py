@@ -1,7 +1,5 @@
 """Shape: which region is hidden. What is random is drawn in one function and applied in another."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ each a plain folder of modules; together they are portions of the namespace pack
 `reldrop_bench.plugins.regularizers` and so on, and the ordinary import system does the rest.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import tomllib

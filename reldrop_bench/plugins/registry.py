@@ -1,7 +1,5 @@
 """Name → plugin class: what is installed, where it came from, and what is broken."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

@@ -1,7 +1,5 @@
 """Write a plugin file to start from: it works and passes its contract as it is."""
 
-from __future__ import annotations
-
 import keyword
 import re
 from collections.abc import Mapping

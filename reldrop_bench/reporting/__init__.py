@@ -1,7 +1,5 @@
 """The comparison report: sections in, one page (or LaTeX, or Markdown), tables and figures out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Everything that was measured, as plain data files for other programs."""
 
-from __future__ import annotations
-
 import io
 import json
 import math

@@ -1,7 +1,5 @@
 """How each label compares with the baseline over all tasks: the numbers behind every verdict."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 

@@ -1,7 +1,5 @@
 """The report as LaTeX: booktabs tables in files of their own, and a document that holds them."""
 
-from __future__ import annotations
-
 import unicodedata
 
 from reldrop_bench.kinds.section import Figure, Prose, Table

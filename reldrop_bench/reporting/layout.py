@@ -1,7 +1,5 @@
 """How a section is put together: paragraphs, and figures and tables task by task."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The report as Markdown: tables and links to the figures."""
 
-from __future__ import annotations
-
 import re
 
 from reldrop_bench.kinds.section import Figure, Prose, Table

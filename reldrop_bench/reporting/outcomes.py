@@ -1,7 +1,5 @@
 """What methods are judged by: one value a cell for test accuracy, shifts, occlusion and cues."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

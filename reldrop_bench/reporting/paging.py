@@ -1,7 +1,5 @@
 """Many labels or settings in several figures of a size that can be read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Do the parts of a report in several processes, where the system can copy this one."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import pickle

@@ -1,7 +1,5 @@
 """What a report is asked: another baseline, one metric to judge by, the margin that matters."""
 
-from __future__ import annotations
-
 import math
 
 from reldrop_bench.errors import UserError, suggest

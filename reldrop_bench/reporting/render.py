@@ -1,7 +1,5 @@
 """From sections to files: the page, the tables and the figures of a report."""
 
-from __future__ import annotations
-
 import re
 import traceback
 from collections.abc import Iterable, Sequence

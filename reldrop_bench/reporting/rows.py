@@ -1,7 +1,5 @@
 """Results as the report reads them: a row a cell of the matrix, so that a hole stays visible."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tasks that the same labels have run on: what ranks and aggregates are made over."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Know whether a report on disk is the one that would be written again."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Tables that several sections show: means over seeds, and differences to the baseline."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """How a value is written, in whatever format."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any

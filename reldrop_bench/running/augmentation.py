@@ -1,7 +1,5 @@
 """Standard data augmentation, a part of the recipe: the same for every regularizer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import torch

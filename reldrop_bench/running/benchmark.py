@@ -1,7 +1,5 @@
 """A spec made ready to be run: its cells, checked, its folder, and what computes them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Evaluate models that were trained elsewhere: a file that builds one, and its weights."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import inspect

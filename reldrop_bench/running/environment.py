@@ -1,7 +1,5 @@
 """What a cell ran on: versions and machine, for the record."""
 
-from __future__ import annotations
-
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Measure more on what was trained: further evaluations of a results folder."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

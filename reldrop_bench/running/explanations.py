@@ -1,7 +1,5 @@
 """Save relevance maps and pictures of chosen test items, for models of a benchmark or one's own."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence

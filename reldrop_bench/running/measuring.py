@@ -1,7 +1,5 @@
 """Evaluate a trained model and write what was found into its record."""
 
-from __future__ import annotations
-
 import functools
 import time
 import traceback

@@ -1,7 +1,5 @@
 """What a run would do, before it does it: cells, reasons, time and disk."""
 
-from __future__ import annotations
-
 import json
 import statistics
 import warnings

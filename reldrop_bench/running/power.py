@@ -1,7 +1,5 @@
 """What a benchmark will be able to show, before it is run: its power, from pairs and earlier results."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

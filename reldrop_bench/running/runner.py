@@ -1,7 +1,5 @@
 """Run a benchmark from its spec to its results."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

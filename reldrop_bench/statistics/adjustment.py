@@ -1,7 +1,5 @@
 """Adjust p-values for the number of comparisons in their family."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike

@@ -6,8 +6,6 @@ that higher is better. Source: Agarwal et al., "Deep Reinforcement Learning at t
 Statistical Precipice", NeurIPS 2021, arXiv 2108.13264.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 It takes settings as a sample of tasks, and needs baycomp (the extra `bayes`).
 """
 
-from __future__ import annotations
-
 import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache

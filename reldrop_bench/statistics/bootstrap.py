@@ -4,8 +4,6 @@ The settings themselves are kept: an interval says how sure an aggregate is for 
 others. `coverage.bootstrap_coverage` measures what the intervals cover.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -4,8 +4,6 @@ Accuracies are in [0, 1], averaged over the severities of each corruption: the p
 divide sums over severities, which gives the same. For clouds see Ren et al. 2022, arXiv 2202.03377.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -4,8 +4,6 @@ Differences (or scores) are simulated with a known truth; a coverage is the shar
 benchmarks whose interval holds it.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Literal, get_args
 

@@ -1,7 +1,5 @@
 """Equivalence: a test that lets "no difference that matters" be claimed, not only not be denied."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike

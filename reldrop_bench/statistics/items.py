@@ -4,8 +4,6 @@ A test on items knows one training of each model. It says that two given models 
 these, not that a method trains better models: that is a question about seeds.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

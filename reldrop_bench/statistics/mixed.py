@@ -4,8 +4,6 @@ y = effect + setting + seed: the effect is what a further setting like these cou
 interval holds the differences between settings, which `overall.overall_difference` leaves out.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ A setting is a (task, model). The question is about seeds: "does the method trai
 these settings?", not "would it on other tasks?" (that is what `ranks` and `wilcoxon` ask).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ is what the method does. Everything here is about seeds ("does the method train 
 never about test items.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

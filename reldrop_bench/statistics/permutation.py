@@ -1,7 +1,5 @@
 """Sign-flip permutation test: what the differences say without assuming that they are normal."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -4,8 +4,6 @@ An effect d_z is a mean difference in units of its own standard deviation over s
 two-sided.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from functools import cache

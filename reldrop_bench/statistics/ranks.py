@@ -6,8 +6,6 @@ Source: Demšar, Statistical comparisons of classifiers over multiple data sets,
 Learning Research 7 (2006).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What choosing the best of several does to its mean."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Mean and spread over seeds, with the number of seeds that should have been there."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """The one word that a comparison ends with."""
 
-from __future__ import annotations
-
 import math
 
 LEVEL = 0.05

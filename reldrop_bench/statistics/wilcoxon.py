@@ -4,8 +4,6 @@ One difference a task, whatever its scale: the test asks whether a method is bet
 and by more, than chance would have it, on tasks like these.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations

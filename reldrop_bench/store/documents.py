@@ -1,7 +1,5 @@
 """Records as JSON files: what a stranger has broken is one line, what is written can be read again."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Read a results folder into tidy data frames."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

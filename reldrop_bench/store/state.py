@@ -1,7 +1,5 @@
 """What a record says is done, what is left to do, and what two of them differ in."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Many small tables as few large frames: kept as Arrow reads them, put together once."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

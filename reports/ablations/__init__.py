@@ -1,7 +1,5 @@
 """A parameter against the outcome, where the spec gives several values of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any

@@ -1,7 +1,5 @@
 """Which labels differ in one parameter alone: what an ablation compares."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a method costs, and what it brings for that."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Literal
 

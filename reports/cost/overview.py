@@ -1,7 +1,5 @@
 """Benefit against cost over all tasks together, in one figure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

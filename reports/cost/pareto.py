@@ -1,7 +1,5 @@
 """Which methods nobody beats in cost and benefit at once."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

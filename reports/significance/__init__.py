@@ -1,7 +1,5 @@
 """Ranks over tasks, the tests that belong to them, and every label against every other."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations

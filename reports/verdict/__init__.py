@@ -1,7 +1,5 @@
 """What is better than the baseline, by how much, how sure that is, and what cannot be concluded."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The tables of the verdict: all outcomes at a glance, each in detail, each by task."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ the network does with them, not by the order or the names under which it holds i
 of the network is changed.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary

@@ -1,7 +1,5 @@
 """Which kind of rule each operation of a network needs, by what torch calls it."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Sequence
 from enum import Enum, auto

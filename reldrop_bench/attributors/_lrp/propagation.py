@@ -5,8 +5,6 @@ before it. Backward, torch's own engine goes through the graph, in which those o
 their rule; so it also adds up what comes from several sides, and frees what is no longer needed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

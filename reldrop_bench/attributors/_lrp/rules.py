@@ -7,8 +7,6 @@ forward pass that was made anyway is used again, parts that are zero by construc
 and a bias carries the stabiliser.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass

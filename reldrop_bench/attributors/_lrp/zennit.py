@@ -3,8 +3,6 @@
 Imported late: zennit takes seconds.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """A leaderboard as static files: one page, a page a row with its cells, and the rows as data."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """The rows of a leaderboard: what each label of each set has reached, and what is established."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """The area under curves."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

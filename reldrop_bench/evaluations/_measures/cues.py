@@ -1,7 +1,5 @@
 """Which of several redundant cues is used: by relevance, by removal, and whether the two agree."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Numbers from features: in how many directions they vary, and how alike those of two models are."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ over the n elements of a sample. A sample without any has none of these numbers.
 same for a map times a positive factor, and for any order of the elements (maps and masks alike).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

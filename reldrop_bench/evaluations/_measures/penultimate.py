@@ -1,7 +1,5 @@
 """The features that a network's last linear layer reads."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """What logits say of their samples' labels, and how alike two models' predictions are."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 

@@ -1,7 +1,5 @@
 """One number a sample, where not every sample has one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

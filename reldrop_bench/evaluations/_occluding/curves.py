@@ -1,7 +1,5 @@
 """Curves of what remains while more and more is hidden, in some order and with some fill."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """What evaluations that hide more and more of the input have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar

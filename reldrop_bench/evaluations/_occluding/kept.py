@@ -1,7 +1,5 @@
 """Occluded inputs that are the same for every model, kept in memory for the next one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable
 
 from torch import Tensor

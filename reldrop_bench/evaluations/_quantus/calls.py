@@ -1,7 +1,5 @@
 """Calling Quantus: quietly, with random streams of its own, and with nothing left behind."""
 
-from __future__ import annotations
-
 import random
 import warnings
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Every metric of Quantus 0.6: offered with its settings, or refused with the reason."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

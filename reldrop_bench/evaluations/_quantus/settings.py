@@ -1,7 +1,5 @@
 """How each metric of Quantus is set, and how its answer becomes one score a sample."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any
