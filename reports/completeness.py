@@ -187,9 +187,9 @@ def _plain(value: Any) -> str:
 
 
 def _protocol(results: Results) -> list[Block]:
-    own = results.spec.get("recipe") or {}
+    given = results.spec.get("recipe") or {}
     recipes: dict[str, Mapping[str, Any]] = {
-        name: {**(results.tasks.get(task, {}).get("recipe") or {}), **own}
+        name: {**(results.tasks.get(task, {}).get("recipe") or {}), **given}
         for (task, _), name in settings(results).items()
     }
     keys = dict.fromkeys(key for recipe in recipes.values() for key in recipe)

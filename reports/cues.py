@@ -92,8 +92,8 @@ def _use(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _by_cue(results: Results, rows: pd.DataFrame, what: str) -> pd.DataFrame:
     """Return "cue_{k}_{what}" with the cue as `column`."""
-    found = rows["metric"].astype(str).str.extract(rf"^cue_(\d+)_{what}$")[0]
-    rows = rows[(rows["split"] == "test") & found.notna()].assign(cue=found.dropna().astype(int))
+    cue = rows["metric"].astype(str).str.extract(rf"^cue_(\d+)_{what}$")[0]
+    rows = rows[(rows["split"] == "test") & cue.notna()].assign(cue=cue.dropna().astype(int))
     rows = rows.sort_values("cue", kind="stable")
     return with_holes(results, rows.assign(column="cue " + rows["cue"].astype(str)))
 
@@ -103,7 +103,7 @@ def _removed(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[(rows["metric"] == "accuracy") & rows["split"].str.startswith(PREFIX).astype(bool)]
     rows = rows.assign(column=rows["split"].str.removeprefix(PREFIX))
     rank = {name: (name != "none", len(name), name) for name in rows["column"].unique()}
-    order = {name: place for place, name in enumerate(sorted(rank, key=rank.__getitem__))}
+    order = {name: index for index, name in enumerate(sorted(rank, key=rank.__getitem__))}
     return rows.sort_values("column", key=lambda names: names.map(order), kind="stable")
 
 
@@ -124,10 +124,10 @@ def _curves(results: Results, style: Style, values: pd.DataFrame) -> Iterator[Fi
                     x = [columns.index(column) + offset for column in here["column"]]
                     axis.plot(x, here["value"], marker, **looks, mfc="none", ms=3, mew=0.7)
                 means = here.groupby("column")["value"].mean().reindex(columns)
-                x = [place + offset for place in range(len(columns))]
+                x = [index + offset for index in range(len(columns))]
                 axis.plot(x, means, marker, **looks, ms=5.5)
-            for place in range(1, len(columns)):
-                axis.axvline(place - 0.5, color="#808080", linewidth=0.4)
+            for index in range(1, len(columns)):
+                axis.axvline(index - 0.5, color="#808080", linewidth=0.4)
             axis.set_xticks(range(len(columns)), [style.text(column, 10) for column in columns])
             axis.grid(axis="x", visible=False)
             axis.set_title(style.text(names[setting]), loc="left")

@@ -126,17 +126,17 @@ def _figure(results: Results, style: Style, rows: Sequence[dict[str, Any]]) -> F
     size = (3.4, 0.6 + 0.25 * len(shown))
     figure, axes = style.panels(len(keys), 2, size, (1.6, 0.3), sharey=True)
     for axis, key in zip(axes, keys, strict=True):
-        own = [row for row in rows if row["outcome"] == key]
-        if own[0]["bounded"]:
+        of_outcome = [row for row in rows if row["outcome"] == key]
+        if of_outcome[0]["bounded"]:
             axis.axvspan(0, results.margin, color="#808080", alpha=0.15, linewidth=0)
-        for row in own:
+        for row in of_outcome:
             label, reach = row["label"], row["detectable"]
             if np.isfinite(reach):
                 height = shown.index(label)
                 axis.plot([0, reach], [height] * 2, color="#b0b6bd", lw=0.8, zorder=1)
                 look = style.series(label) | {"marker": style.marker(label), "linestyle": "none"}
                 axis.plot([reach], [height], **look, markersize=6)
-        axis.set_title(own[0]["short"])
+        axis.set_title(of_outcome[0]["short"])
         axis.set_xlim(left=0)
         style.label_rows(axis, shown, edge=0.45)
         axis.locator_params(axis="x", nbins=5)

@@ -128,10 +128,12 @@ def _tables(
 ) -> list[dict[str, Table]]:
     tables = []
     for kind, what in (("maps", "relevance maps"), ("features", "penultimate features")):
-        own = values[values["kind"].isin([kind, "both"])]
-        own = own.merge(own.loc[own["kind"] == kind, ["task", "model"]].drop_duplicates())
+        of_kind = values[values["kind"].isin([kind, "both"])]
+        of_kind = of_kind.merge(
+            of_kind.loc[of_kind["kind"] == kind, ["task", "model"]].drop_duplicates()
+        )
         caption = f"diversity of {what}, {OVER_SEEDS}; the word says which way is more diverse."
-        tables.append(by_column(results, f"diversity-{kind}", caption, own, None))
+        tables.append(by_column(results, f"diversity-{kind}", caption, of_kind, None))
         noise = control[control["kind"] == kind]
         caption = f"the same statistics of {what} with permuted weights, the control, {OVER_SEEDS}."
         controls = by_column(results, f"diversity-{kind}-control", caption, noise, None)
@@ -144,12 +146,12 @@ def _tables(
 
 
 def _points(
-    results: Results, style: Style, name: str, own: pd.DataFrame, control: pd.DataFrame
+    results: Results, style: Style, name: str, of_kind: pd.DataFrame, control: pd.DataFrame
 ) -> Figure:
-    columns = list(dict.fromkeys(own["column"]))
-    shown = labels(results, set(own["label"]))
+    columns = list(dict.fromkeys(of_kind["column"]))
+    shown = labels(results, set(of_kind["label"]))
     size = (1.75, 0.75 + 0.24 * len(shown))
-    single = len(own) + len(control) <= POINTS
+    single = len(of_kind) + len(control) <= POINTS
     figure, axes = style.panels(len(columns), 4, size, (1.5, 0.1), sharey=True)
     for axis, column in zip(axes, columns, strict=True):
         statistic, _, direction = column.removesuffix(")").partition(" (")
@@ -157,7 +159,7 @@ def _points(
         what = "in the mask" if statistic in IN_MASK else "diverse"
         arrow = {"higher": f"more {what} →", "lower": f"← more {what}"}.get(direction, "")
         axis.set_xlabel(arrow, fontsize=7)
-        here, noise = own[own["column"] == column], control[control["column"] == column]
+        here, noise = of_kind[of_kind["column"] == column], control[control["column"] == column]
         _rows(axis, style, shown, here, noise, single)
     return Figure(
         f"diversity-{name}",

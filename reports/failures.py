@@ -112,11 +112,11 @@ def _lost(results: Results) -> Block:
     for (task, model), name in settings(results).items():
         base = seeds.get((task, model, results.baseline), {})
         for label in labels(results):
-            own = seeds.get((task, model, label))
-            if label == results.baseline or own is None:
+            ours = seeds.get((task, model, label))
+            if label == results.baseline or ours is None:
                 continue
-            planned = own.keys() | base.keys()
-            here, there = ({seed for seed in planned if done.get(seed)} for done in (own, base))
+            planned = ours.keys() | base.keys()
+            here, there = ({seed for seed in planned if done.get(seed)} for done in (ours, base))
             left = len(here & there)
             if left < len(planned):
                 rows.append(

@@ -197,9 +197,9 @@ def _curves(
     methods: list[str],
     setting: Setting,
     name: str,
-    own: pd.DataFrame,
+    of_setting: pd.DataFrame,
 ) -> Figure:
-    shown, fills = labels(results, set(own["label"])), sorted(set(own["fill"]))
+    shown, fills = labels(results, set(of_setting["label"])), sorted(set(of_setting["fill"]))
     looks = Style((*methods, RANDOM), RANDOM)  # colours tell methods apart: each panel is a label
     wide = min(4, len(shown))
     lines = -(-len(shown) // wide)
@@ -209,13 +209,13 @@ def _curves(
     flat = [axis for row in axes for axis in row]
     for number, fill in enumerate(fills):
         panels = flat[number * lines * wide : (number + 1) * lines * wide]
-        for place, (axis, label) in enumerate(zip(panels, shown, strict=False)):
-            here = own[(own["label"] == label) & (own["fill"] == fill)]
+        for index, (axis, label) in enumerate(zip(panels, shown, strict=False)):
+            here = of_setting[(of_setting["label"] == label) & (of_setting["fill"] == fill)]
             _panel(axis, looks, methods, here)
             axis.set_title(f"{style.text(label)}\n{style.text(f'{fill} fill')}", fontsize=8.5)
-            if place % wide == 0:
+            if index % wide == 0:
                 axis.set_ylabel("probability")
-            if place + wide >= len(shown):  # nothing below it
+            if index + wide >= len(shown):  # nothing below it
                 axis.tick_params(labelbottom=True)
                 axis.set_xlabel("hidden fraction")
         for axis in panels[len(shown) :]:
@@ -226,7 +226,7 @@ def _curves(
         f"{name}: the label's probability as more and more is hidden, mean over seeds; a panel a "
         "label and fill. Solid: most relevant first. Dashed: least relevant first. Dotted: random "
         "order. The wider a method's two lines lie apart, the more faithful its maps. Colours "
-        f"stand for methods here.{fewer_seeds(results, own, setting)}",
+        f"stand for methods here.{fewer_seeds(results, of_setting, setting)}",
         f"Curves of {len(methods)} methods for {len(shown)} labels on {name}; areas are in the "
         "tables below.",
         figure,

@@ -74,8 +74,8 @@ class Gallery(ReportSection):
         blocks += without_figures(results, present)
         for setting, name in settings(results).items():
             if setting in detailed(present):
-                own = within(samples, setting)
-                blocks += self._figures(results, style, setting, name, own, number)
+                rows = within(samples, setting)
+                blocks += self._figures(results, style, setting, name, rows, number)
             elif setting not in present:
                 blocks.append(Prose(f"{name}: no cell kept a sample.", "warning"))
         return blocks
@@ -86,17 +86,17 @@ class Gallery(ReportSection):
         style: Style,
         setting: Setting,
         name: str,
-        own: pd.DataFrame,
+        rows: pd.DataFrame,
         count: int,
     ) -> Iterator[Figure]:
-        seed = min(own.loc[own["metric"] == "input", "seed"])
-        own = own[own["seed"] == seed].sort_values(["label", "metric", "item", "x"])
+        seed = min(rows.loc[rows["metric"] == "input", "seed"])
+        rows = rows[rows["seed"] == seed].sort_values(["label", "metric", "item", "x"])
         pictures: Pictures = {
             (str(label), str(metric), int(str(item))): part.to_numpy(np.float64)
-            for (label, metric, item), part in own.groupby(["label", "metric", "item"])["value"]
+            for (label, metric, item), part in rows.groupby(["label", "metric", "item"])["value"]
         }
         items = sorted({item for _, metric, item in pictures if metric == "input"})[:count]
-        shown = labels(results, set(own.loc[own["metric"] == "input", "label"]))
+        shown = labels(results, set(rows.loc[rows["metric"] == "input", "label"]))
         planned = set(within(results.cells, setting)["label"])
         lacking = labels(results, planned - set(shown))
         remark = f" Without samples: {', '.join(lacking)}." if lacking else ""

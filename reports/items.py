@@ -46,11 +46,17 @@ class TestItems(ReportSection):
 def _right(results: Results) -> Iterator[tuple[Setting, pd.DataFrame]]:
     """Yield the settings with predictions; see `Right`."""
     for setting in settings(results):
-        own = results.examples_of(*setting, "accuracy")  # one at a time: they are most of all rows
-        own = own[(own["split"] == "test") & own["metric"].isin(["prediction", "target"])]
-        if own.empty:
+        of_setting = results.examples_of(
+            *setting, "accuracy"
+        )  # one at a time: they are most of all rows
+        of_setting = of_setting[
+            (of_setting["split"] == "test") & of_setting["metric"].isin(["prediction", "target"])
+        ]
+        if of_setting.empty:
             continue
-        wide: Any = own.pivot(index="item", columns=["metric", "label", "seed"], values="value")
+        wide: Any = of_setting.pivot(
+            index="item", columns=["metric", "label", "seed"], values="value"
+        )
         names = set(wide.columns.get_level_values("metric"))
         if names == {"prediction", "target"}:
             prediction, target = wide["prediction"], wide["target"]

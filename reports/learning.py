@@ -112,9 +112,13 @@ def _groups(
 ) -> list[list[str]]:
     """Return the labels that a figure of these settings shows, on as many pages as they need."""
     present = [set(within(numbers, setting)["label"]) for setting in columns]
-    own = [label for label in shown if label in set().union(*present)]
+    of_setting = [label for label in shown if label in set().union(*present)]
     # Labels of different tasks meet in the legend only.
-    return [own] if max(map(len, present)) <= LABELS else label_pages(own, results.baseline, LABELS)
+    return (
+        [of_setting]
+        if max(map(len, present)) <= LABELS
+        else label_pages(of_setting, results.baseline, LABELS)
+    )
 
 
 def _draw(
@@ -127,12 +131,12 @@ def _draw(
     size = (min(2.7, 8.2 / len(columns)), 1.8)
     figure, axes = style.grid(len(rows), len(columns), size, (0.4, 0.7), sharex="col")
     for column, (setting, name) in enumerate(columns.items()):
-        own = within(numbers, setting)
-        own = own[own["label"].isin(group)]
-        bands = own["label"].nunique() <= BANDS
+        of_setting = within(numbers, setting)
+        of_setting = of_setting[of_setting["label"].isin(group)]
+        bands = of_setting["label"].nunique() <= BANDS
         for row, (metric, text) in enumerate(rows):
             axis = axes[row][column]
-            values = own.assign(y=_number(own, metric)).sort_values("y")
+            values = of_setting.assign(y=_number(of_setting, metric)).sort_values("y")
             grouped = values.groupby(["label", "epoch"])["y"].agg(["mean", "std"])
             for label in group:
                 if label not in grouped.index:

@@ -105,8 +105,8 @@ def _orders(values: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     areas = values[values["column"] != CLEAN]
     names = areas["column"].astype(str).str.partition("/")
     for order in sorted(set(names[0]) if len(areas) else (), key=usual_first(ORDERS)):
-        own = names[0] == order
-        yield order, areas[own].assign(column=names.loc[own, 2].map(_fill_text))
+        of_order = names[0] == order
+        yield order, areas[of_order].assign(column=names.loc[of_order, 2].map(_fill_text))
 
 
 def _fill_text(fill: str) -> str:
@@ -164,18 +164,18 @@ def _overview(
 
 
 def _curves(
-    results: Results, style: Style, setting: Setting, name: str, own: pd.DataFrame
+    results: Results, style: Style, setting: Setting, name: str, of_setting: pd.DataFrame
 ) -> list[Figure]:
     """Return the curves as they are, and divided by their beginning."""
-    shown = labels(results, set(own["label"]))
-    remark = fewer_seeds(results, own, setting)
+    shown = labels(results, set(of_setting["label"]))
+    remark = fewer_seeds(results, of_setting, setting)
     return [
         Figure(
             f"occlusion{kind}-{name}",
             f"{name}: accuracy against the hidden fraction, {what}mean over seeds; a row an order, a "
             f"column a fill.{remark}",
             f"Occlusion curves of {len(shown)} labels on {name}; areas are in the table below.",
-            _panels(style, shown, own, bool(kind)),
+            _panels(style, shown, of_setting, bool(kind)),
         )
         for kind, what in (
             ("", ""),
@@ -184,14 +184,16 @@ def _curves(
     ]
 
 
-def _panels(style: Style, shown: list[str], own: pd.DataFrame, relative: bool) -> MatplotlibFigure:
-    pairs = list(dict.fromkeys(_parts(metric) for metric in own["metric"]))
+def _panels(
+    style: Style, shown: list[str], of_setting: pd.DataFrame, relative: bool
+) -> MatplotlibFigure:
+    pairs = list(dict.fromkeys(_parts(metric) for metric in of_setting["metric"]))
     orders = sorted({order for order, _ in pairs}, key=usual_first(ORDERS))
     fills = list(dict.fromkeys(fill for _, fill in pairs))
     size = (7.4 / max(3, len(fills)), 1.6)
     share = {"sharex": True, "sharey": "row"}
     figure, axes = style.grid(len(orders), len(fills), size, (0.5, 0.8), **share)
-    keyed = own.assign(pair=own["metric"].str.rpartition("/")[0])
+    keyed = of_setting.assign(pair=of_setting["metric"].str.rpartition("/")[0])
     for order, row in zip(orders, axes, strict=True):
         for fill, axis in zip(fills, row, strict=True):
             here = keyed[keyed["pair"] == f"{order}/{fill}"]

@@ -106,13 +106,13 @@ def _corruption_errors(results: Results, values: pd.DataFrame) -> dict[str, Tabl
         accuracy = within(values, setting).pivot(
             index=["label", "seed"], columns="column", values="value"
         )
-        own = accuracy.reindex(columns=[*kinds, CLEAN])
-        base = own.reindex([(results.baseline, seed) for _, seed in own.index])
-        cells = own.index.to_frame(index=False).assign(task=setting[0], model=setting[1])
-        both = (own[kinds], base[kinds])
+        ours = accuracy.reindex(columns=[*kinds, CLEAN])
+        base = ours.reindex([(results.baseline, seed) for _, seed in ours.index])
+        cells = ours.index.to_frame(index=False).assign(task=setting[0], model=setting[1])
+        both = (ours[kinds], base[kinds])
         for name, error in (
             ("mCE", mean_corruption_error(*both)),
-            ("relative mCE", relative_mean_corruption_error(*both, own[CLEAN], base[CLEAN])),
+            ("relative mCE", relative_mean_corruption_error(*both, ours[CLEAN], base[CLEAN])),
         ):
             parts.append(cells.assign(column=name, value=error))
     if not parts:

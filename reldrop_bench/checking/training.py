@@ -31,8 +31,8 @@ def _off(cls: type[Regularizer]) -> tuple[dict[str, Any], Regularizer]:
     """Return the values at which a regularizer does nothing, and the instance."""
     if cls.off is not None:
         return dict(cls.off), cls.create(cls.off)
-    known = parameters_of(cls)
-    name = next((name for name in STRENGTHS if name in known), None)
+    parameters = parameters_of(cls)
+    name = next((name for name in STRENGTHS if name in parameters), None)
     if name is None:
         raise NotConcerned(
             'no parameter is known to switch it off; say which does, such as off = {"rate": 0.0}'

@@ -59,8 +59,8 @@ def evaluate(
     report: options.WithReport = True,
 ) -> None:
     """Measure more on trained cells (nothing is trained), or on a checkpoint of your own."""
-    own = {"label": label, "seed": seed, "relevance": relevance, "threads": threads}
-    source = _source(folder, model, weights, task, own)
+    only_checkpoint = {"label": label, "seed": seed, "relevance": relevance, "threads": threads}
+    source = _source(folder, model, weights, task, only_checkpoint)
     if not isinstance(source, Path):
         if executor is not None:
             raise UserError("--executor is for DIR: a checkpoint is evaluated in this process")
@@ -174,11 +174,11 @@ def _source(
     model: str | None,
     weights: Path | None,
     task: str | None,
-    own: Mapping[str, Any],
+    only_checkpoint: Mapping[str, Any],
 ) -> Path | Checkpoint:
     """Return the folder of results or the checkpoint that the options name.
 
-    own: options that a checkpoint alone has, None where they were not given.
+    only_checkpoint: options that a checkpoint alone has, None where they were not given.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _source(
     """
     parts = {"--model": model, "--weights": weights, "--task": task}
     given = [name for name, value in parts.items() if value is not None]
-    options = {name: value for name, value in own.items() if value is not None}
+    options = {name: value for name, value in only_checkpoint.items() if value is not None}
     if folder is not None:
         if given:
             raise UserError(f"give a folder of results or {given[0]}, not both")

@@ -63,12 +63,12 @@ def show(
     from reldrop_bench.cli.listing import details, print_details
 
     add_plugins(plugins)
-    found = details(name)
+    plugins_named = details(name)
     if as_json:
-        print_json(found)
+        print_json(plugins_named)
         return
-    for each in found:
-        print_details(each, make_console())
+    for plugin in plugins_named:
+        print_details(plugin, make_console())
 
 
 @app.command(epilog="Example: reldrop-bench new regularizer my-drop --folder my-plugins")

@@ -41,11 +41,12 @@ def align(sets: Sequence[ResultSet]) -> Alignment:
     labels = _align_labels(sets, settings, incomparable, remarks)
     left_out = _align_evaluations(sets, settings, labels, incomparable, remarks)
     baselines = [
-        labels[i].get(each.spec.baseline, each.spec.baseline) for i, each in enumerate(sets)
+        labels[i].get(result_set.spec.baseline, result_set.spec.baseline)
+        for i, result_set in enumerate(sets)
     ]
     if len(set(baselines)) > 1:
         pairs = zip(baselines, sets, strict=True)
-        named = "; ".join(f"“{label}” in {each.name}" for label, each in pairs)
+        named = "; ".join(f"“{label}” in {result_set.name}" for label, result_set in pairs)
         remarks.append(f"The sets were run with different baselines: {named}.")
     return Alignment(settings, labels, left_out, protocols, tuple(incomparable), tuple(remarks))
 
@@ -53,46 +54,46 @@ def align(sets: Sequence[ResultSet]) -> Alignment:
 def _align_settings(
     sets: Sequence[ResultSet], told: list[str], remarks: list[str]
 ) -> tuple[tuple[dict[Setting, Setting], ...], tuple[dict[Setting, int], ...]]:
-    taken = {task for each in sets for task, _ in each.settings}
+    taken = {task for result_set in sets for task, _ in result_set.settings}
     groups: list[Group[Setting]] = []
     settings: list[dict[Setting, Setting]] = [{} for _ in sets]
     protocols: list[dict[Setting, int]] = [{} for _ in sets]
 
-    def differs(at: int, ours: Setting, place: int, theirs: Setting) -> str:
-        return "; ".join(_between(sets[at], ours, sets[place], theirs))
+    def differs(at: int, ours: Setting, index: int, theirs: Setting) -> str:
+        return "; ".join(_between(sets[at], ours, sets[index], theirs))
 
-    def known(place: int, setting: Setting) -> bool:
-        return "facts" in sets[place].setting_facts(setting)
+    def is_known(index: int, setting: Setting) -> bool:
+        return "facts" in sets[index].setting_facts(setting)
 
-    for place, each in enumerate(sets):
+    for index, result_set in enumerate(sets):
         renamed: dict[str, str] = {}
         reasons: dict[tuple[int, str], list[tuple[str, str]]] = {}
-        found = fitting(groups, place, each.settings, differs, known)
-        for setting in each.settings:
-            group = found.get(setting)
+        group_of = fitting(groups, index, result_set.settings, differs, is_known)
+        for setting in result_set.settings:
+            group = group_of.get(setting)
             if group is None:
-                same_name = [group for group in groups if group.own == setting]
+                same_name = [group for group in groups if group.name == setting]
                 task, model = setting
                 if same_name:
                     if task not in renamed:
-                        renamed[task] = free_name(f"{task} ({each.name})", taken)
+                        renamed[task] = free_name(f"{task} ({result_set.name})", taken)
                     task = renamed[task]
-                    first, text = reason(same_name, place, setting, differs)
+                    first, text = reason(same_name, index, setting, differs)
                     old_and_new = (" · ".join(setting), f"{task} · {model}")
                     reasons.setdefault((first, text), []).append(old_and_new)
-                group = Group(place, setting, (task, model), len(same_name) + 1)
+                group = Group(index, setting, (task, model), len(same_name) + 1)
                 groups.append(group)
-            elif group.own != setting:
+            elif group.name != setting:
                 remarks.append(
-                    f"{' · '.join(setting)} of {each.name} is what {sets[group.owner].name} calls "
-                    f"{' · '.join(group.own)}."
+                    f"{' · '.join(setting)} of {result_set.name} is what {sets[group.owner].name} calls "
+                    f"{' · '.join(group.name)}."
                 )
-            group.members[place] = setting
-            settings[place][setting] = group.common
-            protocols[place][setting] = group.number
+            group.members[index] = setting
+            settings[index][setting] = group.common
+            protocols[index][setting] = group.number
         for (first, text), names in reasons.items():
             told.append(
-                f"{listed([old for old, _ in names])} of {each.name} cannot be compared with that "
+                f"{listed([old for old, _ in names])} of {result_set.name} cannot be compared with that "
                 f"of {sets[first].name} ({text}): it is shown apart as "
                 f"{listed([new for _, new in names])}, and nothing is paired across."
             )
@@ -105,15 +106,15 @@ def _between(first: ResultSet, ours: Setting, other: ResultSet, theirs: Setting)
     for name in set(left) ^ set(right):  # no cell of one of them tells
         left.pop(name, None)
         right.pop(name, None)
-    found = differences(left, right)
-    if found:
-        return [one_line(text, 160) for text in found]
+    texts = differences(left, right)
+    if texts:
+        return [one_line(text, 160) for text in texts]
     counts = first.split_sizes(ours), other.split_sizes(theirs)
     for evaluation, split in sorted(counts[0].keys() & counts[1].keys()):
-        before, after = (each[evaluation, split] for each in counts)
+        before, after = (count[evaluation, split] for count in counts)
         if before != after and not evaluation_difference(first, other, evaluation)[0]:
-            found.append(f"items of {split} in {evaluation} {before} → {after}")
-    return found
+            texts.append(f"items of {split} in {evaluation} {before} → {after}")
+    return texts
 
 
 def _align_labels(
@@ -122,44 +123,44 @@ def _align_labels(
     told: list[str],
     remarks: list[str],
 ) -> tuple[dict[str, str], ...]:
-    taken = {label for each in sets for label in each.labels}
+    taken = {label for result_set in sets for label in result_set.labels}
     groups: list[Group[str]] = []
     names: list[dict[str, str]] = [{} for _ in sets]
 
-    def differs(at: int, ours: str, place: int, theirs: str) -> str:
-        first, other = sets[at], sets[place]
+    def differs(at: int, ours: str, index: int, theirs: str) -> str:
+        first, other = sets[at], sets[index]
         before, after = first.label_identity(ours), other.label_identity(theirs)
         if before and after and before != after:
             return one_line("; ".join(differences(before, after)), 300)
         return _other_cell(
-            first.label_keys[ours], settings[at], other.label_keys[theirs], settings[place]
+            first.label_keys[ours], settings[at], other.label_keys[theirs], settings[index]
         )
 
-    def known(place: int, label: str) -> bool:
+    def is_known(index: int, label: str) -> bool:
         # Whatever a checkpoint was trained with, all that is known of it is its name.
-        return not sets[place].is_checkpoints and bool(sets[place].label_identity(label))
+        return not sets[index].is_checkpoints and bool(sets[index].label_identity(label))
 
-    for place, each in enumerate(sets):
-        found = fitting(groups, place, each.labels, differs, known)
-        for label in each.labels:
-            group = found.get(label)
+    for index, result_set in enumerate(sets):
+        group_of = fitting(groups, index, result_set.labels, differs, is_known)
+        for label in result_set.labels:
+            group = group_of.get(label)
             if group is None:
-                same_name = [group for group in groups if group.own == label]
-                new = free_name(f"{label} ({each.name})", taken) if same_name else label
+                same_name = [group for group in groups if group.name == label]
+                new = free_name(f"{label} ({result_set.name})", taken) if same_name else label
                 if same_name:
-                    first, text = reason(same_name, place, label, differs)
+                    first, text = reason(same_name, index, label, differs)
                     told.append(
-                        f"“{label}” of {each.name} is not what it is in {sets[first].name} ({text}): "
+                        f"“{label}” of {result_set.name} is not what it is in {sets[first].name} ({text}): "
                         f"it is shown as “{new}”."
                     )
-                group = Group(place, label, new)
+                group = Group(index, label, new)
                 groups.append(group)
-            elif group.own != label:
+            elif group.name != label:
                 remarks.append(
-                    f"“{label}” of {each.name} is what {sets[group.owner].name} calls “{group.own}”."
+                    f"“{label}” of {result_set.name} is what {sets[group.owner].name} calls “{group.name}”."
                 )
-            group.members[place] = label
-            names[place][label] = group.common
+            group.members[index] = label
+            names[index][label] = group.common
     return tuple(names)
 
 
@@ -218,25 +219,27 @@ def _align_evaluations(
     left_out: list[dict[Setting, set[str]]] = [{} for _ in sets]
     where: dict[tuple[int, int, str, str], list[str]] = {}
     pairs: set[tuple[int, int, str]] = set()
-    for place, each in enumerate(sets):
-        for setting in each.settings:
-            task, model = settings[place][setting]
-            for name in each.evaluations:
-                owner = owners.setdefault((task, model, name), place)
-                if owner == place:
+    for index, result_set in enumerate(sets):
+        for setting in result_set.settings:
+            task, model = settings[index][setting]
+            for name in result_set.evaluations:
+                owner = owners.setdefault((task, model, name), index)
+                if owner == index:
                     continue
                 first = sets[owner]
-                text = evaluation_difference(first, each, name)[0]
-                text = text or _other_reference(first, each, labels[owner], labels[place], name)
+                text = evaluation_difference(first, result_set, name)[0]
+                text = text or _other_reference(
+                    first, result_set, labels[owner], labels[index], name
+                )
                 if text:
-                    left_out[place].setdefault(setting, set()).add(name)
-                    where.setdefault((owner, place, name, text), []).append(f"{task} · {model}")
+                    left_out[index].setdefault(setting, set()).add(name)
+                    where.setdefault((owner, index, name, text), []).append(f"{task} · {model}")
                 else:
-                    pairs.add((owner, place, name))
-    for (owner, place, name, text), named in where.items():
+                    pairs.add((owner, index, name))
+    for (owner, index, name, text), named in where.items():
         told.append(
-            f"Evaluation {name} is not the same in {sets[owner].name} and {sets[place].name} "
-            f"({text}): the values of {sets[place].name} are left out in {listed(named)}."
+            f"Evaluation {name} is not the same in {sets[owner].name} and {sets[index].name} "
+            f"({text}): the values of {sets[index].name} are left out in {listed(named)}."
         )
     remarks += _evaluation_remarks(sets, sorted(pairs))
     return tuple(left_out)
@@ -264,26 +267,26 @@ def _evaluation_remarks(
 ) -> list[str]:
     unknown: dict[tuple[int, int], list[str]] = {}
     seeded: dict[tuple[int, int], list[str]] = {}
-    for owner, place, name in pairs:
-        if not evaluation_difference(sets[owner], sets[place], name)[1]:
-            unknown.setdefault((owner, place), []).append(name)
+    for owner, index, name in pairs:
+        if not evaluation_difference(sets[owner], sets[index], name)[1]:
+            unknown.setdefault((owner, index), []).append(name)
         cls = evaluation_class(name)
-        seeds = [sets[i].spec.seed_list[0] for i in (owner, place)]
+        seeds = [sets[i].spec.seed_list[0] for i in (owner, index)]
         if cls is not None and cls.companions & {"reference", "first-seed"} and len(set(seeds)) > 1:
-            seeded.setdefault((owner, place), []).append(name)
-    found = [
-        f"Whether {listed(names)} of {sets[place].name} has the source that it has in "
+            seeded.setdefault((owner, index), []).append(name)
+    remarks = [
+        f"Whether {listed(names)} of {sets[index].name} has the source that it has in "
         f"{sets[owner].name} cannot be told: one of the folders was written by an older version."
-        for (owner, place), names in unknown.items()
+        for (owner, index), names in unknown.items()
     ]
-    for (owner, place), names in seeded.items():
-        first, second = (sets[i] for i in (owner, place))
-        found.append(
+    for (owner, index), names in seeded.items():
+        first, second = (sets[i] for i in (owner, index))
+        remarks.append(
             f"{listed(names)}: cells are compared with those of the first seed of their own set, "
             f"{first.spec.seed_list[0]} in {first.name} and {second.spec.seed_list[0]} in "
             f"{second.name}."
         )
-    return found
+    return remarks
 
 
 def listed(names: Sequence[str]) -> str:

@@ -66,38 +66,46 @@ def combined(
         return _of_providers(_measured(sets, alignment, frames), providers)
 
     def examples(index: pd.DataFrame) -> pd.DataFrame:
-        return measured([each.results.by_item.of_cells(index) for each in sets])
+        return measured([result_set.results.by_item.of_cells(index) for result_set in sets])
 
     agreement = reproduction(sets, alignment)
     table = json.loads(agreement.to_json(orient="records", double_precision=15))
     environments = {
-        json.dumps(found, sort_keys=True): found
-        for each in sets
-        for found in each.results.environments
+        json.dumps(environment, sort_keys=True): environment
+        for result_set in sets
+        for environment in result_set.results.environments
     }
     tasks: dict[str, Any] = {}
     parameters: dict[str, Any] = {}
     directions: dict[str, str] = {}
-    for place, each in enumerate(sets):
-        for setting, (task, _) in alignment.settings[place].items():
-            if setting[0] in each.results.tasks:
-                tasks.setdefault(task, each.results.tasks[setting[0]])
-        for label, known in each.results.parameters.items():
-            parameters.setdefault(alignment.labels[place][label], known)
-        for name, direction in each.results.directions.items():
+    for index, result_set in enumerate(sets):
+        for setting, (task, _) in alignment.settings[index].items():
+            if setting[0] in result_set.results.tasks:
+                tasks.setdefault(task, result_set.results.tasks[setting[0]])
+        for label, values in result_set.results.parameters.items():
+            parameters.setdefault(alignment.labels[index][label], values)
+        for name, direction in result_set.results.directions.items():
             directions.setdefault(name, direction)
-    labels = (alignment.labels[i][label] for i, each in enumerate(sets) for label in each.labels)
+    labels = (
+        alignment.labels[i][label]
+        for i, result_set in enumerate(sets)
+        for label in result_set.labels
+    )
     return Results(
-        name=" and ".join(each.name for each in sets),
+        name=" and ".join(result_set.name for result_set in sets),
         baseline=baseline,
         labels=tuple(dict.fromkeys(labels)),
         cells=cells.drop(columns="_set"),
-        epochs=_of_owners(_named(sets, alignment, [each.results.epochs for each in sets]), owners),
-        metrics=measured([each.results.metrics for each in sets]),
-        curves=measured([each.results.curves for each in sets]),
-        by_item=ItemTable(measured([each.results.with_examples() for each in sets]), examples),
-        samples=measured([each.results.samples for each in sets]),
-        notes=measured([each.results.notes for each in sets]),
+        epochs=_of_owners(
+            _named(sets, alignment, [result_set.results.epochs for result_set in sets]), owners
+        ),
+        metrics=measured([result_set.results.metrics for result_set in sets]),
+        curves=measured([result_set.results.curves for result_set in sets]),
+        by_item=ItemTable(
+            measured([result_set.results.with_examples() for result_set in sets]), examples
+        ),
+        samples=measured([result_set.results.samples for result_set in sets]),
+        notes=measured([result_set.results.notes for result_set in sets]),
         tasks=tasks,
         directions=directions,
         environments=tuple(environments.values()),
@@ -110,33 +118,33 @@ def combined(
             *remarks,
             *_seed_remarks(cells),
         ),
-        trained_elsewhere=all(each.results.trained_elsewhere for each in sets),
+        trained_elsewhere=all(result_set.results.trained_elsewhere for result_set in sets),
     )
 
 
 def _spec(sets: Sequence[ResultSet], alignment: Alignment) -> dict[str, Any]:
     """Return what each set ran, and what all have in common as a spec says it."""
     skip: dict[str, list[str]] = {}
-    for place, each in enumerate(sets):
-        for task, left_out in each.spec.skip.items():
+    for index, result_set in enumerate(sets):
+        for task, left_out in result_set.spec.skip.items():
             common = {
-                name for (own, _), (name, _) in alignment.settings[place].items() if own == task
+                name for (old, _), (name, _) in alignment.settings[index].items() if old == task
             }
             for name in sorted(common):
-                labels = [alignment.labels[place].get(label, label) for label in left_out]
+                labels = [alignment.labels[index].get(label, label) for label in left_out]
                 skip[name] = list(dict.fromkeys([*skip.get(name, []), *labels]))
-    relevance = [each.spec.relevance for each in sets]
+    relevance = [result_set.spec.relevance for result_set in sets]
     same = all(rule == relevance[0] for rule in relevance)
     return {
         "sets": [
             {
-                "set": each.name,
-                "cells": len(each.results.cells),
-                "done": int((each.results.cells["status"] == "done").sum()),
-                "schema": each.benchmark.schema_version,
-                "spec": dict(each.results.spec),
+                "set": result_set.name,
+                "cells": len(result_set.results.cells),
+                "done": int((result_set.results.cells["status"] == "done").sum()),
+                "schema": result_set.benchmark.schema_version,
+                "spec": dict(result_set.results.spec),
             }
-            for each in sets
+            for result_set in sets
         ],
         **({"relevance": relevance[0]} if same else {}),
         **({"skip": skip} if skip else {}),
@@ -148,15 +156,15 @@ def _named(
 ) -> pd.DataFrame:
     """Return a frame of each set below one another, under common names; `_set` says whose."""
     parts: list[pd.DataFrame] = []
-    for place, frame in enumerate(frames):
-        if frame.empty and (parts or place + 1 < len(sets)):
+    for index, frame in enumerate(frames):
+        if frame.empty and (parts or index + 1 < len(sets)):
             continue
-        labels = alignment.labels[place]
-        changed = {own: new for own, new in alignment.settings[place].items() if own != new}
-        frame = frame.assign(_set=place)
+        labels = alignment.labels[index]
+        changed = {old: new for old, new in alignment.settings[index].items() if old != new}
+        frame = frame.assign(_set=index)
         frame["label"] = frame["label"].astype(object).map(lambda label, to=labels: to[label])
-        for own, new in changed.items():
-            here = (frame["task"] == own[0]) & (frame["model"] == own[1])
+        for old, new in changed.items():
+            here = (frame["task"] == old[0]) & (frame["model"] == old[1])
             for column, value in zip(("task", "model"), new, strict=True):
                 frame[column] = frame[column].astype(object).mask(here, f"\0{value}")
         for column in ("task", "model"):  # one setting's new name may be another one's old name
@@ -170,7 +178,7 @@ def _kept_cells(
     sets: Sequence[ResultSet], alignment: Alignment, baseline: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return a row a cell: of those that several sets hold the first one that is done."""
-    cells = _named(sets, alignment, [each.results.cells for each in sets])
+    cells = _named(sets, alignment, [result_set.results.cells for result_set in sets])
     place = pd.Series(pd.factorize(places(cells))[0], cells.index)
     order = pd.DataFrame({"place": place, "undone": cells["status"] != "done"})
     kept = order.sort_values(["place", "undone"], kind="stable").drop_duplicates("place").index
@@ -182,16 +190,16 @@ def _without_foreign_times(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Take out step times whose baseline was timed on another machine: their ratio means nothing."""
     machines = [
-        _machine(sets[place], key) for place, key in zip(cells["_set"], cells["key"], strict=True)
+        _machine(sets[index], key) for index, key in zip(cells["_set"], cells["key"], strict=True)
     ]
     columns = ["task", "model", "seed"]
     timed = cells[columns].assign(machine=pd.Series(machines, dtype=object))[
         cells["label"] == baseline
     ]
-    known = timed.dropna().set_index(columns)["machine"].to_dict()
+    machine_of = timed.dropna().set_index(columns)["machine"].to_dict()
     ids = list(cells[columns].itertuples(index=False, name=None))
     foreign = [
-        machine is not None and known.get(pair, machine) != machine
+        machine is not None and machine_of.get(pair, machine) != machine
         for machine, pair in zip(machines, ids, strict=True)
     ]
     affected = pd.Series(foreign, cells.index, dtype=bool) & cells["step_seconds"].notna()
@@ -225,8 +233,8 @@ def _seed_remarks(cells: pd.DataFrame) -> list[str]:
     ]
 
 
-def _machine(each: ResultSet, key: str) -> str | None:
-    environment = each.environment(key)
+def _machine(result_set: ResultSet, key: str) -> str | None:
+    environment = result_set.environment(key)
     if not environment:
         return None
     return json.dumps([str(environment.get(name)) for name in HARDWARE])
@@ -238,13 +246,13 @@ def _measured(
     """Return what evaluations wrote, without what cannot stand beside that of an earlier set."""
     frame = _named(sets, alignment, frames)
     dropped = [
-        (place, *alignment.settings[place][setting], evaluation)
-        for place, left_out in enumerate(alignment.left_out)
+        (index, *alignment.settings[index][setting], evaluation)
+        for index, left_out in enumerate(alignment.left_out)
         for setting, evaluations in left_out.items()
         for evaluation in evaluations
     ]
-    for place, task, model, evaluation in dropped:
-        here = (frame["_set"] == place) & (frame["evaluation"] == evaluation)
+    for index, task, model, evaluation in dropped:
+        here = (frame["_set"] == index) & (frame["evaluation"] == evaluation)
         frame = frame[~(here & (frame["task"] == task) & (frame["model"] == model))]
     return frame
 
@@ -256,21 +264,21 @@ def _providers(
 
     None where no cell is in two sets.
     """
-    if sum(len(each.results.cells) for each in sets) == len(owners):
+    if sum(len(result_set.results.cells) for result_set in sets) == len(owners):
         return None
-    found: dict[tuple[Any, str], int] = {}
-    for place, each in enumerate(sets):
-        for entry in each.benchmark.matrix:
-            label = alignment.labels[place][entry.label]
-            cell = (*alignment.settings[place][entry.setting], label, entry.seed)
-            dropped = alignment.left_out[place].get(entry.setting, ())
-            done = each.evaluation_keys(entry.key)
+    providers: dict[tuple[Any, str], int] = {}
+    for index, result_set in enumerate(sets):
+        for entry in result_set.benchmark.matrix:
+            label = alignment.labels[index][entry.label]
+            cell = (*alignment.settings[index][entry.setting], label, entry.seed)
+            dropped = alignment.left_out[index].get(entry.setting, ())
+            done = result_set.evaluation_keys(entry.key)
             for name, key in entry.evaluations.items():
                 if done.get(name) != key or name in dropped:
                     continue
-                if owners[cell] == place or (cell, name) not in found:
-                    found[cell, name] = place
-    return found
+                if owners[cell] == index or (cell, name) not in providers:
+                    providers[cell, name] = index
+    return providers
 
 
 def _of_providers(
@@ -279,11 +287,11 @@ def _of_providers(
     if providers is None or frame.empty:
         return frame.drop(columns="_set").reset_index(drop=True)
     columns = [*CELL, "evaluation"]
-    return _chosen(frame, columns, lambda row, place: providers[row[:-1], row[-1]] == place)
+    return _chosen(frame, columns, lambda row, index: providers[row[:-1], row[-1]] == index)
 
 
 def _of_owners(frame: pd.DataFrame, owners: dict[Any, int]) -> pd.DataFrame:
-    return _chosen(frame, [*CELL], lambda row, place: owners[row] == place)
+    return _chosen(frame, [*CELL], lambda row, index: owners[row] == index)
 
 
 def _chosen(

@@ -89,9 +89,9 @@ def _built(target: Path) -> Iterator[Path]:
     disk) and gets the content, benchmark.json last: without it a folder holds no results.
     """
     there = target.is_dir()
-    place = target if there else target.parent
-    place.mkdir(parents=True, exist_ok=True)
-    temporary = place / f".{target.name}.{os.getpid()}.tmp"
+    parent = target if there else target.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    temporary = parent / f".{target.name}.{os.getpid()}.tmp"
     temporary.mkdir()
     try:
         yield temporary
@@ -109,38 +109,38 @@ def _built(target: Path) -> Iterator[Path]:
 def _sources(sets: Sequence[ResultSet], matrix: Sequence[MatrixEntry]) -> dict[str, _Source]:
     """Return by key where each cell of the matrix comes from."""
     sources = {entry.key: _Source(entry) for entry in matrix}
-    for each in sets:
-        for key in dict.fromkeys(entry.key for entry in each.benchmark.matrix):
-            if key in each.records or key in each.damaged:
-                sources[key].given.append(each)
+    for result_set in sets:
+        for key in dict.fromkeys(entry.key for entry in result_set.benchmark.matrix):
+            if key in result_set.records or key in result_set.damaged:
+                sources[key].given.append(result_set)
     for key, source in sources.items():
-        source.given.sort(key=lambda each: not _is_done(each, key))
+        source.given.sort(key=lambda result_set: not _is_done(result_set, key))
         # Where two sets have measured a cell against different others, the record's own keys count.
-        for each in reversed(source.given):
-            source.entry.evaluations |= each.matrix_evaluations(key)
+        for result_set in reversed(source.given):
+            source.entry.evaluations |= result_set.matrix_evaluations(key)
     return sources
 
 
-def _is_done(each: ResultSet, key: str) -> bool:
-    return key in each.records and each.records[key].status == "done"
+def _is_done(result_set: ResultSet, key: str) -> bool:
+    return key in result_set.records and result_set.records[key].status == "done"
 
 
 def _copy_cell(source: _Source, store: Store, skip_damaged: bool, tell: Tell) -> None:
     """Copy a cell from the first set that has it whole, and what others have measured besides."""
     key = source.entry.key
     problems = []
-    for each in source.given:
-        problem = _damage(each, key)
+    for result_set in source.given:
+        problem = _damage(result_set, key)
         if problem:
-            problems.append(f"cell {key} of {each.name}: {problem}")
+            problems.append(f"cell {key} of {result_set.name}: {problem}")
             continue
-        record = _copied(each, key, store)
+        record = _copied(result_set, key, store)
         for other in source.given:
-            if other is not each and key in other.records and not _damage(other, key):
+            if other is not result_set and key in other.records and not _damage(other, key):
                 _add_evaluations(record, source.entry, other, store)
         store.write_cell(record)
         for text in problems:
-            tell(f"{text}; taken from {each.name}")
+            tell(f"{text}; taken from {result_set.name}")
         return
     if problems and not skip_damaged:
         raise UserError(
@@ -151,29 +151,29 @@ def _copy_cell(source: _Source, store: Store, skip_damaged: bool, tell: Tell) ->
         tell(f"{text}; left out")
 
 
-def _damage(each: ResultSet, key: str) -> str:
+def _damage(result_set: ResultSet, key: str) -> str:
     """Say what is wrong with the files of a cell; "" where all are as they were written."""
-    if key in each.damaged:
-        return each.damaged[key]
-    damaged = each.store.damaged_files(each.records[key])
+    if key in result_set.damaged:
+        return result_set.damaged[key]
+    damaged = result_set.store.damaged_files(result_set.records[key])
     return f"{', '.join(damaged)} damaged or missing" if damaged else ""
 
 
-def _copied(each: ResultSet, key: str, store: Store) -> CellRecord:
+def _copied(result_set: ResultSet, key: str, store: Store) -> CellRecord:
     """Copy the files that a record names; returns the record."""
-    record = each.records[key].model_copy(deep=True)
+    record = result_set.records[key].model_copy(deep=True)
     for name in record.files:
-        _copy_file(each, record, name, store)
+        _copy_file(result_set, record, name, store)
     return record
 
 
-def _copy_file(each: ResultSet, record: CellRecord, name: str, store: Store) -> None:
+def _copy_file(result_set: ResultSet, record: CellRecord, name: str, store: Store) -> None:
     try:
-        store.copy_file(each.store, record, name)
+        store.copy_file(result_set.store, record, name)
     except ValueError:
         raise UserError(
             f"{name} of cell {record.key} changed while it was read; wait for the run that "
-            f"writes to {each.name}"
+            f"writes to {result_set.name}"
         ) from None
 
 
@@ -184,9 +184,9 @@ def _add_evaluations(
     theirs = other.records[record.key]
     taken = []
     for name, key in entry.evaluations.items():
-        own, outcome = record.done.get(name), theirs.done.get(name)
+        outcome_here, outcome = record.done.get(name), theirs.done.get(name)
         file = evaluation_file(name)
-        if own is not None and own.key == key:
+        if outcome_here is not None and outcome_here.key == key:
             continue
         if outcome is not None and outcome.key == key and file in theirs.files:
             _copy_file(other, theirs, file, store)

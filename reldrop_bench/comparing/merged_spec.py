@@ -35,7 +35,7 @@ def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> 
     for other in sets[1:]:
         _refuse_differences(first, other)
         for name in FREE:
-            ours, theirs = (each.spec.stated().get(name) for each in (first, other))
+            ours, theirs = (result_set.spec.stated().get(name) for result_set in (first, other))
             if ours != theirs:
                 tell(
                     f"{name}: {_text(ours)} of {first.name} is taken, not {_text(theirs)} of {other.name}"
@@ -46,13 +46,13 @@ def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> 
     if not first.is_checkpoints:
         matrix = _completed(sets, spec, matrix, tell)
     identities: dict[str, str] = {}
-    for each in reversed(sets):
-        identities |= each.benchmark.evaluation_identities
+    for result_set in reversed(sets):
+        identities |= result_set.benchmark.evaluation_identities
     return BenchmarkRecord(
         schema=first.benchmark.schema_version,
         name=spec.name,
         spec=spec,
-        added=_by_name(entry for each in sets for entry in each.benchmark.added),
+        added=_by_name(entry for result_set in sets for entry in result_set.benchmark.added),
         evaluation_identities=identities,
         matrix=matrix,
         checkpoints=first.is_checkpoints,
@@ -70,9 +70,9 @@ def _refuse_differences(first: ResultSet, other: ResultSet) -> None:
         )
     names = [name for name in EQUAL if not (first.is_checkpoints and name == "baseline")]
     ours, theirs = (
-        {"schema": each.benchmark.schema_version}
-        | {name: value for name, value in each.spec.stated().items() if name in names}
-        for each in (first, other)
+        {"schema": result_set.benchmark.schema_version}
+        | {name: value for name, value in result_set.spec.stated().items() if name in names}
+        for result_set in (first, other)
     )
     if told := differences(ours, theirs):
         raise UserError(
@@ -82,8 +82,8 @@ def _refuse_differences(first: ResultSet, other: ResultSet) -> None:
 
 
 def _refuse_other_evaluations(sets: Sequence[ResultSet]) -> None:
-    for place, other in enumerate(sets):
-        for first in sets[:place]:
+    for index, other in enumerate(sets):
+        for first in sets[:index]:
             for name in other.evaluations:
                 if name not in first.evaluations:
                     continue
@@ -99,19 +99,19 @@ def _matrix(sets: Sequence[ResultSet]) -> list[MatrixEntry]:
     """Return the cells of all sets, those of the first one first."""
     merged: dict[Place, tuple[MatrixEntry, ResultSet]] = {}
     places: dict[str, tuple[Place, ResultSet]] = {}
-    for each in sets:
-        for entry in each.benchmark.matrix:
-            first, owner = merged.setdefault(entry.place, (entry.model_copy(deep=True), each))
+    for result_set in sets:
+        for entry in result_set.benchmark.matrix:
+            first, owner = merged.setdefault(entry.place, (entry.model_copy(deep=True), result_set))
             if first.key != entry.key:
                 raise UserError(
-                    f"{_cell(entry.place)} has another key in {each.name} than in {owner.name}: "
+                    f"{_cell(entry.place)} has another key in {result_set.name} than in {owner.name}: "
                     "something that decides its result differs; reldrop-bench compare can show both"
                 )
             first.evaluations = {**entry.evaluations, **first.evaluations}
-            other, holder = places.setdefault(entry.key, (entry.place, each))
+            other, holder = places.setdefault(entry.key, (entry.place, result_set))
             if other != entry.place:
                 raise UserError(
-                    f"{_cell(entry.place)} of {each.name} is what {holder.name} calls {_cell(other)}; "
+                    f"{_cell(entry.place)} of {result_set.name} is what {holder.name} calls {_cell(other)}; "
                     "give it the same label: there and run its spec again, which computes nothing"
                 )
     return [entry for entry, _ in merged.values()]
@@ -124,7 +124,7 @@ def _cell(place: Place) -> str:
 
 def _spec(sets: Sequence[ResultSet]) -> BenchmarkSpec:
     """Return the union of the specs."""
-    specs = [each.spec for each in sets]
+    specs = [result_set.spec for result_set in sets]
     seeds = (seed for spec in specs for seed in spec.seed_list)
     merged = specs[0].stated() | {
         "tasks": _different(entry for spec in specs for entry in spec.tasks),
@@ -137,7 +137,9 @@ def _spec(sets: Sequence[ResultSet]) -> BenchmarkSpec:
         lists = (model if isinstance(model, list) else [model] for model in models)
         merged["model"] = _different(entry for entries in lists for entry in entries)
     if any(spec.evaluations != specs[0].evaluations for spec in specs):
-        merged["evaluations"] = _by_name(entry for each in sets for entry in _measured(each))
+        merged["evaluations"] = _by_name(
+            entry for result_set in sets for entry in _measured(result_set)
+        )
     return BenchmarkSpec.model_validate(merged)
 
 
@@ -154,20 +156,22 @@ def _by_name(entries: Iterable[Entry]) -> list[Entry]:
     return list(first.values())
 
 
-def _measured(each: ResultSet) -> Sequence[Entry]:
+def _measured(result_set: ResultSet) -> Sequence[Entry]:
     """Return what a set's spec measured, also where it names nothing."""
-    if each.spec.evaluations is not None:
-        return each.spec.evaluations
-    added = by_name(each.benchmark.added)
-    return [name for name in each.evaluations if name not in added]
+    if result_set.spec.evaluations is not None:
+        return result_set.spec.evaluations
+    added = by_name(result_set.benchmark.added)
+    return [name for name in result_set.evaluations if name not in added]
 
 
 def _skip(sets: Sequence[ResultSet]) -> dict[str, list[str]]:
     """Return what some set leaves out and none has."""
-    there = {(entry.task, entry.label) for each in sets for entry in each.benchmark.matrix}
+    there = {
+        (entry.task, entry.label) for result_set in sets for entry in result_set.benchmark.matrix
+    }
     skip: dict[str, list[str]] = {}
-    for each in sets:
-        for task, labels in each.spec.skip.items():
+    for result_set in sets:
+        for task, labels in result_set.spec.skip.items():
             for label in labels:
                 if (task, label) not in there and label not in skip.setdefault(task, []):
                     skip[task].append(label)
@@ -181,12 +185,12 @@ def _completed(
     tell: Callable[[str], None],
 ) -> list[MatrixEntry]:
     """Return the matrix in the order of the spec, with the cells that it plans and no set has."""
-    for each in sets:
+    for result_set in sets:
         try:
-            expand(each.spec)
+            expand(result_set.spec)
         except UserError as error:
             tell(
-                f"cells that no set has are not listed: the spec of {each.name} is not known here "
+                f"cells that no set has are not listed: the spec of {result_set.name} is not known here "
                 f"({one_line(error)})"
             )
             return matrix
@@ -194,11 +198,11 @@ def _completed(
         planned = {cell.place: cell for cell in expand(spec)}
     except UserError as error:
         raise UserError(f"the specs cannot be one: {one_line(error)}") from None
-    known = {entry.place: entry for entry in matrix}
-    lost = [place for place in known if place not in planned]
+    entries = {entry.place: entry for entry in matrix}
+    lost = [place for place in entries if place not in planned]
     if lost:
         raise UserError(
             f"{_cell(lost[0])} would have another label in one spec; give its entry a label: and run "
             "its spec again, which computes nothing"
         )
-    return [known.get(place) or MatrixEntry.of(cell) for place, cell in planned.items()]
+    return [entries.get(place) or MatrixEntry.of(cell) for place, cell in planned.items()]

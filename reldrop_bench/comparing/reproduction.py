@@ -24,38 +24,40 @@ def reproduction(sets: Sequence[ResultSet], alignment: Alignment) -> pd.DataFram
     where the evaluation has the same key, too.
     """
     rows = []
-    for place in range(1, len(sets)):
-        for earlier in range(place):
-            both = _both(sets[earlier], sets[place], _shared(sets, alignment, earlier, place))
-            rows += _rows(sets[earlier].name, sets[place].name, both)
+    for later in range(1, len(sets)):
+        for earlier in range(later):
+            both = _both(sets[earlier], sets[later], _shared(sets, alignment, earlier, later))
+            rows += _rows(sets[earlier].name, sets[later].name, both)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _shared(
-    sets: Sequence[ResultSet], alignment: Alignment, earlier: int, place: int
+    sets: Sequence[ResultSet], alignment: Alignment, earlier: int, later: int
 ) -> set[tuple[str, str]]:
     """Return the (key, evaluation) that both sets have measured, of settings that are the same."""
-    first, other = sets[earlier], sets[place]
-    found = set()
+    first, other = sets[earlier], sets[later]
+    shared = set()
     for entry in other.benchmark.matrix:
         key = entry.key
         if key not in first.records or key not in other.records:
             continue
-        if alignment.settings[place][entry.setting] not in alignment.settings[earlier].values():
+        if alignment.settings[later][entry.setting] not in alignment.settings[earlier].values():
             continue
         ours, theirs = first.evaluation_keys(key), other.evaluation_keys(key)
-        found |= {(key, name) for name in ours if ours[name] == theirs.get(name)}
-    return found
+        shared |= {(key, name) for name in ours if ours[name] == theirs.get(name)}
+    return shared
 
 
 def _both(first: ResultSet, other: ResultSet, shared: set[tuple[str, str]]) -> pd.DataFrame:
     columns = [*_VALUE, "task", "model", "label", "seed", "value"]
     frames = []
-    for each in (first, other):
-        metrics = each.results.metrics
+    for result_set in (first, other):
+        metrics = result_set.results.metrics
         chosen = metrics[metrics["key"].isin({key for key, _ in shared})][columns]
-        known = [pair in shared for pair in zip(chosen["key"], chosen["evaluation"], strict=True)]
-        chosen = chosen[np.array(known, dtype=bool)]
+        is_shared = [
+            pair in shared for pair in zip(chosen["key"], chosen["evaluation"], strict=True)
+        ]
+        chosen = chosen[np.array(is_shared, dtype=bool)]
         frames.append(chosen.astype(dict.fromkeys(_VALUE, object)))
     values = frames[1][[*_VALUE, "value"]]
     return frames[0].merge(values, on=_VALUE, suffixes=("", "_other"))
@@ -77,7 +79,7 @@ def _rows(first: str, other: str, both: pd.DataFrame) -> list[dict[str, object]]
 
 def reproduction_remarks(table: pd.DataFrame, sets: Sequence[ResultSet]) -> list[str]:
     """Say in a sentence for any two sets how well the cells agree that both have computed."""
-    records = {each.name: each.records for each in sets}
+    records = {result_set.name: result_set.records for result_set in sets}
     remarks = []
     for (first, other), part in table.groupby(["first", "other"], sort=False):
         cells = len(records[str(first)].keys() & records[str(other)].keys())

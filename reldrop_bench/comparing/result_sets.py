@@ -209,9 +209,9 @@ def open_sets(
         wanted = "the folder of one run" if least == 1 else f"the folders of {least} runs"
         raise UserError(f"{count} given; give {wanted} or more")
     resolved = [path.resolve() for path in paths]
-    for place, path in enumerate(resolved):
-        if path in resolved[:place]:
-            raise UserError(f"{paths[place]} is given twice; give each folder once")
+    for index, path in enumerate(resolved):
+        if path in resolved[:index]:
+            raise UserError(f"{paths[index]} is given twice; give each folder once")
     if plugins:
         registry.refresh(plugins)
     names = unique_names(resolved)
@@ -246,7 +246,7 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
         parts = [part for part in path.parts if part != path.anchor]
         return "/".join(parts[-count:]) or "root"
 
-    found = []
+    names = []
     for path in paths:
         same = [other for other in paths if other.name == path.name]
         count = 1
@@ -254,8 +254,8 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
             count += 1
             if count > max(len(other.parts) for other in same):
                 break
-        found.append(name(path, count))
-    return found
+        names.append(name(path, count))
+    return names
 
 
 def free_name(name: str, taken: set[str]) -> str:

@@ -105,9 +105,9 @@ class Queue:
 
     def take(self) -> Job | None:
         """Return the first job that waits for nothing, or None where every one left has to wait."""
-        for place, job in enumerate(self._waiting):
+        for position, job in enumerate(self._waiting):
             if not job.after & self._open:
-                return self._waiting.pop(place)
+                return self._waiting.pop(position)
         return None
 
     def end(self, job: Job) -> None:

@@ -85,11 +85,11 @@ def _parse(
 
 def _expand(cls: type[Plugin], parameters: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     """Expand each list that a parameter does not itself accept; returns parameters and a label suffix."""
-    known = parameters_of(cls)
+    declared = parameters_of(cls)
     lists = {
         key: value
         for key, value in parameters.items()
-        if isinstance(value, list) and not (key in known and known[key].accepts(value))
+        if isinstance(value, list) and not (key in declared and declared[key].accepts(value))
     }
     for key, value in lists.items():
         if not value:

@@ -143,7 +143,7 @@ def _load_module(kind: Kind, name: str, file: Path) -> list[Entry]:
 @functools.lru_cache(maxsize=32)
 def _load(kind_name: str, path: tuple[str, ...]) -> tuple[Entry, ...]:
     kind = KINDS[kind_name]
-    found: list[Entry] = []
+    matches: list[Entry] = []
     seen: dict[str, Path] = {}
     for package, folder in kind.portions():
         for stem, file in _modules(folder):
@@ -153,9 +153,9 @@ def _load(kind_name: str, path: tuple[str, ...]) -> tuple[Entry, ...]:
                     f"two plugin files are called {stem}: {seen[module]} and {file}; rename one"
                 )
             seen[module] = file
-            found += _load_module(kind, module, file)
+            matches += _load_module(kind, module, file)
     by_name: dict[str, list[Entry]] = defaultdict(list)
-    for entry in found:
+    for entry in matches:
         by_name[entry.name].append(entry)
     for name, same in by_name.items():
         if len(same) > 1:
@@ -163,7 +163,7 @@ def _load(kind_name: str, path: tuple[str, ...]) -> tuple[Entry, ...]:
                 f"two plugins are called {name!r} ({kind.singular}): {same[0].file} and {same[1].file}; "
                 "rename one"
             )
-    return tuple(sorted(found, key=lambda entry: entry.name))
+    return tuple(sorted(matches, key=lambda entry: entry.name))
 
 
 def entries(kind: str) -> tuple[Entry, ...]:
@@ -215,12 +215,12 @@ def find_all(name: str) -> list[Entry]:
         There is none; the message offers the nearest names.
     """
     known = [entry for kind in KINDS for entry in entries(kind)]
-    found = [entry for entry in known if entry.name == name]
-    if not found:
+    matches = [entry for entry in known if entry.name == name]
+    if not matches:
         raise UserError(
             f"no plugin is called {name!r}; {suggest(name, (entry.name for entry in known))}"
         )
-    return found
+    return matches
 
 
 def create(kind: str, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
@@ -250,17 +250,17 @@ def _statements(block: ast.AST) -> Iterator[ast.AST]:
 @functools.lru_cache(maxsize=1024)
 def _imports(text: bytes) -> tuple[tuple[int, str], ...]:
     """Return what a file imports: how many folders up it starts (0: absolute), and the name."""
-    found: list[tuple[int, str]] = []
+    matches: list[tuple[int, str]] = []
     if plugins.__name__.encode() not in text and not re.search(rb"from[\s\\]+\.", text):
         return ()  # nothing of a plugin folder: parsing would take longer than importing the file
     for node in _statements(ast.parse(text)):
         if isinstance(node, ast.Import):
-            found += [(0, alias.name) for alias in node.names]
+            matches += [(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             inner = f"{node.module}." if node.module else ""
             names = [node.module or "", *(f"{inner}{alias.name}" for alias in node.names)]
-            found += [(node.level, name) for name in names]
-    return tuple(dict.fromkeys(found))
+            matches += [(node.level, name) for name in names]
+    return tuple(dict.fromkeys(matches))
 
 
 def _imported_plugin_files(file: Path, text: bytes) -> Iterator[Path]:

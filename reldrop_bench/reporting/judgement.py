@@ -101,9 +101,9 @@ class Paired:
         for column, label in enumerate(shown):
             values, there = (part[:, self.columns[label]] for part in (self.table, self.cells))
             for row, setting in enumerate(settings):
-                own = values[self.rows[setting]][there[self.rows[setting]]]
-                if len(own):
-                    means[row, column] = np.sort(own).mean()
+                means_here = values[self.rows[setting]][there[self.rows[setting]]]
+                if len(means_here):
+                    means[row, column] = np.sort(means_here).mean()
         return means
 
 

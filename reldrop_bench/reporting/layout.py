@@ -24,10 +24,10 @@ def task_by_task(
     tables: by the setting's name, as `tables.by_column` gives them. drawn: the settings with
     figures, of which the first few get theirs (see `rows.detailed`) from draw(setting, name).
     """
-    own = set(detailed(drawn))
+    present = set(detailed(drawn))
     kinds, blocks = list(tables), list[Block]()
     for setting, name in settings(results).items():
-        if draw is not None and setting in own:
+        if draw is not None and setting in present:
             blocks += draw(setting, name)
         blocks += [kind[name] for kind in kinds if name in kind]
     return blocks

@@ -93,7 +93,7 @@ class Choice:
                 places.setdefault(key, []).append(str(names.index(printable(name))))
         return cls(
             style,
-            {printable(label): place for place, label in enumerate(style.labels)},
+            {printable(label): index for index, label in enumerate(style.labels)},
             names,
             {key: " ".join(places) for key, places in places.items()},
         )
@@ -111,9 +111,9 @@ class Choice:
         headed = [column for column in columns if column in self.places]
         matrix = len(headed) > 1 and list(columns[-len(headed) :]) == headed
         attributes = []
-        for place, column in enumerate(columns):
+        for index, column in enumerate(columns):
             text = Markup("")
-            if place and column in self.tasks:
+            if index and column in self.tasks:
                 text = Markup(' data-task="{}"').format(self.tasks[column])
             elif matrix and column in headed:
                 text = Markup(' data-label="{}"').format(self.places[column])
@@ -131,9 +131,9 @@ class Choice:
         """Return the style rules that give each label its colour and marker."""
         return Markup("\n").join(
             Markup('[data-label="{}"]{{--c:{};--m:{}}}').format(
-                place, self.style.color(label), Markup(SHAPES[self.style.marker(label)])
+                index, self.style.color(label), Markup(SHAPES[self.style.marker(label)])
             )
-            for place, label in enumerate(self.style.labels)
+            for index, label in enumerate(self.style.labels)
         )
 
 

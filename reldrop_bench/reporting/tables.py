@@ -99,16 +99,20 @@ def stacked(parts: Mapping[str, Mapping[str, Table]], heading: str) -> dict[str,
     """
     joined: dict[str, Table] = {}
     for setting in dict.fromkeys(setting for tables in parts.values() for setting in tables):
-        own = {part: tables[setting] for part, tables in parts.items() if setting in tables}
+        of_setting = {part: tables[setting] for part, tables in parts.items() if setting in tables}
         frame, data = (
             pd.concat(frames, names=[heading]).reset_index(level=0).reset_index(drop=True)
             for frames in (
-                {part: table.frame for part, table in own.items()},
-                {part: table.data for part, table in own.items() if table.data is not None},
+                {part: table.frame for part, table in of_setting.items()},
+                {part: table.data for part, table in of_setting.items() if table.data is not None},
             )
         )
-        tones = {text: tone for table in own.values() for text, tone in (table.tones or {}).items()}
-        first = next(iter(own.values()))
+        tones = {
+            text: tone
+            for table in of_setting.values()
+            for text, tone in (table.tones or {}).items()
+        }
+        first = next(iter(of_setting.values()))
         joined[setting] = replace(first, frame=frame, data=data, tones=tones)
     return joined
 

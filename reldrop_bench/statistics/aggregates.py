@@ -52,8 +52,8 @@ def probability_of_improvement(first: Runs, second: Runs) -> np.ndarray:
     if len(first) != len(second):
         raise ValueError(f"{len(first)} settings of the first, {len(second)} of the second")
     shares = []
-    for own, other in zip(first, second, strict=True):
-        x, y = np.asarray(own)[..., :, None], np.asarray(other)[..., None, :]
+    for ours, other in zip(first, second, strict=True):
+        x, y = np.asarray(ours)[..., :, None], np.asarray(other)[..., None, :]
         shares.append(((x > y).mean(axis=(-2, -1)) + (x >= y).mean(axis=(-2, -1))) / 2)
     return _over_settings(shares)
 

@@ -11,9 +11,9 @@ def over_seeds(values: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     appearance; mean and sd are over what is there, and n < n_expected says that something is not.
     """
     ordered = values[[*by, "value"]].sort_values("value")  # sums must not depend on row order
-    found = ordered.groupby(by)["value"].agg(n="count", n_expected="size", mean="mean", sd="std")
+    summary = ordered.groupby(by)["value"].agg(n="count", n_expected="size", mean="mean", sd="std")
     order = pd.MultiIndex.from_frame(values[by].drop_duplicates())
-    return found.reindex(order).reset_index()
+    return summary.reindex(order).reset_index()
 
 
 def shown(mean: float, sd: float, n: int, n_expected: int, digits: int = 3) -> str:

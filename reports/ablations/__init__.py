@@ -169,11 +169,11 @@ def _table(
     adjusted[tested] = holm([contrast["p"] for contrast in rows.loc[tested, "contrast"]])
     shown, data = [], []
     for row, p, told in zip(rows.to_dict("records"), adjusted, tested, strict=True):
-        own, contrast = row["difference"], row["contrast"]
+        ours, contrast = row["difference"], row["contrast"]
         is_baseline = row["label"] == results.baseline
         remarks = [
             "saturated" if row["saturated"] else "",
-            "" if is_baseline else own["note"],
+            "" if is_baseline else ours["note"],
             f"contrast: {contrast['note']}" if told and contrast["note"] else "",
         ]
         shown.append(
@@ -185,7 +185,7 @@ def _table(
                 "label": row["label"],
                 f"difference to “{results.baseline}”": "the baseline"
                 if is_baseline
-                else interval_text(own),
+                else interval_text(ours),
                 "compared with": row["contrast with"] or "–",
                 "contrast [95 % interval]": interval_text(contrast) if told else "–",
                 "p": p_text(contrast["p"]) if told else "–",
@@ -195,7 +195,7 @@ def _table(
         )
         data.append(
             {key: row[key] for key in ("task", "outcome", "line", "value", "label", "reference")}
-            | {f"baseline_{key}": own[key] for key in NUMBERS}
+            | {f"baseline_{key}": ours[key] for key in NUMBERS}
             | {key: contrast[key] for key in (*NUMBERS, "p")}
             | {"p_holm": p}
         )

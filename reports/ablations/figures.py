@@ -80,8 +80,8 @@ def figures(
                 if setting is None:
                     records, planned = overall[item.outcome.key], set(item.planned)
                 else:
-                    own = within(compared[item.outcome.key], setting).to_dict("records")
-                    records = {str(record["label"]): record for record in own}
+                    of_setting = within(compared[item.outcome.key], setting).to_dict("records")
+                    records = {str(record["label"]): record for record in of_setting}
                     planned = {label for label, where in item.planned.items() if setting in where}
                 here = planned & (sweep.labels | {results.baseline})
                 if setting is not None and here and item.is_saturated(setting, *here):

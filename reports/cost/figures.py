@@ -62,13 +62,15 @@ def scatter(
         drawn: set[str] = set()
         for item, row in zip(judged, panels, strict=True):
             for setting, panel in zip(columns, row, strict=True):
-                own = within(compared[item.outcome.key], setting)
+                of_setting = within(compared[item.outcome.key], setting)
                 panel.set_title(style.text(names[setting], 22) if item is judged[0] else "")
-                if not own["n"].sum():
-                    style.blank(panel, "no pair" if len(own) else "does not apply")
+                if not of_setting["n"].sum():
+                    style.blank(panel, "no pair" if len(of_setting) else "does not apply")
                     continue
                 where = fronts.get((item.outcome.key, setting), {})
-                drawn |= _panel(results, style, panel, within(axis.values, setting), own, where)
+                drawn |= _panel(
+                    results, style, panel, within(axis.values, setting), of_setting, where
+                )
                 if item is judged[-1]:
                     panel.set_xlabel(axis.label)
             row[0].set_ylabel(benefit_label(style, item))

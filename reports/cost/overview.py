@@ -22,13 +22,13 @@ def overview(
     figure, panels = style.grid(len(judged), len(axes), size, (0.3, 0.8))
     drawn: set[str] = set()
     for item, row in zip(judged, panels, strict=True):
-        own = compared[compared["outcome"] == item.outcome.key].set_index("label")
+        of_outcome = compared[compared["outcome"] == item.outcome.key].set_index("label")
         for axis, panel in zip(axes, row, strict=True):
             points = {results.baseline: (1.0, 0.0, np.nan, np.nan)}
-            for label in own.index[own["n"] > 0]:
+            for label in of_outcome.index[of_outcome["n"] > 0]:
                 cost = _relative_cost(results, axis, item, str(label))
                 if np.isfinite(cost):
-                    mean, low, high = own.loc[label, ["mean", "low", "high"]].astype(float)
+                    mean, low, high = of_outcome.loc[label, ["mean", "low", "high"]].astype(float)
                     points[str(label)] = (cost, mean, low, high)
             draw_points(style, panel, points)
             drawn |= set(points)
@@ -55,10 +55,10 @@ def _relative_cost(results: Results, axis: Axis, item: Paired, label: str) -> fl
     logs = []
     for setting in item.common(label, results.baseline):
         costs = within(axis.values, setting).dropna(subset="value")
-        own, base = (
+        of_outcome, base = (
             np.sort(costs.loc[costs["label"] == name, "value"].to_numpy(np.float64))
             for name in (label, results.baseline)
         )
-        if len(own) and len(base):
-            logs.append(np.log(own).mean() - np.log(base).mean())
+        if len(of_outcome) and len(base):
+            logs.append(np.log(of_outcome).mean() - np.log(base).mean())
     return float(np.exp(np.mean(np.sort(logs)))) if logs else np.nan

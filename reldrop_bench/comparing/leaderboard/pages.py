@@ -11,7 +11,7 @@ from typing import Any, cast
 import pandas as pd
 
 from reldrop_bench.comparing.alignment import Alignment, align
-from reldrop_bench.comparing.leaderboard.standings import Standings, standings
+from reldrop_bench.comparing.leaderboard.standings import Standings, compute_standings
 from reldrop_bench.comparing.reproduction import reproduction, reproduction_remarks
 from reldrop_bench.comparing.result_sets import ResultSet, open_sets
 from reldrop_bench.errors import UserError
@@ -51,13 +51,13 @@ def leaderboard(
     before = _own_pages(target)
     sets = open_sets(folders, plugins, least=1)
     alignment = align(sets)
-    found = standings(sets, alignment, metric)
+    standings = compute_standings(sets, alignment, metric)
     remarks = [
         *alignment.incomparable,
         *reproduction_remarks(reproduction(sets, alignment), sets),
         *alignment.remarks,
     ]
-    files = _files(sets, alignment, found, remarks)
+    files = _files(sets, alignment, standings, remarks)
     for name, content in files.items():
         write_atomically(target / name, content.encode("utf-8", "replace"))
     for name in before - files.keys():  # rows that are no more
@@ -86,30 +86,30 @@ def _own_pages(target: Path) -> set[str]:
 
 
 def _files(
-    sets: Sequence[ResultSet], alignment: Alignment, found: Standings, remarks: Sequence[str]
+    sets: Sequence[ResultSet], alignment: Alignment, standings: Standings, remarks: Sequence[str]
 ) -> dict[str, str]:
     """Return the content of every file by its name."""
-    common = {"metric": found.metric, "direction": found.direction}
-    records = found.rows.to_dict("records")
-    numbers = found.rows.to_json(orient="records", double_precision=15)
+    common = {"metric": standings.metric, "direction": standings.direction}
+    records = standings.rows.to_dict("records")
+    numbers = standings.rows.to_json(orient="records", double_precision=15)
     listed = [
         {
-            "set": each.name,
-            "benchmark": each.results.name,
-            "cells": len(each.results.cells),
-            "done": int((each.results.cells["status"] == "done").sum()),
-            "schema": each.benchmark.schema_version,
+            "set": result_set.name,
+            "benchmark": result_set.results.name,
+            "cells": len(result_set.results.cells),
+            "done": int((result_set.results.cells["status"] == "done").sum()),
+            "schema": result_set.benchmark.schema_version,
         }
-        for each in sets
+        for result_set in sets
     ]
     data = {
-        "metric": found.metric,
-        "direction": found.direction,
+        "metric": standings.metric,
+        "direction": standings.direction,
         "sets": listed,
         "remarks": list(remarks),
         "rows": json.loads(numbers),
     }
-    values = pd.DataFrame({"mean": found.rows["value"], "column": found.metric})
+    values = pd.DataFrame({"mean": standings.rows["value"], "column": standings.metric})
     digits = next(iter(digits_of(values, None)), 3)
     files = {
         INDEX: rendered(
@@ -118,22 +118,25 @@ def _files(
             **common,
             sets=listed,
             remarks=remarks,
-            comparisons=found.comparisons,
+            comparisons=standings.comparisons,
             rows=[_shown(row, digits) for row in records],
             filters={
-                "set": list(dict.fromkeys(each.name for each in sets)),
-                "task": list(dict.fromkeys(found.rows["task"])),
-                "model": list(dict.fromkeys(found.rows["model"])),
-                "method": list(dict.fromkeys(found.rows["label"])),
+                "set": list(dict.fromkeys(result_set.name for result_set in sets)),
+                "task": list(dict.fromkeys(standings.rows["task"])),
+                "model": list(dict.fromkeys(standings.rows["model"])),
+                "method": list(dict.fromkeys(standings.rows["label"])),
             },
         ),
-        "leaderboard.csv": found.rows.to_csv(index=False, lineterminator="\n"),
+        "leaderboard.csv": standings.rows.to_csv(index=False, lineterminator="\n"),
         DATA: json.dumps(data, indent=1, allow_nan=False) + "\n",
     }
-    known = {each.name: _by_row(each, alignment, place) for place, each in enumerate(sets)}
-    owners = {each.name: each for each in sets}
+    by_set = {
+        result_set.name: _by_row(result_set, alignment, index)
+        for index, result_set in enumerate(sets)
+    }
+    owners = {result_set.name: result_set for result_set in sets}
     for row in records:
-        parts = known[row["set"]][row["task"], row["model"], row["label"]]
+        parts = by_set[row["set"]][row["task"], row["model"], row["label"]]
         shown_cells = _cells_of(owners[row["set"]], *parts)
         files[row["page"]] = rendered(
             TEMPLATES / "leaderboard-cells.html.j2",
@@ -181,19 +184,21 @@ def _interval(pairs: dict[str, Any], digits: int) -> str:
 Parts = tuple[pd.DataFrame, pd.DataFrame]
 
 
-def _by_row(each: ResultSet, alignment: Alignment, place: int) -> dict[tuple[str, str, str], Parts]:
+def _by_row(
+    result_set: ResultSet, alignment: Alignment, index: int
+) -> dict[tuple[str, str, str], Parts]:
     """Return by the row's task, model and label, under common names, its cells and metrics."""
     names = ["task", "model", "label"]
-    metrics = dict(iter(each.results.metrics.groupby(names, sort=False)))
-    found = {}
-    for own, cells in each.results.cells.groupby(names, sort=False):
-        task, model, label = cast(tuple[str, str, str], own)
-        common = (*alignment.settings[place][task, model], alignment.labels[place][label])
-        found[common] = (cells, metrics.get(own, each.results.metrics.head(0)))
-    return found
+    metrics = dict(iter(result_set.results.metrics.groupby(names, sort=False)))
+    by_row = {}
+    for row, cells in result_set.results.cells.groupby(names, sort=False):
+        task, model, label = cast(tuple[str, str, str], row)
+        common = (*alignment.settings[index][task, model], alignment.labels[index][label])
+        by_row[common] = (cells, metrics.get(row, result_set.results.metrics.head(0)))
+    return by_row
 
 
-def _cells_of(each: ResultSet, cells: pd.DataFrame, metrics: pd.DataFrame) -> dict[str, Any]:
+def _cells_of(result_set: ResultSet, cells: pd.DataFrame, metrics: pd.DataFrame) -> dict[str, Any]:
     """Return what the page of a row shows of its cells."""
     cells = cells.sort_values(["seed", "key"])
     names = ["evaluation", "split", "metric"]
@@ -202,7 +207,7 @@ def _cells_of(each: ResultSet, cells: pd.DataFrame, metrics: pd.DataFrame) -> di
         values.setdefault(tuple(name), {})[key] = value
     environments: dict[str, list[str]] = {}
     for key, seed in zip(cells["key"], cells["seed"], strict=True):
-        if environment := each.environment(key):
+        if environment := result_set.environment(key):
             environments.setdefault(json.dumps(environment), []).append(str(seed))
     return {
         "cells": cells.to_dict("records"),
@@ -211,5 +216,5 @@ def _cells_of(each: ResultSet, cells: pd.DataFrame, metrics: pd.DataFrame) -> di
             for name, of in sorted(values.items())
         ],
         "environments": [(seeds, json.loads(text)) for text, seeds in environments.items()],
-        "parameters": dict(each.results.parameters.get(cells["label"].iloc[0], {})),
+        "parameters": dict(result_set.results.parameters.get(cells["label"].iloc[0], {})),
     }

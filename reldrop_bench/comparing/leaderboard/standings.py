@@ -46,7 +46,7 @@ class Standings:
     """Rows that are compared with a baseline."""
 
 
-def standings(sets: Sequence[ResultSet], alignment: Alignment, metric: str) -> Standings:
+def compute_standings(sets: Sequence[ResultSet], alignment: Alignment, metric: str) -> Standings:
     """Compute the rows; names are the common ones of `alignment`.
 
     Raises
@@ -62,7 +62,7 @@ def standings(sets: Sequence[ResultSet], alignment: Alignment, metric: str) -> S
     triple = metric_paths(whole)[path]
     directions = (one.results.directions.get(triple[2]) for one in sets)
     direction = next((direction for direction in directions if direction), "neither")
-    parts = [_of_set(sets, alignment, place, triple) for place in range(len(sets))]
+    parts = [_of_set(sets, alignment, index, triple) for index in range(len(sets))]
     rows = pd.concat(parts, ignore_index=True)
     others = (rows["label"] != rows["baseline"]).to_numpy()
     rows["p_holm"] = np.nan
@@ -73,22 +73,22 @@ def standings(sets: Sequence[ResultSet], alignment: Alignment, metric: str) -> S
 
 
 def _of_set(
-    sets: Sequence[ResultSet], alignment: Alignment, place: int, triple: tuple[str, str, str]
+    sets: Sequence[ResultSet], alignment: Alignment, index: int, triple: tuple[str, str, str]
 ) -> pd.DataFrame:
     """Return a set's rows; a value that was measured otherwise than in an earlier set is a hole."""
-    results, labels = sets[place].results, alignment.labels[place]
+    results, labels = sets[index].results, alignment.labels[index]
     baseline = labels.get(results.baseline, results.baseline)
     keys = [*ROW, "seed"]
     metrics = results.metrics
-    chosen = (metrics[["evaluation", "split", "metric"]] == triple).all(axis=1)
+    chosen = (metrics[["evaluation", "split", "metric"]] == list(triple)).all(axis=1)
     cells = results.cells[[*keys, "status", "step_seconds"]]
     cells = cells.merge(metrics.loc[chosen, [*keys, "value"]], on=keys, how="left")
-    own = list(zip(cells["task"], cells["model"], strict=True))
-    left_out, names = alignment.left_out[place], alignment.settings[place]
-    cells["foreign"] = [triple[0] in left_out.get(setting, ()) for setting in own]
+    settings = list(zip(cells["task"], cells["model"], strict=True))
+    left_out, names = alignment.left_out[index], alignment.settings[index]
+    cells["foreign"] = [triple[0] in left_out.get(setting, ()) for setting in settings]
     cells["value"] = cells["value"].astype(np.float64).mask(cells["foreign"])
-    cells["task"] = [names[setting][0] for setting in own]
-    cells["model"] = [names[setting][1] for setting in own]
+    cells["task"] = [names[setting][0] for setting in settings]
+    cells["model"] = [names[setting][1] for setting in settings]
     cells["label"] = cells["label"].map(labels)
     rows = over_seeds(cells[[*ROW, "seed", "value"]], ROW).rename(columns={"mean": "value"})
     renamed = {"mean": "difference", "n": "pairs", "n_expected": "pairs_expected"}
@@ -103,7 +103,7 @@ def _of_set(
     )
     for further in (paired[columns], ratio[[*ROW, "step_ratio"]], counted.reset_index()):
         rows = rows.merge(further, on=ROW, how="left")
-    return rows.assign(set=sets[place].name, baseline=baseline)
+    return rows.assign(set=sets[index].name, baseline=baseline)
 
 
 def _established(row: dict[Any, Any], direction: str) -> str:
