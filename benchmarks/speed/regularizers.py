@@ -1,201 +1,132 @@
 """What a training step costs with each regularizer, as a ratio to the step without any.
 
-    python benchmarks/speed/regularizers.py [--quick] [--only reldrop-block none]
+    python -m benchmarks.speed.regularizers [--models resnet18] [--only reldrop-block] [--batch 16]
 
-All variants take turns within a round, so that a busy machine slows them alike; a ratio is taken
-within a round and the median over rounds is printed. On a machine that others use as well, take
-`--clock cpu --threads 1`: processor time does not count waiting. Peak memory is the process's (CPU, Linux) or
-the allocator's (CUDA) over the step.
+All variants take turns within a round; a ratio is taken within a round and the median over rounds is
+printed. Peak memory is that of tensors, above what was held before, in a step of its own. A "!"
+marks a ratio above its limit.
 """
 
 import argparse
+import os
 import statistics
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
+from benchmarks.speed import _timing as timing
+from benchmarks.speed._networks import NETWORKS, build
 from reldrop_bench.data import Batch, Facts
 from reldrop_bench.kinds.memory import RelevanceMemory
 from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.plugins.registry import create, names
-from reldrop_bench.seeding import global_seed, torch_generator
+from reldrop_bench.seeding import torch_generator
 
-METHODS = (
-    "gradient-x-input",
-    "lrp-epsilon-plus-flat",
-    "lrp-epsilon-flat",
-    "loss-gradient-x-input",
-)
+PLAIN = "none"
+METHODS = "gradient-x-input", "lrp-epsilon-plus-flat", "lrp-epsilon-flat", "loss-gradient-x-input"
+BATCHES = {"resnet18": 128, "pointnet": 32}
 LIMITS = {
-    ("reldrop-block", "gradient-x-input"): 1.36,
-    ("reldrop-block", "lrp-epsilon-plus-flat"): 1.55,
+    ("resnet18", "reldrop-block", "gradient-x-input"): 1.36,
+    ("resnet18", "reldrop-block", "lrp-epsilon-plus-flat"): 1.55,
 }
-"""The ratio that a variant may cost at most, on ResNet-18."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A network and the data that it is timed on."""
-
-    model: str
-    facts: Facts
-    batch: int
-
-
-SETTINGS = (
-    Setting(
-        "resnet18",
-        Facts("image", tuple(map(str, range(10))), (3, 32, 32), (0.5,) * 3, (0.25,) * 3),
-        128,
-    ),
-    Setting(
-        "pointnet",
-        Facts("cloud", tuple(map(str, range(40))), (3, 1024), (0.0,) * 3, (1.0,) * 3),
-        32,
-    ),
-)
+"""The ratio that a variant may cost at most."""
+FORMS = {
+    "regularizer": "", "relevance": "", "ratio": ".2f", "ratio limit": ".2f",
+    "ms": ".0f", "explained": ".0%", "MiB": ".0f",
+}  # fmt: skip
 
 
 @dataclass
 class Variant:
-    """A regularizer with a relevance method, and what was measured of it."""
+    """A regularizer with the relevance method that guides it, "" where none does."""
 
     regularizer: Regularizer
     method: str
     step: Step
-    seconds: list[float] = field(default_factory=list)
-    peak: float = 0.0
+
+    def train(self, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+        """Make a training step."""
+        model.train()
+        seen = self.regularizer.transform(batch, self.step)
+        if self.step.memory is not None:
+            seen = seen.replace(inputs=seen.inputs.detach().requires_grad_())
+        logits = model(seen.inputs)
+        loss = F.cross_entropy(logits, seen.targets)
+        penalty = self.regularizer.penalty(logits, seen, self.step)
+        (loss if penalty is None else loss + penalty).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if self.step.memory is not None:
+            self.step.learn(seen)
 
 
-def variants(facts: Facts, model: nn.Module, only: list[str]) -> Iterator[Variant]:
-    for name in sorted(names("regularizers"), key=lambda name: (name != "none", name)):
+def variants(facts: Facts, model: nn.Module, batch: Batch, only: list[str]) -> Iterator[Variant]:
+    """Yield what can be timed on such data, the plain step first."""
+    for name in sorted(names("regularizers"), key=lambda name: (name != PLAIN, name)):
         regularizer: Regularizer = create("regularizers", name)
         if facts.modality not in regularizer.modalities or regularizer.requires:
             continue
-        if only and name not in {*only, "none"}:
+        if only and name not in {*only, PLAIN}:
             continue
         guided = regularizer.uses_relevance
         for method in METHODS if guided else ("random",):
-            generator = torch_generator("speed", name)
-            step = Step(model, facts, generator, create("attributors", method))
+            attributor = create("attributors", method)
+            step = Step(model, facts, torch_generator("speed", name), attributor)
+            if guided and attributor.from_training:
+                device = batch.inputs.device
+                step.memory = RelevanceMemory(len(batch.inputs), facts.element_shape, device)
             yield Variant(regularizer, method if guided else "", step)
 
 
-def reset_peak(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        return
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or not allowed: the column is then the peak so far
-        return
-
-
-def read_peak(device: torch.device) -> float:
-    """Return the peak memory since `reset_peak` in MiB, nan where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return float("nan")
-    return next((int(line.split()[1]) / 1024 for line in lines if "VmHWM" in line), float("nan"))
-
-
-def training_step(
-    variant: Variant, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch
-) -> None:
-    model.train()
-    seen = variant.regularizer.transform(batch, variant.step)
-    if variant.step.memory is not None:
-        seen = seen.replace(inputs=seen.inputs.detach().requires_grad_())
-    logits = model(seen.inputs)
-    loss = F.cross_entropy(logits, seen.targets)
-    penalty = variant.regularizer.penalty(logits, seen, variant.step)
-    (loss if penalty is None else loss + penalty).backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    if variant.step.memory is not None:
-        variant.step.learn(seen)
-
-
-def measure(
-    setting: Setting,
-    rounds: int,
-    batch_size: int,
-    device: torch.device,
-    only: list[str],
-    clock: Callable[[], float],
-) -> list[Variant]:
-    with global_seed("speed"):
-        model = create("models", setting.model).build(setting.facts).to(device)
-        inputs: Tensor = torch.randn(batch_size, *setting.facts.input_shape)
-        targets = torch.randint(len(setting.facts.classes), (batch_size,))
-    batch = Batch(inputs, targets, samples=torch.arange(batch_size)).to(device)
+def measure(name: str, size: int, options: argparse.Namespace, clock: timing.Clock) -> None:
+    device = torch.device(options.device)
+    model, inputs, targets = build(name, size, device)
+    batch = Batch(inputs, targets, samples=torch.arange(size, device=device))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
-    measured = list(variants(setting.facts, model, only))
-    for variant in measured:
-        if variant.method and variant.step.attributor.from_training:
-            shape = setting.facts.element_shape
-            variant.step.memory = RelevanceMemory(batch_size, shape, device)
-    for turn in range(rounds + 1):
-        for variant in measured:
-            reset_peak(device)
-            started = clock()
-            training_step(variant, model, optimizer, batch)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if turn:  # the first round warms up
-                variant.seconds.append(clock() - started)
-                variant.peak = max(variant.peak, read_peak(device))
-    return measured
-
-
-def print_table(setting: Setting, measured: list[Variant], rounds: int, batch_size: int) -> None:
-    shape = "x".join(map(str, setting.facts.input_shape))
-    print(f"\n{setting.model}, {shape}, batch {batch_size}, {rounds} rounds")
-    print(
-        f"{'regularizer':22}{'relevance':24}{'ratio':>7}{'limit':>7}"
-        f"{'ms':>9}{'explained':>11}{'peak MiB':>10}"
-    )
-    plain = measured[0]
-    for variant in measured:
-        pairs = zip(variant.seconds, plain.seconds, strict=True)
-        ratio = statistics.median(own / other for own, other in pairs)
-        key = (variant.regularizer.name, variant.method)
-        limit = f"{LIMITS[key]:.2f}" if key in LIMITS and setting.model == "resnet18" else ""
-        share = variant.step.explained / ((rounds + 1) * batch_size)
-        print(
-            f"{key[0]:22}{key[1]:24}{ratio:7.2f}{limit:>7}"
-            f"{1000 * statistics.median(variant.seconds):9.0f}{share:11.0%}{variant.peak:10.0f}"
+    found = {
+        (each.regularizer.name, each.method): each
+        for each in variants(NETWORKS[name].facts, model, batch, options.only)
+    }
+    runs = {
+        " ".join(key): partial(each.train, model, optimizer, batch) for key, each in found.items()
+    }
+    taken = timing.in_turn(runs, options.rounds, clock)
+    plain = next(iter(taken.values()))
+    rows: list[dict[str, Any]] = []
+    for (key, variant), own in zip(found.items(), taken.values(), strict=True):
+        explained = variant.step.explained / ((options.rounds + 1) * size)
+        rows.append(
+            {
+                "regularizer": key[0],
+                "relevance": key[1],
+                "ratio": timing.ratio(own, plain),
+                "ratio limit": LIMITS.get((name, *key)),
+                "ms": 1000 * statistics.median(own),
+                "explained": explained,
+                "MiB": timing.tensor_peak(runs[" ".join(key)], device),
+            }
         )
+    timing.print_table(rows, FORMS)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--batches", type=int, default=7, help="timed rounds (7)")
-    parser.add_argument("--threads", type=int, default=2)
+    parser = timing.argument_parser(__doc__, threads=2, rounds=7)
+    parser.add_argument("--models", nargs="+", default=[*BATCHES], choices=BATCHES)
+    parser.add_argument("--batch", type=int, help=f"of all models; else {BATCHES}")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--quick", action="store_true", help="3 rounds with an eighth of the batch")
-    parser.add_argument("--only", nargs="*", default=[], metavar="REGULARIZER")
+    parser.add_argument("--only", nargs="+", default=[], metavar="REGULARIZER")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    device = torch.device(options.device)
-    clock = time.perf_counter if options.clock == "wall" else time.process_time
-    rounds = min(options.batches, 3) if options.quick else options.batches
-    print(
-        f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, {options.clock} time"
-    )
-    for setting in SETTINGS:
-        batch_size = setting.batch // 8 if options.quick else setting.batch
-        measured = measure(setting, rounds, batch_size, device, options.only, clock)
-        print_table(setting, measured, rounds, batch_size)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler reports every start and stop
+    clock = timing.begin(options)
+    for name in options.models:
+        size = options.batch or BATCHES[name]
+        print(f"\n{name}, {NETWORKS[name].shape}, batch {size}, {options.rounds} rounds")
+        measure(name, size, options, clock)
 
 
 if __name__ == "__main__":
