@@ -67,6 +67,21 @@ def is_shared(file: Path) -> bool:
     return any(re.match("_[^_]", part) for part in file.relative_to(ROOT).parts)
 
 
+@in_source_tree
+def test_no_file_is_above_350_lines() -> None:
+    folders = (
+        PACKAGE,
+        *(ROOT / name for name in ("regularizers", "datasets", "reports", "benchmarks")),
+    )
+    lengths = {
+        str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines())
+        for folder in folders
+        for file in folder.rglob("*.py")
+    }
+    assert len(lengths) > 200
+    assert {name: length for name, length in lengths.items() if length > 350} == {}
+
+
 def test_no_plugin_is_named_in_the_harness() -> None:
     names = {
         entry.name
