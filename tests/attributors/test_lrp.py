@@ -9,10 +9,13 @@ from functools import cache
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
 from zennit.attribution import Gradient
 from zennit.canonizers import SequentialMergeBatchNorm
 from zennit.composites import EpsilonPlusFlat
+from zennit.core import Composite
 
+from reldrop_bench.attributors._lrp.zennit import ExactMergeBatchNorm
 from reldrop_bench.attributors.gradient import GradientTimesInput
 from reldrop_bench.attributors.lrp import (
     LRP,
@@ -146,12 +149,55 @@ def test_zennits_canonizers_restore_what_they_changed() -> None:
     after = network.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], each) for name, each in before.items())
+    for name, module in network.named_modules():
+        for each in module._parameters:
+            assert getattr(module, each) is module._parameters[each], name
 
 
-def test_zennits_methods_take_batch_norm_without_scale() -> None:
+MERGED: dict[str, tuple[list[nn.Module], tuple[int, ...]]] = {
+    "dense": ([nn.Linear(2, 4), nn.BatchNorm1d(4)], (2,)),
+    "points": ([nn.Conv1d(2, 4, 1, bias=False), nn.BatchNorm1d(4)], (2, 5)),
+    "image": ([nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, eps=0.1)], (2, 8, 8)),
+    "without scale": ([nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, affine=False)], (2, 8, 8)),
+    "frozen": ([nn.Conv2d(2, 4, 3), FrozenBatchNorm2d(4)], (2, 8, 8)),
+    "volume": ([nn.Conv3d(2, 4, 2, bias=False), nn.BatchNorm3d(4)], (2, 3, 3, 3)),
+    "transposed": ([nn.ConvTranspose2d(2, 4, 3), nn.BatchNorm2d(4)], (2, 8, 8)),
+}
+"""Layers with batch norm, and the shape of their inputs."""
+
+
+@pytest.mark.parametrize("case", MERGED)
+def test_merged_batch_norm_is_the_identity_and_the_output_stays(case: str) -> None:
     torch.manual_seed(0)
+    layers, shape = MERGED[case]
+    network = nn.Sequential(*copy.deepcopy(layers)).double().eval()
+    for buffer in network[1].buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(torch.rand_like(buffer) + 0.5)
+    held = [(each, dict(each._parameters)) for each in network]
+    inputs, values = torch.randn(3, *shape).double(), {}
+    expected = network(inputs)
+    network[1].register_forward_hook(lambda module, given, out: values.update(given=given, out=out))
+    composite = Composite(canonizers=[ExactMergeBatchNorm()])
+    with composite.context(network):
+        torch.testing.assert_close(network(inputs), expected)
+        assert torch.equal(values["out"], values["given"][0])
+    for module, parameters in held:
+        assert module._parameters.keys() == parameters.keys()
+        assert all(module._parameters[name] is each for name, each in parameters.items())
+    assert torch.equal(network(inputs), expected)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(4, affine=False), FrozenBatchNorm2d(4)], ids=repr)
+@pytest.mark.parametrize("merged", [True, False], ids=["merged", "apart"])
+def test_zennits_methods_take_batch_norm_without_parameters(norm: nn.Module, merged: bool) -> None:
+    torch.manual_seed(0)
+    norm = copy.deepcopy(norm)
+    for buffer in norm.buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(torch.rand_like(buffer) + 0.5)
     network = nn.Sequential(
-        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, affine=False), nn.ReLU(), nn.Flatten(),
+        nn.Conv2d(2, 4, 3), *([norm] if merged else [nn.ReLU(), norm]), nn.ReLU(), nn.Flatten(),
         nn.Linear(144, 3),
     )  # fmt: skip
     inputs, targets = torch.randn(3, 2, 8, 8), torch.tensor([0, 1, 2])

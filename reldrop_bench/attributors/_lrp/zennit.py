@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
 from zennit.canonizers import AttributeCanonizer, Canonizer, SequentialMergeBatchNorm
 from zennit.composites import LayerMapComposite, SpecialFirstLayerMapComposite, layer_map_base
 from zennit.core import Composite, Hook
-from zennit.rules import AlphaBeta, Epsilon, Flat, Gamma, ZBox, ZPlus
+from zennit.rules import AlphaBeta, Epsilon, Flat, Gamma, Pass, ZBox, ZPlus
 from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
-from zennit.types import Activation, BatchNorm, Convolution, Linear
+from zennit.types import Activation, BatchNorm, Convolution, ConvolutionTranspose, Linear
 
 from reldrop_bench.kinds.model import LearnedTransform, Routing
 
@@ -20,28 +21,52 @@ from . import rules
 from .operations import unknown
 from .propagation import Rules, explain_logit
 
+_NORMS = (BatchNorm, FrozenBatchNorm2d)
+"""zennit has the second one among the first only from 1.0 on."""
 _WEIGHTED = (LearnedTransform, Routing, Activation, BatchNorm, Linear)
 
 
 class ExactMergeBatchNorm(SequentialMergeBatchNorm):
     """Merges batch norm into the layer before it, and makes of it the identity.
 
-    zennit's own leaves the batch norm's `eps` behind, so that every one of them still scales by
-    1 / sqrt(1 + eps).
+    zennit's own differ by version: up to 0.5 they leave the batch norm's `eps` behind, so that every
+    one of them still scales by 1 / sqrt(1 + eps); 1.0 sets `eps` to 0, which torch 2.10 refuses, and
+    leaves merged weights in the layer's state. Here a layer holds merged parameters in the place of
+    its own, which come back as the same objects, and batch norm hands on its input.
     """
 
+    batch_norm_type = _NORMS
+
     def register(self, linears: Any, batch_norm: Any) -> None:
-        self.given = (batch_norm.eps, batch_norm.weight, batch_norm.bias)
-        if batch_norm.weight is None:
-            batch_norm.weight = nn.Parameter(torch.ones_like(batch_norm.running_var))
-        if batch_norm.bias is None:
-            batch_norm.bias = nn.Parameter(torch.zeros_like(batch_norm.running_var))
-        super().register(linears, batch_norm)
-        batch_norm.eps = 0.0
+        self.batch_norm, self.given = batch_norm, []
+        if batch_norm.forward is _identity:
+            return  # a layer and its batch norm that the network has in two places
+        shift, gain = batch_norm.bias, batch_norm.weight
+        shift = torch.zeros_like(batch_norm.running_mean) if shift is None else shift
+        gain = torch.ones_like(batch_norm.running_var) if gain is None else gain
+        scale = (gain / (batch_norm.running_var + batch_norm.eps) ** 0.5).detach()
+        for linear in linears:
+            weight, bias = linear.weight, linear.bias
+            self.given.append((linear, weight, bias))
+            outputs = 1 if isinstance(linear, ConvolutionTranspose) else 0
+            places = [1] * weight.ndim
+            places[outputs] = -1
+            offset = torch.zeros_like(shift) if bias is None else bias
+            merged = (
+                weight * scale.view(places),
+                (offset - batch_norm.running_mean) * scale + shift,
+            )
+            linear.weight, linear.bias = (nn.Parameter(each.detach(), False) for each in merged)
+        batch_norm.forward = _identity
 
     def remove(self) -> None:
-        super().remove()
-        self.batch_norm.eps, self.batch_norm.weight, self.batch_norm.bias = self.given
+        for linear, weight, bias in self.given:
+            linear.weight, linear.bias = weight, bias
+        vars(self.batch_norm).pop("forward", None)
+
+
+def _identity(inputs: Tensor) -> Tensor:
+    return inputs
 
 
 class ConstantTransform(nn.Module):
@@ -90,6 +115,7 @@ def canonizers() -> list[Canonizer]:
 
 def _composite(wanted: Rules, inputs: Tensor) -> Composite:
     layers = [
+        (_NORMS, Pass()),
         *layer_map_base(rules.STABILIZER),
         (ConstantTransform, _hook(wanted.dense, inputs)),
         (Convolution, _hook(wanted.convolution, inputs)),
