@@ -143,15 +143,16 @@ def test_zennits_canonizers_restore_what_they_changed() -> None:
     """Of themselves, without `explain_with` around them."""
     network, inputs, targets = make(SmallCNN(width=4), (2, 8, 8))
     before = {name: each.clone() for name, each in network.state_dict().items()}
+    parameters = dict(network.named_parameters())
     settings = repr(network)
     EpsilonPlusFlatLRP().by_zennit(network, inputs, targets, torch.Generator())
     assert repr(network) == settings
     after = network.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], each) for name, each in before.items())
-    for name, module in network.named_modules():
-        for each in module._parameters:
-            assert getattr(module, each) is module._parameters[each], name
+    assert all(network.get_parameter(name) is each for name, each in parameters.items())
+    for module in network.modules():
+        assert vars(module).keys().isdisjoint({"weight", "bias", "forward"})
 
 
 MERGED: dict[str, tuple[list[nn.Module], tuple[int, ...]]] = {

@@ -91,12 +91,20 @@ def propagate_by_zennit(wanted: Rules, model: nn.Module, inputs: Tensor, targets
         attention = isinstance(module, nn.MultiheadAttention)  # counts as an activation in zennit
         if attention or (weights and not isinstance(module, _WEIGHTED)):
             raise unknown(f"{name or 'the model'} ({type(module).__name__})")
+    # zennit 1.0 puts other objects in the place of the parameters of every layer that has a rule.
+    held = [
+        (module, name, parameter)
+        for module in model.modules()
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False)
+    ]
     composite = _composite(wanted, inputs)
     try:
         composite.register(model)
         return explain_logit(model, inputs, targets)
     finally:
         composite.remove()
+        for module, name, parameter in held:
+            setattr(module, name, parameter)
 
 
 def canonizers() -> list[Canonizer]:
