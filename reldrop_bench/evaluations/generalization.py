@@ -55,7 +55,7 @@ class Generalization(Evaluation):
             return
         gap = epochs["clean_train_accuracy"] - validation
         record.curve("validation", "accuracy_gap", epochs["epoch"], gap)
-        best = int(epochs["epoch"].iloc[int(validation.to_numpy().argmax())])
+        best = int(epochs["epoch"].iloc[int(validation.argmax())])
         record.metric("validation", "best_validation_epoch", best)
         for target in self.targets:
             name, reached = f"epochs_to_{target:g}", epochs["epoch"][validation >= target]
