@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 from zennit.attribution import Gradient
-from zennit.canonizers import SequentialMergeBatchNorm
 from zennit.composites import EpsilonPlusFlat
 from zennit.core import Composite
 
@@ -243,7 +242,7 @@ def test_residual_sums_are_canonised() -> None:
     network, inputs, targets = make(ResNet18(), (3, 16, 16))
     logits = logits_of(network, inputs, targets)
     right = explain(EpsilonPlusFlatLRP(), network, inputs, targets).sum((1, 2))
-    without = EpsilonPlusFlat(canonizers=[SequentialMergeBatchNorm()])
+    without = EpsilonPlusFlat(canonizers=[ExactMergeBatchNorm()])
     with Gradient(network, without) as attributor:
         _, wrong = attributor(inputs, lambda logits: logits.detach() * torch.eye(3)[targets])
     assert (right.abs() <= 2 * logits.abs()).all()
