@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reldrop_bench.kinds.evaluation import Evaluation
+from reldrop_bench.cli.listing_cache import with_cache
 from reldrop_bench.plugins import broken_entry_points, registry
 from reldrop_bench.plugins.base import Plugin, docstrings_of, parameters_of
 
@@ -30,14 +30,20 @@ def listing(kind: str | None = None) -> list[dict[str, Any]]:
     UserError
         An unknown kind.
     """
-    kinds = registry.KINDS if kind is None else [ALIASES.get(kind, kind)]
-    rows = [_row(entry) for name in kinds for entry in registry.entries(name)]
+    name = None if kind is None else ALIASES.get(kind, kind)
+    if name is not None and name not in registry.KINDS:
+        registry.entries(name)  # says so
+    rows = [row for row in with_cache(_rows) if name in (None, row["kind"])]
     if kind is None:
         rows += [
             _broken("entry point", point, "", reason)
             for point, reason in broken_entry_points.items()
         ]
     return rows
+
+
+def _rows() -> list[dict[str, Any]]:
+    return [_row(entry) for kind in registry.KINDS for entry in registry.entries(kind)]
 
 
 def _broken(kind: str, name: str, file: str, error: str) -> dict[str, Any]:
@@ -51,10 +57,10 @@ def _row(entry: registry.Entry) -> dict[str, Any]:
         return row
     modalities = sorted(cls.modalities) if registry.KINDS[entry.kind].has_inputs else []
     row |= {"modalities": modalities, "description": cls.description(), "status": "ok"}
-    return row | _measures(cls) if issubclass(cls, Evaluation) else row
+    return row | _measures(cls) if entry.kind == "evaluations" else row
 
 
-def _measures(cls: type[Evaluation]) -> dict[str, Any]:
+def _measures(cls: Any) -> dict[str, Any]:
     """Return what an evaluation says of its metrics, and what it refuses to measure."""
     metrics = [
         {

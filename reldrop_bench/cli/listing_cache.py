@@ -1,0 +1,59 @@
+"""What `list` tells of built-in plugins, kept between calls: to import all of them takes seconds."""
+
+import hashlib
+import json
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from reldrop_bench import plugins
+from reldrop_bench.files import write_atomically
+from reldrop_bench.plugins.registry import KINDS, PACKAGE
+
+Rows = list[dict[str, Any]]
+
+
+def with_cache(rows: Callable[[], Rows]) -> Rows:
+    """Return `rows()`, or what it returned when all that it depends on was as it is now.
+
+    Where there are plugins besides the built-in ones nothing is kept: these are being worked on, and
+    may import anything. Nor is it where a plugin is broken: the reason may lie anywhere.
+    """
+    folders = {str(Path(plugins.__file__).parent.resolve()), str(plugins.builtin_folder())}
+    if not folders.issuperset(plugins.__path__):
+        return rows()
+    file = user_cache_path("reldrop-bench") / f"list-{_stamp()}.json"
+    try:
+        kept = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        kept = None
+    if isinstance(kept, list):
+        return kept
+    listed = rows()
+    if all(row["status"] == "ok" for row in listed):
+        try:
+            write_atomically(file, json.dumps(listed).encode(), durable=False)
+            for older in set(file.parent.glob("list-*.json")) - {file}:
+                older.unlink(missing_ok=True)
+        except OSError:
+            pass  # a home that cannot be written to: the next call takes as long
+    return listed
+
+
+def _stamp() -> str:
+    """Return a digest of whatever decides the rows: Python, what is installed, and our own files."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in (Path(sysconfig.get_path("purelib")), *sorted(_files())):
+        state = path.stat()
+        digest.update(f"{path}\0{state.st_mtime_ns}\0{state.st_size}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _files() -> Iterator[Path]:
+    yield from PACKAGE.rglob("*.py")
+    for kind in KINDS.values():
+        yield from (plugins.builtin_folder() / kind.folder).rglob("*.py")

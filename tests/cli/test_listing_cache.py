@@ -1,0 +1,86 @@
+"""What `list` keeps between calls is never told where it may no longer hold."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reldrop_bench import plugins
+from reldrop_bench.cli import listing_cache
+from reldrop_bench.cli.listing_cache import with_cache
+
+ROWS = [{"kind": "models", "name": "a", "status": "ok"}]
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows whenever the rows are computed; only built-in folders are there."""
+    monkeypatch.setattr(listing_cache, "user_cache_path", lambda name: tmp_path / name)
+    home = [str(Path(plugins.__file__).parent.resolve()), str(plugins.builtin_folder())]
+    monkeypatch.setattr(plugins, "__path__", home)
+    return []
+
+
+def computed(calls: list[int], rows: Any = ROWS) -> Callable[[], Any]:
+    def rows_now() -> Any:
+        calls.append(1)
+        return rows
+
+    return rows_now
+
+
+def test_rows_are_computed_once(calls: list[int]) -> None:
+    assert with_cache(computed(calls)) == with_cache(computed(calls)) == ROWS
+    assert len(calls) == 1
+
+
+def test_a_changed_file_or_installation_is_noticed(
+    calls: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, installed = tmp_path / "plugin.py", tmp_path / "site"
+    source.write_text("a = 1\n")
+    installed.mkdir()
+    monkeypatch.setattr(listing_cache, "_files", lambda: iter([source]))
+    monkeypatch.setattr(listing_cache.sysconfig, "get_path", lambda name: str(installed))
+    with_cache(computed(calls))
+    source.write_text("a = 22\n")
+    with_cache(computed(calls))
+    os.utime(source, ns=(0, 0))
+    with_cache(computed(calls))
+    os.utime(installed, ns=(0, 0))
+    with_cache(computed(calls))
+    assert len(calls) == 4
+    assert len(list((tmp_path / "reldrop-bench").iterdir())) == 1, "older rows are removed"
+
+
+def test_with_a_folder_of_ones_own_nothing_is_kept(
+    calls: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_cache(computed(calls))
+    monkeypatch.setattr(plugins, "__path__", [*plugins.__path__, str(tmp_path)])
+    other = [{"kind": "models", "name": "b", "status": "ok"}]
+    assert with_cache(computed(calls, other)) == other
+
+
+def test_nothing_broken_is_kept(calls: list[int]) -> None:
+    rows = [{"kind": "models", "name": "a", "status": "broken"}]
+    for _ in range(2):
+        assert with_cache(computed(calls, rows)) == rows
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[{", b"null", b"{}"])
+def test_a_damaged_file_is_computed_again(calls: list[int], tmp_path: Path, content: bytes) -> None:
+    with_cache(computed(calls))
+    (file,) = (tmp_path / "reldrop-bench").iterdir()
+    file.write_bytes(content)
+    assert with_cache(computed(calls)) == ROWS
+    assert with_cache(computed(calls)) == ROWS
+    assert len(calls) == 2
+
+
+def test_a_home_that_cannot_be_written_to_is_no_error(calls: list[int], tmp_path: Path) -> None:
+    (tmp_path / "reldrop-bench").write_text("a file where the folder should be")
+    assert with_cache(computed(calls)) == ROWS
