@@ -23,7 +23,7 @@ training, NaN where it does not tell. samples: training samples seen, all epochs
 deviations: lists of one-line texts.
 """
 
-CELL = ("task", "model", "label", "seed")
+CELL = ["task", "model", "label", "seed"]
 """What names a cell within its benchmark, whatever its key is."""
 Place = tuple[str, str, str, int]
 """The values of `CELL`."""

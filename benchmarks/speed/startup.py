@@ -30,6 +30,8 @@ def commands(python: str) -> dict[str, list[str]]:
     return {
         **{statement: [python, "-c", statement] for statement in imports},
         **{f"reldrop-bench {word}": [script, word] for word in ("--help", "list")},
+        # With a folder of one's own nothing is kept between calls: as the first call anywhere.
+        "reldrop-bench list, all imported": [script, "list", "--plugins", "."],
     }
 
 

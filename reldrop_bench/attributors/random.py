@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.kinds.attributor import Attributor
+from reldrop_bench import Attributor
 
 
 class RandomRelevance(Attributor):

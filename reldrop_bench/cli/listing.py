@@ -3,14 +3,14 @@
 import inspect
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reldrop_bench.cli.listing_cache import with_cache
+from reldrop_bench.cli.listing_cache import only_built_in, with_cache
 from reldrop_bench.plugins import broken_entry_points, registry
 from reldrop_bench.plugins.base import Plugin, docstrings_of, parameters_of
 
@@ -33,7 +33,10 @@ def listing(kind: str | None = None) -> list[dict[str, Any]]:
     name = None if kind is None else ALIASES.get(kind, kind)
     if name is not None and name not in registry.KINDS:
         registry.entries(name)  # says so
-    rows = [row for row in with_cache(_rows) if name in (None, row["kind"])]
+    if only_built_in():  # all kinds, which are kept together
+        rows = [row for row in with_cache(_rows) if name in (None, row["kind"])]
+    else:
+        rows = _rows(registry.KINDS if name is None else [name])
     if kind is None:
         rows += [
             _broken("entry point", point, "", reason)
@@ -42,8 +45,8 @@ def listing(kind: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def _rows() -> list[dict[str, Any]]:
-    return [_row(entry) for kind in registry.KINDS for entry in registry.entries(kind)]
+def _rows(kinds: Iterable[str] = registry.KINDS) -> list[dict[str, Any]]:
+    return [_row(entry) for kind in kinds for entry in registry.entries(kind)]
 
 
 def _broken(kind: str, name: str, file: str, error: str) -> dict[str, Any]:

@@ -17,15 +17,17 @@ from reldrop_bench.plugins.registry import KINDS, PACKAGE
 Rows = list[dict[str, Any]]
 
 
+def only_built_in() -> bool:
+    """Return whether there are no other plugin folders: these are worked on, and may import anything."""
+    folders = {str(Path(plugins.__file__).parent.resolve()), str(plugins.builtin_folder())}
+    return folders.issuperset(plugins.__path__)
+
+
 def with_cache(rows: Callable[[], Rows]) -> Rows:
     """Return `rows()`, or what it returned when all that it depends on was as it is now.
 
-    Where there are plugins besides the built-in ones nothing is kept: these are being worked on, and
-    may import anything. Nor is it where a plugin is broken: the reason may lie anywhere.
+    Nothing is kept where a plugin is broken: the reason may lie anywhere.
     """
-    folders = {str(Path(plugins.__file__).parent.resolve()), str(plugins.builtin_folder())}
-    if not folders.issuperset(plugins.__path__):
-        return rows()
     file = user_cache_path("reldrop-bench") / f"list-{_stamp()}.json"
     try:
         kept = json.loads(file.read_bytes())

@@ -9,7 +9,7 @@ from reldrop_bench.comparing.result_sets import ResultSet
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.entries import by_name, entry_name
-from reldrop_bench.matrix.spec import BenchmarkSpec, Entry
+from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.results import Place
 from reldrop_bench.store.records import BenchmarkRecord, MatrixEntry
 from reldrop_bench.store.state import differences
@@ -143,20 +143,20 @@ def _spec(sets: Sequence[ResultSet]) -> BenchmarkSpec:
     return BenchmarkSpec.model_validate(merged)
 
 
-def _different(entries: Iterable[Entry]) -> list[Entry]:
+def _different(entries: Iterable[SpecEntry]) -> list[SpecEntry]:
     found = {json.dumps(entry, sort_keys=True): entry for entry in entries}
     return list(found.values())
 
 
-def _by_name(entries: Iterable[Entry]) -> list[Entry]:
+def _by_name(entries: Iterable[SpecEntry]) -> list[SpecEntry]:
     """Return the first entry of each name."""
-    first: dict[str, Entry] = {}
+    first: dict[str, SpecEntry] = {}
     for entry in entries:
         first.setdefault(entry_name(entry), entry)
     return list(first.values())
 
 
-def _measured(result_set: ResultSet) -> Sequence[Entry]:
+def _measured(result_set: ResultSet) -> Sequence[SpecEntry]:
     """Return what a set's spec measured, also where it names nothing."""
     if result_set.spec.evaluations is not None:
         return result_set.spec.evaluations

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reldrop_bench.kinds.executor import Executor, Finished, Job, Queue, Resources
+from reldrop_bench import Executor, Finished, Job, Queue, Resources
 
 
 class InlineExecutor(Executor):

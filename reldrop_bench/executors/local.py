@@ -11,7 +11,8 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from reldrop_bench.kinds.executor import MEMORY_EXIT, Executor, Finished, Job, Queue, Resources
+from reldrop_bench import Executor, Finished, Job, Queue, Resources
+from reldrop_bench.kinds.executor import MEMORY_EXIT
 from reldrop_bench.results import Status
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from reldrop_bench.errors import UserError
 from reldrop_bench.matrix.components import PluginIdentity
-from reldrop_bench.matrix.spec import BenchmarkSpec, Entry
+from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import Plugin, parameters_of
 
@@ -53,7 +53,7 @@ class ResolvedPlugin:
 
 
 def _parse(
-    entry: Entry, kind: str, reserved: Sequence[str]
+    entry: SpecEntry, kind: str, reserved: Sequence[str]
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Return name, parameters and reserved settings (label …) of a spec's entry."""
     singular = registry.KINDS[kind].singular
@@ -103,7 +103,7 @@ def _expand(cls: type[Plugin], parameters: dict[str, Any]) -> list[tuple[dict[st
 
 
 def _resolve(
-    entry: Entry, kind: str, reserved: Sequence[str] = ("label",)
+    entry: SpecEntry, kind: str, reserved: Sequence[str] = ("label",)
 ) -> list[tuple[ResolvedPlugin, dict[str, Any]]]:
     """Resolve one entry of a spec to its plugins (several where it holds lists), with their settings."""
     name, parameters, settings = _parse(entry, kind, reserved)
@@ -128,7 +128,7 @@ def _parameters_text(given: Mapping[str, Any]) -> str:
 
 
 def resolve_all(
-    entries: Sequence[Entry], kind: str, reserved: Sequence[str] = ("label",)
+    entries: Sequence[SpecEntry], kind: str, reserved: Sequence[str] = ("label",)
 ) -> list[tuple[ResolvedPlugin, dict[str, Any]]]:
     """Resolve a list of entries; labels come out unique or the spec is refused."""
     resolved = [pair for entry in entries for pair in _resolve(entry, kind, reserved)]
@@ -152,7 +152,7 @@ def resolve_all(
     return named
 
 
-def single(entry: Entry, kind: str) -> ResolvedPlugin:
+def single(entry: SpecEntry, kind: str) -> ResolvedPlugin:
     """Resolve an entry that stands for one plugin; its label holds the parameters that are given.
 
     Raises
@@ -172,12 +172,12 @@ def single(entry: Entry, kind: str) -> ResolvedPlugin:
     return plugin
 
 
-def measured(spec: BenchmarkSpec) -> list[Entry]:
+def measured(spec: BenchmarkSpec) -> list[SpecEntry]:
     """Return the entries of what a spec measures; one that names nothing, what is on by default."""
     return default_evaluations() if spec.evaluations is None else spec.evaluations
 
 
-def default_evaluations() -> list[Entry]:
+def default_evaluations() -> list[SpecEntry]:
     """Return the names of what is measured where a spec names nothing."""
     return [
         entry.name
@@ -186,7 +186,7 @@ def default_evaluations() -> list[Entry]:
     ]
 
 
-def with_evaluations(spec: BenchmarkSpec, added: Sequence[Entry]) -> BenchmarkSpec:
+def with_evaluations(spec: BenchmarkSpec, added: Sequence[SpecEntry]) -> BenchmarkSpec:
     """Return the spec with further evaluations, each in place of one of the same name."""
     if not added:
         return spec
@@ -195,19 +195,19 @@ def with_evaluations(spec: BenchmarkSpec, added: Sequence[Entry]) -> BenchmarkSp
     return spec.model_copy(update={"evaluations": [*kept, *new.values()]})
 
 
-def by_name(entries: Iterable[Entry]) -> dict[str, Entry]:
+def by_name(entries: Iterable[SpecEntry]) -> dict[str, SpecEntry]:
     """Return evaluations by their name; where one stands twice, the last."""
     return {entry_name(entry): entry for entry in entries}
 
 
-def entry_name(entry: Entry) -> str:
+def entry_name(entry: SpecEntry) -> str:
     """Return the name of the evaluation that an entry of a spec stands for."""
     if isinstance(entry, str):
         return entry.partition(":")[0]
     return str(entry["name"] if "name" in entry else next(iter(entry), ""))
 
 
-def _with_preset(entry: Entry) -> Entry:
+def _with_preset(entry: SpecEntry) -> SpecEntry:
     """Read "NAME:PRESET" as the mapping that it is short for."""
     if not isinstance(entry, str) or ":" not in entry:
         return entry
@@ -215,7 +215,7 @@ def _with_preset(entry: Entry) -> Entry:
     return {name: {"preset": preset}}
 
 
-def resolve_evaluations(entries: Sequence[Entry] | None) -> tuple[ResolvedPlugin, ...]:
+def resolve_evaluations(entries: Sequence[SpecEntry] | None) -> tuple[ResolvedPlugin, ...]:
     """Return what is to be measured; None stands for all that is on by default.
 
     Raises

@@ -14,7 +14,7 @@ from reldrop_bench.errors import UserError, one_line, suggest
 from reldrop_bench.kinds.attributor import DEFAULT_RELEVANCE
 from reldrop_bench.plugins import builtin_folder
 
-Entry = str | dict[str, Any]
+SpecEntry = str | dict[str, Any]
 """A plugin in a spec: its name, ``{name: {parameters}}`` or ``{name: NAME, parameters…}``."""
 
 
@@ -42,21 +42,21 @@ class BenchmarkSpec(pydantic.BaseModel):
 
     name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """What the benchmark is called; results go to results/NAME unless something else is said."""
-    tasks: list[Entry] = pydantic.Field(min_length=1)
+    tasks: list[SpecEntry] = pydantic.Field(min_length=1)
     """What is learned."""
-    regularizers: list[Entry] = pydantic.Field(min_length=1)
+    regularizers: list[SpecEntry] = pydantic.Field(min_length=1)
     """What is compared."""
     seeds: int | list[int] = 5
     """A number n for seeds 0 … n−1, or a list."""
     baseline: str = "none"
     """The label that all others are compared with."""
-    model: Entry | list[Entry] = "default"
+    model: SpecEntry | list[SpecEntry] = "default"
     """The networks; "default" is each task's own."""
-    relevance: Entry = DEFAULT_RELEVANCE
+    relevance: SpecEntry = DEFAULT_RELEVANCE
     """The attribution method of guided training, and of every evaluation that explains."""
     recipe: dict[str, Any] = {}
     """Changes to each task's recipe."""
-    evaluations: list[Entry] | None = None
+    evaluations: list[SpecEntry] | None = None
     """What is measured; left out: every installed evaluation that is on by default."""
     keep_models: Literal["all", "none"] = "all"
     """Whether weights are kept once a cell is done."""
@@ -86,7 +86,7 @@ class BenchmarkSpec(pydantic.BaseModel):
 
     @pydantic.field_validator("evaluations")
     @classmethod
-    def _some_evaluations(cls, value: list[Entry] | None) -> list[Entry] | None:
+    def _some_evaluations(cls, value: list[SpecEntry] | None) -> list[SpecEntry] | None:
         if value is not None and not value:
             raise ValueError("at least one evaluation is needed, such as accuracy")
         return value

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.data import Facts
-from reldrop_bench.kinds.model import LearnedTransform, Model
-from reldrop_bench.plugins.base import Positive, Probability
+from reldrop_bench import Facts, Model, Positive, Probability
+from reldrop_bench.kinds.model import LearnedTransform
 
 _COORDINATES = 3
 

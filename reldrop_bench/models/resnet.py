@@ -4,8 +4,7 @@ from typing import Literal, cast
 
 from torch import nn
 
-from reldrop_bench.data import Facts
-from reldrop_bench.kinds.model import Model
+from reldrop_bench import Facts, Model
 
 Stem = Literal["auto", "small", "imagenet"]
 _IMAGENET_STEM_FROM = 64

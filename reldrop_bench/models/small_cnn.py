@@ -2,9 +2,7 @@
 
 from torch import nn
 
-from reldrop_bench.data import Facts
-from reldrop_bench.kinds.model import Model
-from reldrop_bench.plugins.base import Count
+from reldrop_bench import Count, Facts, Model
 
 
 class SmallCNN(Model):

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,18 @@ from reldrop_bench.errors import UserError, one_line, suggest
 from reldrop_bench.plugins.base import Plugin
 
 PACKAGE = Path(plugins.__file__).parents[1]
+
+# Where plugin files of before 0.1 import from: such a file goes on working, with the names of today.
+for _former in (
+    "evaluation",
+    "evaluation.contract",
+    "plugin",
+    "recipe",
+    "regularization",
+    "section",
+    "tasks",
+):
+    sys.modules.setdefault(f"{PACKAGE.name}.{_former}", sys.modules[PACKAGE.name])
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 HIDDEN = (0.85, 0.1, 0.1)
 NEUTRAL = 0.74
 """Grey of a point that is not relevant: white would hide it."""
-Place = tuple[int, int]
+GridPosition = tuple[int, int]
 """Column and row of a picture: it fills the unit square there."""
 
 
 def draw_input(
     axis: Axes,
-    place: Place,
+    place: GridPosition,
     inputs: np.ndarray,
     hidden: np.ndarray | None = None,
     frame: np.ndarray | None = None,
@@ -50,7 +50,9 @@ def _picture(inputs: np.ndarray, frame: np.ndarray) -> np.ndarray:
     return np.nan_to_num(channels.transpose(1, 2, 0)).copy()
 
 
-def draw_relevance(axis: Axes, place: Place, inputs: np.ndarray, relevance: np.ndarray) -> None:
+def draw_relevance(
+    axis: Axes, place: GridPosition, inputs: np.ndarray, relevance: np.ndarray
+) -> None:
     """Draw relevance (H, W) or (N,) in red and blue, scaled to its own largest magnitude."""
     from matplotlib import colormaps
 
@@ -66,7 +68,7 @@ def draw_relevance(axis: Axes, place: Place, inputs: np.ndarray, relevance: np.n
     _scatter(axis, place, inputs, inputs, colors, np.abs(scaled))
 
 
-def _image(axis: Axes, place: Place, picture: np.ndarray) -> None:
+def _image(axis: Axes, place: GridPosition, picture: np.ndarray) -> None:
     (column, row), size = place, 0.94
     extent = (column, column + size, row + size, row)
     axis.imshow(picture, extent=extent, interpolation="nearest", aspect="auto")
@@ -74,7 +76,7 @@ def _image(axis: Axes, place: Place, picture: np.ndarray) -> None:
 
 def _scatter(
     axis: Axes,
-    place: Place,
+    place: GridPosition,
     cloud: np.ndarray,
     frame: np.ndarray,
     colors: np.ndarray | None = None,

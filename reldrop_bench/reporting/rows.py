@@ -7,13 +7,8 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench.kinds.section import Prose
-from reldrop_bench.results import Results
+from reldrop_bench.results import CELL, Results, Setting
 from reldrop_bench.statistics.spread import over_seeds
-
-CELL = ["task", "model", "label", "seed"]
-
-Setting = tuple[str, str]
-"""A task and a model: what labels are compared within."""
 
 MANY, DETAILED = 6, 2
 """Where a section has more settings than `MANY`, the first `DETAILED` get figures of their own."""

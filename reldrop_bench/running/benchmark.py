@@ -7,20 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from reldrop_bench.errors import UserError
-from reldrop_bench.kinds.executor import (
-    DEFAULT_EXECUTOR,
-    INLINE_EXECUTOR,
-    Executor,
-)
+from reldrop_bench.kinds.executor import DEFAULT_EXECUTOR, INLINE_EXECUTOR, Executor
 from reldrop_bench.matrix.cells import CellSpec, expand, select
-from reldrop_bench.matrix.entries import (
-    by_name,
-    entry_name,
-    measured,
-    single,
-    with_evaluations,
-)
-from reldrop_bench.matrix.spec import BenchmarkSpec, Entry, load_spec, read_value
+from reldrop_bench.matrix.entries import by_name, entry_name, measured, single, with_evaluations
+from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry, load_spec, read_value
 from reldrop_bench.plugins import registry
 from reldrop_bench.running.plan import Plan, make_plan
 from reldrop_bench.store.folder import Store
@@ -41,7 +31,7 @@ class Options:
     data: str | Path | None = None
     settings: Sequence[str] = ()
     only: Sequence[str] = ()
-    executor: Entry | None = None
+    executor: SpecEntry | None = None
 
 
 @dataclass
@@ -57,7 +47,7 @@ class Benchmark:
     executor: Executor
     """What computes the cells."""
     root: Path | None
-    added: Sequence[Entry]
+    added: Sequence[SpecEntry]
     """Evaluations that were added to the folder beside those of the spec."""
     notes: Sequence[str]
     """What is to be told when it runs."""
@@ -165,8 +155,8 @@ def prepare(spec: Source, options: Options = Options()) -> Benchmark:
 def assemble(
     spec: BenchmarkSpec,
     store: Store,
-    kept: Sequence[Entry],
-    asked: Sequence[Entry],
+    kept: Sequence[SpecEntry],
+    asked: Sequence[SpecEntry],
     options: Options,
 ) -> Benchmark:
     """Return a benchmark, checked; kept, asked: evaluations beside the spec's, from before and new."""

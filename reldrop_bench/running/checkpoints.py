@@ -22,7 +22,7 @@ from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.components import SCHEMA
 from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_evaluations, single
-from reldrop_bench.matrix.spec import BenchmarkSpec, Entry, read_value
+from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry, read_value
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results
 from reldrop_bench.running.benchmark import data_root
@@ -290,7 +290,7 @@ def _tell(progress: Callable[[str], None], name: str, stage: str) -> None:
     progress(f"{name}: {stage}")
 
 
-def _entry(plugin: ResolvedPlugin) -> Entry:
+def _entry(plugin: ResolvedPlugin) -> SpecEntry:
     """Return a plugin as a spec writes it."""
     plain = plugin.label == plugin.name
     return plugin.name if plain else {plugin.name: dict(plugin.parameters)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reldrop_bench.errors import UserError
 from reldrop_bench.matrix.entries import by_name, entry_name
-from reldrop_bench.matrix.spec import Entry, read_value
+from reldrop_bench.matrix.spec import SpecEntry, read_value
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results
 from reldrop_bench.running.benchmark import Benchmark, Options, assemble
@@ -49,7 +49,7 @@ def prepare_evaluation(
     return benchmark
 
 
-def evaluation_entry(text: str) -> Entry:
+def evaluation_entry(text: str) -> SpecEntry:
     """Return what a text of the command line says is to be measured.
 
     Raises
@@ -74,7 +74,7 @@ def evaluate(
     data: str | Path | None = None,
     only: Sequence[str] = (),
     listener: Listener | None = None,
-    executor: Entry | None = None,
+    executor: SpecEntry | None = None,
 ) -> Results:
     """Add evaluations to the trained cells of a results folder; nothing is trained.
 

@@ -22,7 +22,7 @@ from reldrop_bench.matrix.entries import ResolvedPlugin
 from reldrop_bench.results import Status
 from reldrop_bench.running.training import build_model
 from reldrop_bench.store.folder import EPOCHS_FILE, Store
-from reldrop_bench.store.records import CellRecord, Note, Outcome, evaluation_file
+from reldrop_bench.store.records import CellRecord, EvaluationOutcome, Note, evaluation_file
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def measure(
     """Run one evaluation and note how it ended; a failure is noted, and ends nothing else."""
     plugin: Evaluation = evaluation.plugin
     started = time.perf_counter()
-    outcome = Outcome(key=key, status="done")
+    outcome = EvaluationOutcome(key=key, status="done")
     try:
         table = Record()
         context.lacking = set()

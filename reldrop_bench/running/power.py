@@ -14,7 +14,7 @@ from reldrop_bench.errors import UserError
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.reporting.outcomes import OUTCOMES
 from reldrop_bench.reporting.question import find_metric
-from reldrop_bench.results import Results
+from reldrop_bench.results import Results, Setting
 from reldrop_bench.running.benchmark import Benchmark
 from reldrop_bench.statistics.paired import pair
 from reldrop_bench.statistics.power import (
@@ -29,9 +29,6 @@ from reldrop_bench.store.load import load_results
 
 METRIC = "accuracy"
 """What earlier results are asked for where no metric is given."""
-
-Setting = tuple[str, str]
-"""A task and a model."""
 
 
 @dataclass(frozen=True)

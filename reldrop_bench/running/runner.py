@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reldrop_bench.kinds.executor import (
-    Resources,
-)
-from reldrop_bench.matrix.spec import Entry
+from reldrop_bench.kinds.executor import Resources
+from reldrop_bench.matrix.spec import SpecEntry
 from reldrop_bench.results import Results
 from reldrop_bench.running.benchmark import Benchmark, Options, Source, devices, prepare
 from reldrop_bench.running.cell import Job
@@ -111,7 +109,7 @@ def run(
     settings: Sequence[str] = (),
     only: Sequence[str] = (),
     listener: Listener | None = None,
-    executor: Entry | None = None,
+    executor: SpecEntry | None = None,
 ) -> Results:
     """Run a benchmark; what exists already is not computed again.
 

@@ -30,7 +30,7 @@ from reldrop_bench.results import (
 )
 from reldrop_bench.store.folder import BENCHMARK_FILE, EPOCHS_FILE, Store
 from reldrop_bench.store.records import CellRecord, MatrixEntry, Training, evaluation_file
-from reldrop_bench.store.tables import Gathered, Identity, LongTables
+from reldrop_bench.store.tables import CellNames, Gathered, LongTables
 
 NUMBERS = [name for name in Training.model_fields if name in CELL_COLUMNS]
 """Columns of a cell that its training fills."""
@@ -44,7 +44,7 @@ class Gathering:
     values: LongTables = field(default_factory=lambda: LongTables({"metric", "curve", "sample"}))
     epochs: Gathered = field(default_factory=Gathered)
     notes: list[dict[str, Any]] = field(default_factory=list)
-    read_tables: list[tuple[Identity, str, str]] = field(default_factory=list)
+    read_tables: list[tuple[CellNames, str, str]] = field(default_factory=list)
     """Cell, evaluation and checksum."""
 
     def read(self, entry: MatrixEntry, record: CellRecord) -> str:

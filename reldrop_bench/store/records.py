@@ -13,7 +13,7 @@ from reldrop_bench.data import Facts
 from reldrop_bench.errors import one_line
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.components import SCHEMA, Components, Stored
-from reldrop_bench.matrix.spec import BenchmarkSpec, Entry
+from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.results import IDENTITY, Place, Setting, Status
 
 WEIGHTS_FILE = "model.safetensors"
@@ -98,7 +98,7 @@ class BenchmarkRecord(Stored):
     """The benchmark's name."""
     spec: BenchmarkSpec
     """The spec with its defaults; of checkpoints, what they have of one."""
-    added: list[Entry] = []
+    added: list[SpecEntry] = []
     """Evaluations that were asked for beside the spec's own, and stay for later runs."""
     evaluation_identities: dict[str, str] = {}
     """By evaluation, a digest of what it is, whatever the cell: equal ones can be compared."""
@@ -112,7 +112,7 @@ class BenchmarkRecord(Stored):
         cls,
         spec: BenchmarkSpec,
         cells: Sequence[CellSpec],
-        added: Sequence[Entry] = (),
+        added: Sequence[SpecEntry] = (),
         before: BenchmarkRecord | None = None,
         only: Collection[str] | None = None,
     ) -> Self:
@@ -163,7 +163,7 @@ class Note(Stored):
     """Why, in one line."""
 
 
-class Outcome(Stored):
+class EvaluationOutcome(Stored):
     """How an evaluation of a cell has ended."""
 
     key: str
@@ -228,7 +228,7 @@ class CellRecord(Stored):
     """The whole of a failure."""
     trained: bool
     """Whether its training came to its end."""
-    evaluations: dict[FileName, Outcome]
+    evaluations: dict[FileName, EvaluationOutcome]
     """By name, how each evaluation ended."""
     files: dict[FileName, str]
     """SHA-256 of every file of the cell."""
@@ -274,7 +274,7 @@ class CellRecord(Stored):
         return self.trained and WEIGHTS_FILE in self.files
 
     @property
-    def done(self) -> dict[str, Outcome]:
+    def done(self) -> dict[str, EvaluationOutcome]:
         """The evaluations that have a table."""
         return {name: outcome for name, outcome in self.evaluations.items() if outcome.is_done}
 

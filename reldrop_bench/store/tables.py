@@ -15,7 +15,7 @@ WIDE = pa.schema([(name, pa.dictionary(pa.int32(), pa.string())) for name in NAM
 ROWS = 1_000_000
 """Rows that are gathered before they are sorted by kind, so that what is not wanted goes early."""
 
-Identity = Mapping[str, Any]
+CellNames = Mapping[str, Any]
 """What names a cell: a text or a whole number by column."""
 
 
@@ -23,11 +23,11 @@ Identity = Mapping[str, Any]
 class Gathered:
     """Tables of cells one below another, each row with the identity of its cell."""
 
-    identities: list[Identity] = field(default_factory=list)
+    identities: list[CellNames] = field(default_factory=list)
     _counts: list[int] = field(default_factory=list)
     _tables: list[pa.Table] = field(default_factory=list)
 
-    def add(self, identity: Identity, table: pa.Table) -> None:
+    def add(self, identity: CellNames, table: pa.Table) -> None:
         """Add a table; one without rows leaves nothing behind."""
         if table.num_rows:
             self.identities.append(identity)
@@ -55,15 +55,15 @@ class LongTables:
 
     kinds: Collection[str]
     """What is kept of it."""
-    identities: list[Identity] = field(default_factory=list)
+    identities: list[CellNames] = field(default_factory=list)
     with_examples: set[tuple[int, str]] = field(default_factory=set)
     """Place in `identities` and evaluation of what wrote a number an item."""
     _waiting: list[tuple[int, str, pa.Table]] = field(default_factory=list)
     _rows: int = 0
     _parts: dict[str, list[tuple[np.ndarray, pa.Table]]] = field(default_factory=dict)
 
-    def add(self, identity: Identity, evaluation: str, table: pa.Table) -> None:
-        """Add what one evaluation wrote of a cell; columns as in `evaluation.record.COLUMNS`."""
+    def add(self, identity: CellNames, evaluation: str, table: pa.Table) -> None:
+        """Add what one evaluation wrote of a cell; columns as in `kinds.record.COLUMNS`."""
         if not table.num_rows:
             return
         for place, name in enumerate(table.column_names):
@@ -121,7 +121,7 @@ def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
 
 
 def _frame(
-    table: pa.Table, identities: Sequence[Identity], cells: np.ndarray, columns: Sequence[str]
+    table: pa.Table, identities: Sequence[CellNames], cells: np.ndarray, columns: Sequence[str]
 ) -> pd.DataFrame:
     """Return columns of a table and of what names the cell (row,) of each row."""
     found: dict[str, Any] = {}

@@ -24,7 +24,7 @@ from reldrop_bench.statistics.spread import shown
 
 from .figures import Axis, scatter
 from .overview import overview
-from .pareto import CLEARLY, DOMINATED, FRONT, SAME, Place, Point, places
+from .pareto import CLEARLY, DOMINATED, FRONT, SAME, Point, Standing, places
 
 BENEFITS = 2
 """Outcomes that cost is held against, the leading ones first."""
@@ -34,7 +34,7 @@ NUMBERS = [
 ]  # fmt: skip
 NOTHING = pd.Series(dtype=np.float64)
 
-Places = Mapping[tuple[str, str, Setting], Mapping[str, Place]]
+Places = Mapping[tuple[str, str, Setting], Mapping[str, Standing]]
 """By axis, outcome and setting: where each label stands."""
 
 MACHINE = """
@@ -188,7 +188,7 @@ def _table(
     )
 
 
-def _standing(place: Place | None) -> str:
+def _standing(place: Standing | None) -> str:
     if place is None:
         return "–"
     return f"{place.word} by “{place.by}”" if place.by else place.word

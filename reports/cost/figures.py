@@ -16,7 +16,7 @@ from reldrop_bench.reporting.rows import Setting, detailed, labels, settings, wi
 from reldrop_bench.reporting.style import BASELINE
 from reldrop_bench.statistics.paired import against_baseline
 
-from .pareto import FRONT, Place
+from .pareto import FRONT, Standing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def scatter(
     style: Style,
     axis: Axis,
     judged: Sequence[Paired],
-    fronts: Mapping[tuple[str, Setting], Mapping[str, Place]],
+    fronts: Mapping[tuple[str, Setting], Mapping[str, Standing]],
 ) -> list[Figure]:
     """Return the figures of a cost: a row an outcome, a column a setting.
 
@@ -112,7 +112,7 @@ def _front(
     names: Mapping[Setting, str],
     columns: Sequence[Setting],
     judged: Sequence[Paired],
-    fronts: Mapping[tuple[str, Setting], Mapping[str, Place]],
+    fronts: Mapping[tuple[str, Setting], Mapping[str, Standing]],
 ) -> str:
     parts = []
     for item in judged:
@@ -130,7 +130,7 @@ def _panel(
     panel: Axes,
     costs: pd.DataFrame,
     compared: pd.DataFrame,
-    places: Mapping[str, Place],
+    places: Mapping[str, Standing],
 ) -> set[str]:
     """Draw the labels of a setting and return those that have a place."""
     logs = costs.dropna(subset="value").sort_values("value")

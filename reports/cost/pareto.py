@@ -34,14 +34,14 @@ def _mean(values: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class Place:
+class Standing:
     """Where a label stands, and which label dominates it."""
 
     word: str
     by: str = ""
 
 
-def places(points: Mapping[str, Point]) -> dict[str, Place]:
+def places(points: Mapping[str, Point]) -> dict[str, Standing]:
     """Return for every label with a cost and a benefit where it stands among these.
 
     Dominated: on the seeds that both have, another label costs no more (up to `SAME`) and brings no
@@ -66,9 +66,9 @@ def places(points: Mapping[str, Point]) -> dict[str, Place]:
         rivals.sort(key=lambda other: (-means[other][1], means[other][0], other))
         clear = next((other for other in rivals if _clearly(complete[other], point)), None)
         if clear is not None:
-            placed[label] = Place(CLEARLY, clear)
+            placed[label] = Standing(CLEARLY, clear)
         else:
-            placed[label] = Place(DOMINATED, rivals[0]) if rivals else Place(FRONT)
+            placed[label] = Standing(DOMINATED, rivals[0]) if rivals else Standing(FRONT)
     return placed
 
 

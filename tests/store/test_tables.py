@@ -17,7 +17,12 @@ from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.spec import BenchmarkSpec
 from reldrop_bench.results import EXAMPLE_COLUMNS, IDENTITY, METRIC_COLUMNS
 from reldrop_bench.store.folder import Store
-from reldrop_bench.store.records import BenchmarkRecord, CellRecord, Outcome, evaluation_file
+from reldrop_bench.store.records import (
+    BenchmarkRecord,
+    CellRecord,
+    EvaluationOutcome,
+    evaluation_file,
+)
 from reldrop_bench.store.tables import Gathered, LongTables
 
 pytestmark = pytest.mark.usefixtures("plugin_folder")
@@ -45,7 +50,7 @@ def folder(tiny_spec: dict[str, Any], tmp_path: Path) -> Path:
         for evaluation in cell.evaluations:
             store.write_table(record, evaluation_file(evaluation.name), made_up(number).frame())
             key = cell.evaluation_key(evaluation)
-            record.evaluations[evaluation.name] = Outcome(key=key, status="done")
+            record.evaluations[evaluation.name] = EvaluationOutcome(key=key, status="done")
         store.write_cell(record)
     return tmp_path
 

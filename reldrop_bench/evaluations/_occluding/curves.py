@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reldrop_bench import Attributor, Context
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.attributor import Attributor
-from reldrop_bench.kinds.evaluation import Context
 from reldrop_bench.occlusion.fill import MASKED, draw_partners, occlude, replacement
 from reldrop_bench.occlusion.order import ORDERS
 

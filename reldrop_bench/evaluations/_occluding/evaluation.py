@@ -7,9 +7,8 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
+from reldrop_bench import Context, Evaluation, Record
 from reldrop_bench.errors import UserError, suggest
-from reldrop_bench.kinds.evaluation import Context, Evaluation
-from reldrop_bench.kinds.record import Record
 from reldrop_bench.occlusion.fill import FILLS
 from reldrop_bench.plugins.base import Count, Probability
 
