@@ -17,8 +17,8 @@ from reldrop_bench.plugins.reports.cost.pareto import (
     DOMINATED,
     FRONT,
     SAME,
-    Place,
     Point,
+    Standing,
     places,
 )
 from reldrop_bench.reporting.style import Style
@@ -63,8 +63,8 @@ def test_the_front_of_a_known_example() -> None:
 def test_dominance_is_clear_only_where_the_interval_excludes_zero() -> None:
     sure = {"none": point(1.0, 0.0), "bad": point(2.0, -0.1, spread=0.001)}
     unsure = {"none": point(1.0, 0.0), "bad": point(2.0, -0.1, spread=0.5)}
-    assert places(sure)["bad"] == Place(CLEARLY, "none")
-    assert places(unsure)["bad"] == Place(DOMINATED, "none")
+    assert places(sure)["bad"] == Standing(CLEARLY, "none")
+    assert places(unsure)["bad"] == Standing(DOMINATED, "none")
 
 
 def test_one_seed_is_never_clear() -> None:
@@ -77,7 +77,7 @@ def test_a_cost_that_varies_is_not_clearly_lower() -> None:
     steady = Point(np.log(np.array([1.8, 1.8, 1.8, 1.8])), np.full(4, 0.1))
     assert places({"noisy": noisy, "steady": steady})["steady"].word == FRONT
     cheaper = Point(np.log(np.array([1.2, 1.2, 2.0, 2.0])), np.array([0.1, 0.11, 0.1, 0.11]))
-    assert places({"noisy": noisy, "cheaper": cheaper})["noisy"] == Place(DOMINATED, "cheaper")
+    assert places({"noisy": noisy, "cheaper": cheaper})["noisy"] == Standing(DOMINATED, "cheaper")
 
 
 def test_costs_within_a_percent_are_the_same() -> None:
