@@ -65,10 +65,6 @@ class RelevanceError(ValueError):
     """A relevance map that cannot be used: not finite, or of the wrong shape."""
 
 
-class RelevanceWarning(UserWarning):
-    """A map was made in another way than asked for."""
-
-
 class UnexplainableError(UserError, ValueError):
     """A network that a method does not explain, rather than explain it wrongly; the message says why."""
 
