@@ -202,6 +202,7 @@ def _explain(
         stack.enter_context(torch.autocast(inputs.device.type, enabled=False))
         stack.enter_context(untouched(model))
         inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+        targets = targets.clone() if targets.is_inference() else targets
         try:
             relevance = attribute(inputs, targets.to(inputs.device)).detach().float()
         except UnexplainableError as error:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from reldrop_bench.data import Split
 from reldrop_bench.errors import UserError
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -63,3 +64,22 @@ def check_targets(targets: Tensor, count: int, classes: int) -> Tensor:
             "0 or more and 1 in all: several classes a sample (multi-hot) are not supported"
         )
     return targets
+
+
+def check_split(name: str, split: Split, classes: int) -> Split:
+    """Return a split whose targets are one class a sample, (len,) int64.
+
+    Raises
+    ------
+    LabelError
+        They are not; the message begins with `name`.
+    """
+    try:
+        class_labels(split.targets, len(split), classes)
+    except LabelError as error:
+        raise LabelError(f"{name}: {error}") from None
+    if split.targets.dtype != torch.int64:
+        raise LabelError(
+            f"{name}: targets are {split.targets.dtype}, not int64: use targets.long()"
+        )
+    return split

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts, Split, SubsetSplit
+from reldrop_bench.kinds.labels import check_split
 from reldrop_bench.kinds.memory import RelevanceMemory
 from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.regularizer import Regularizer, Step
@@ -157,7 +158,10 @@ def _set_up(cell: CellSpec, root: Path | None, device: torch.device) -> _Setup:
 
     stream = cell_stream(cell)
     facts = cell.task.plugin.facts(root)
-    train, validation = cell.task.plugin.splits(root, cell.seed)
+    train, validation = (
+        check_split(f"task {cell.task.name}, {part}", split, len(facts.classes))
+        for part, split in cell.task.plugin.splits(root, cell.seed)._asdict().items()
+    )
     fabric = Fabric(
         accelerator=device.type,
         devices=1 if device.index is None else [device.index],

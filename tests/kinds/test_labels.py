@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +11,13 @@ from torch import Tensor, nn
 from torchvision.models import densenet121
 
 from reldrop_bench import UserError, explain, regularizer
+from reldrop_bench.data import TensorSplit, TrainingSplits
 from reldrop_bench.kinds.attributor import NoLogitsError
-from reldrop_bench.kinds.labels import LabelError, class_labels
+from reldrop_bench.kinds.labels import LabelError, check_split, class_labels
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.matrix.cells import expand
+from reldrop_bench.matrix.spec import load_spec
+from reldrop_bench.running.training import train
 
 METHODS = [
     "lrp-epsilon-plus-flat",
@@ -124,3 +130,34 @@ def test_checkpointing_changes_no_map(method: str) -> None:
 
 def test_label_error_is_a_value_error_too() -> None:
     assert issubclass(LabelError, ValueError)
+
+
+@pytest.mark.parametrize(("targets", "message"), (WRONG | TOO_HIGH).values(), ids=WRONG | TOO_HIGH)
+def test_a_split_with_wrong_targets_is_refused_by_name(targets: Tensor, message: str) -> None:
+    split = TensorSplit(IMAGES[: len(targets)], targets)
+    if len(targets) == 3:  # a split cannot know how many there should be
+        assert check_split("task mine, train", split, 3) is split
+        return
+    with pytest.raises(LabelError, match=f"^task mine, train: .*{message}"):
+        check_split("task mine, train", split, 3)
+    with pytest.raises(LabelError, match="not int64"):
+        check_split("task mine, train", TensorSplit(IMAGES, torch.tensor([0, 1, 2, 0]).int()), 3)
+
+
+def test_training_refuses_a_task_with_wrong_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {"name": "one", "tasks": ["digits"], "regularizers": ["none"], "seeds": 1}
+    cell = expand(load_spec(spec))[0]
+    task = type(cell.task.plugin)
+    usual = task.splits
+
+    def from_one(self: Task, root: Path | None, seed: int) -> TrainingSplits:
+        train, validation = usual(self, root, seed)
+        indices = torch.arange(20)
+        batch = train.batch(indices)
+        return TrainingSplits(TensorSplit(batch.inputs, batch.targets - 1), validation)
+
+    monkeypatch.setattr(task, "splits", from_one)
+    with pytest.raises(
+        LabelError, match="task digits, train: a target class is -1; allowed: 0 to 9"
+    ):
+        train(cell, None)
