@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(status := getattr(error, "exit_code", None), int):
             # The parser's own errors: a missing argument, an unknown option or command.
             message = getattr(error, "message", "") or str(error)
-            typer.echo(f"error: {one_line(message)}; see --help", err=True)
+            typer.echo(f"error: {one_line(message).rstrip('.')}; see --help", err=True)
             sys.exit(status)
         traceback.print_exc()  # a defect of ours: show it whole, and do not call it wrong use
         sys.exit(70)

@@ -64,8 +64,9 @@ def add_folder(folder: str | Path) -> None:
     """
     path = Path(os.path.expanduser(folder)).resolve()
     if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
         raise UserError(
-            f"plugin folder {folder} does not exist; give the folder that holds regularizers/ …"
+            f"plugin folder {folder} {what}; give the folder that holds regularizers/ …"
         )
     given = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     if str(path) not in given:

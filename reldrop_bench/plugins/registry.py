@@ -216,7 +216,10 @@ def find(kind: str, name: str) -> Entry:
     for entry in entries(kind):
         if entry.name == name:
             return entry
-    raise UserError(f"no {KINDS[kind].singular} is called {name!r}; {suggest(name, names(kind))}")
+    raise UserError(
+        f"no {KINDS[kind].singular} is called {one_line(repr(name), 120)}; {suggest(name, names(kind))}; "
+        "plugins of your own: --plugins DIR"
+    )
 
 
 def find_all(name: str) -> list[Entry]:
