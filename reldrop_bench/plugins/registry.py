@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import inspect
 import pkgutil
 import re
 import sys
@@ -17,6 +16,8 @@ from typing import Any
 from reldrop_bench import plugins
 from reldrop_bench.errors import UserError, one_line, suggest
 from reldrop_bench.plugins.base import Plugin
+from reldrop_bench.plugins.facts import check_class, plugin_classes, registered_name
+from reldrop_bench.plugins.sources import refuse_twins
 from reldrop_bench.plugins.sources import source_hash as source_hash
 
 PACKAGE = Path(plugins.__file__).parents[1]
@@ -108,7 +109,11 @@ class Entry:
 
     def check_unchanged(self) -> None:
         """Raise UserError if the file is no longer what was imported from it."""
-        if source_hash(self.file) != self.source:
+        try:
+            unchanged = source_hash(self.file) == self.source
+        except OSError:  # it is gone
+            unchanged = False
+        if not unchanged:
             raise UserError(
                 f"{self.file} changed after it was imported; start a new Python process (or kernel)"
             )
@@ -181,27 +186,39 @@ def module_name(file: Path) -> str:
     return file.parent.name if file.name == "__init__.py" else file.stem
 
 
+def _error() -> str:
+    """Return the traceback of the exception that is handled, as text that can be printed."""
+    return traceback.format_exc().encode("utf-8", "replace").decode()
+
+
 def _load_module(kind: Kind, name: str, file: Path) -> list[Entry]:
+    """Return the plugins of a module; whatever goes wrong in a stranger's file is a broken one."""
+    source = ""
     try:
+        source = source_hash(file)
         module = importlib.import_module(name)
-    except (Exception, SystemExit):  # noqa: BLE001 - a stranger's module may raise anything
-        error, source = traceback.format_exc(), source_hash(file)
+        # The module remembers what it was made of: its file may change while the module stays.
+        source = vars(module).setdefault("__source_hash__", source)
+        classes = plugin_classes(module, kind.base_class())
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - pytest.skip and CancelledError are no Exception
+        error = _error()
         return [
             Entry(kind.name, name, file, error=error, source=source)
             for name in _declared_names(file)
         ]
-    base = kind.base_class()
-    # The module remembers what it was made of: its file may change while the module stays.
-    source = vars(module).setdefault("__source_hash__", source_hash(file))
-    return [
-        Entry(kind.name, cls.name, file, cls, source=source)
-        for cls in vars(module).values()
-        if isinstance(cls, type)
-        and issubclass(cls, base)
-        and f"{cls.__module__}.".startswith(f"{module.__name__}.")
-        and not inspect.isabstract(cls)
-        and isinstance(getattr(cls, "name", None), str)
-    ]
+    matches = []
+    for cls in classes:
+        title = registered_name(cls) or f"{module_name(file)}.{cls.__name__}"  # files are unique
+        try:
+            check_class(cls, kind.base_class(), kind.singular)
+            matches.append(Entry(kind.name, title, file, cls, source=source))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - as above
+            matches.append(Entry(kind.name, title, file, error=_error(), source=source))
+    return matches
 
 
 @functools.lru_cache(maxsize=64)
@@ -209,19 +226,24 @@ def _load(
     kind_name: str, path: tuple[str, ...], visible: frozenset[str] | None
 ) -> tuple[Entry, ...]:
     kind = KINDS[kind_name]
+    packages: dict[str, list[Path]] = defaultdict(list)
+    for package, folder in kind.portions():
+        packages[package].append(folder)
+        file = folder / "__init__.py"
+        if package.startswith(plugins.__name__) and file.is_file():
+            raise UserError(
+                f"{file} hides the {kind.name} of every other folder; remove it: {kind.folder}/ of a "
+                "plugin folder is a plain folder"
+            )
+    for folders in packages.values():
+        refuse_twins(folders)
+    refuse_twins([Path(folder) for folder in plugins.__path__], private=True)
     matches: list[Entry] = []
-    seen: dict[str, Path] = {}
     for package, folder in kind.portions():
         for stem, file in _modules(folder):
             module = f"{package}.{stem}"
-            if visible is not None and module not in visible and not _is_built_in(file):
-                continue
-            if module in seen:
-                raise UserError(
-                    f"two plugin files are called {stem}: {seen[module]} and {file}; rename one"
-                )
-            seen[module] = file
-            matches += _load_module(kind, module, file)
+            if visible is None or module in visible or _is_built_in(file):
+                matches += _load_module(kind, module, file)
     by_name: dict[str, list[Entry]] = defaultdict(list)
     for entry in matches:
         by_name[entry.name].append(entry)
