@@ -26,3 +26,16 @@ def write_atomically(path: Path, content: bytes, durable: bool = True) -> str:
             temporary.unlink(missing_ok=True)
         raise
     return hashlib.sha256(content).hexdigest()
+
+
+def short_file_name(name: str) -> str:
+    """Return a name that leaves room for an ending on any file system.
+
+    Raises
+    ------
+    ValueError
+        It has more than 200 bytes.
+    """
+    if len(name.encode("utf-8", "replace")) > 200:
+        raise ValueError("no file system takes a name of more than 200 bytes with an ending")
+    return name

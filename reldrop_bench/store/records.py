@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 
 from reldrop_bench.data import Facts
 from reldrop_bench.errors import one_line, suggest
+from reldrop_bench.files import short_file_name
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.components import SCHEMA, Components, Schema, Stored, digest
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
@@ -23,18 +24,10 @@ EPOCHS_FILE = "train.parquet"
 
 Key = Annotated[str, Field(pattern="^[0-9a-f]+$", max_length=64)]
 """What names the folder of a cell: a results folder may be a stranger's."""
-
-
-def _short(name: str) -> str:
-    if len(name.encode("utf-8", "replace")) > 200:
-        raise ValueError("no file system takes a name of more than 200 bytes with an ending")
-    return name
-
-
 FileName = Annotated[
     str,
     Field(pattern=r"^[^/\\:\x00]*[^./\\:\x00][^/\\:\x00]*$", max_length=200),
-    pydantic.AfterValidator(_short),
+    pydantic.AfterValidator(short_file_name),
 ]
 """What names a file of that folder, or, without its ending, the evaluation that wrote it."""
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
@@ -174,9 +167,8 @@ class BenchmarkRecord(Stored):
                 raise ValueError(f"its matrix has {times} cells with the {what} {value}")
         labels = {entry.label for entry in self.matrix}
         if self.spec.baseline not in labels:
-            raise ValueError(
-                f"its baseline {self.spec.baseline!r} is none of its labels; {suggest(self.spec.baseline, labels)}"
-            )
+            known = suggest(self.spec.baseline, labels)
+            raise ValueError(f"its baseline {self.spec.baseline!r} is no label; {known}")
         return self
 
 
