@@ -1,6 +1,6 @@
 """What looking at plugins costs the quickstart: its cells' training, with and without, and a comparison a cell.
 
-    python -m benchmarks.speed.isolation [--labels cutout reldrop-block] [--epochs 2] [--clock cpu]
+    python -m benchmarks.speed.isolation [--labels cutout reldrop-block] [--epochs 5] [--clock cpu]
 
 A "!" marks a ratio above its limit. Where all plugins are built in, as there, no worker is started anew,
 and the process is noted once and compared once a cell.
@@ -52,10 +52,11 @@ def _compare() -> None:
 def main() -> None:
     parser = timing.argument_parser(__doc__, rounds=5)
     parser.add_argument("--labels", nargs="+", default=["none", "cutout", "reldrop-block"])
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, help="else those of the quickstart")
     options = parser.parse_args()
     clock = timing.begin(options)
-    spec = load_spec("quickstart", [f"recipe.epochs={options.epochs}"])
+    settings = [] if options.epochs is None else [f"recipe.epochs={options.epochs}"]
+    spec = load_spec("quickstart", settings)
     rows = []
     for cell in expand(spec):
         if cell.seed != spec.seed_list[0] or cell.regularizer.label not in options.labels:
