@@ -60,6 +60,13 @@ def _attribute(owner: Any, name: str, attribute: str) -> list[_Setting]:
     return [_Setting(f"{name}.{attribute}", read, partial(setattr, owner, attribute))]
 
 
+def _default_device() -> torch.device:
+    try:
+        return torch.get_default_device()
+    except AttributeError:  # torch 2.6, once the default has been taken back
+        return torch.device("cpu")
+
+
 def _set_default_device(device: torch.device) -> None:
     # "cpu" would be a mode of its own, which costs every call.
     torch.set_default_device(None if device.type == "cpu" else device)  # type: ignore[no-untyped-call]
@@ -73,7 +80,7 @@ def _settings() -> list[_Setting]:
     backends, modes = torch.backends, torch._C
     return [
         _Setting("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
-        _Setting("torch's default device", torch.get_default_device, _set_default_device),
+        _Setting("torch's default device", _default_device, _set_default_device),
         _Setting(
             "torch's gradient mode",
             torch.is_grad_enabled,
@@ -134,7 +141,7 @@ def _settings() -> list[_Setting]:
                     "cuda.matmul",
                     "allow_tf32 allow_fp16_reduced_precision_reduction allow_bf16_reduced_precision_reduction",
                 ),
-                (backends.opt_einsum, "opt_einsum", "enabled strategy"),
+                (getattr(backends, "opt_einsum", None), "opt_einsum", "enabled strategy"),
             )
             for attribute in attributes.split()
             for setting in _attribute(owner, f"torch.backends.{name}", attribute)
@@ -149,7 +156,7 @@ def _settings() -> list[_Setting]:
 def _open_modes(modes: Any) -> int:
     names = ("_len_torch_function_stack", "_len_torch_dispatch_stack")
     # The default device is a mode too, and a setting of its own.
-    default = torch.get_default_device().type != "cpu"
+    default = _default_device().type != "cpu"
     return sum(getattr(modes, name, int)() for name in names) - int(default)
 
 
