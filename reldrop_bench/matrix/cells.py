@@ -278,7 +278,7 @@ def select(cells: Sequence[CellSpec], conditions: Sequence[str]) -> list[CellSpe
         if not equals or column not in IDENTITY[1:]:
             raise UserError(
                 f"--only {condition!r}: write COLUMN=PATTERN, such as task=digits; "
-                f"columns: {', '.join(IDENTITY[1:])}"
+                f"{suggest(column, IDENTITY[1:])}"
             )
         options = [pattern.strip() for pattern in patterns.split("|")]
         remaining = [
