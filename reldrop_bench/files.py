@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -13,10 +14,28 @@ def write_atomically(path: Path, content: bytes, durable: bool = True) -> str:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:  # a full disk, or Ctrl-C
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     return hashlib.sha256(content).hexdigest()
+
+
+def short_file_name(name: str) -> str:
+    """Return a name that leaves room for an ending on any file system.
+
+    Raises
+    ------
+    ValueError
+        It has more than 200 bytes.
+    """
+    if len(name.encode("utf-8", "replace")) > 200:
+        raise ValueError("no file system takes a name of more than 200 bytes with an ending")
+    return name

@@ -1,6 +1,7 @@
 """Independent random streams, derived from names instead of from the order of calls."""
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,8 +27,16 @@ def numpy_generator(*parts: object) -> np.random.Generator:
 
 @contextmanager
 def global_seed(*parts: object) -> Iterator[None]:
-    """Seed torch's global generators inside the block and restore them behind it."""
+    """Seed the global generators of torch, numpy and Python inside the block; restore them behind it."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive_seed(*parts))
-        yield
+    seed = derive_seed(*parts)
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - strangers' code draws there
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy)  # noqa: NPY002
+        random.setstate(python)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.attributor import DEFAULT_RELEVANCE, explain_with
+from reldrop_bench.kinds.labels import class_labels
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins import registry
@@ -59,11 +60,12 @@ def explain(
     Raises
     ------
     UserError
-        No such method or parameter.
+        No such method or parameter, or targets that are not a class each.
+    UnexplainableError
+        The method does not explain this model; the message says why, and what does.
     """
     attributor = registry.create("attributors", method, parameters)
-    if len(targets) != len(inputs):
-        raise UserError(f"{len(inputs)} inputs need as many target classes, not {len(targets)}")
+    targets = class_labels(targets, len(inputs))
     generator = torch_generator("explain", seed)
     if batch_size is None:
         return explain_with(attributor, model, inputs, targets, generator)

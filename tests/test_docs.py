@@ -268,6 +268,21 @@ def test_citation_and_version_agree_with_the_package() -> None:
     assert "END OF TERMS AND CONDITIONS" in license_text
 
 
+def test_every_promise_has_its_test() -> None:
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (ROOT / "docs" / "promises.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ") and not line.startswith("| sentence")
+    ]
+    assert len(rows) > 20
+    for sentence, page, tests in rows:
+        assert (ROOT / page.partition(",")[0]).is_file(), sentence
+        for test in tests.split("; "):
+            file, _, name = test.partition("::")
+            assert (ROOT / file).is_file(), test
+            assert not name or f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), test
+
+
 def test_the_docs_hold_no_absolute_paths() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")

@@ -115,7 +115,8 @@ def rewrite() -> Callable[..., None]:
             found = json.loads((place / "cell.json").read_text(encoding="utf-8"))
             if components is not None:
                 components(found["components"])
-                text = json.dumps(found["components"], sort_keys=True)
+                found["schema"] = found["components"]["schema"]
+                text = json.dumps(found["components"], sort_keys=True, separators=(",", ":"))
                 entry["key"] = found["key"] = hashlib.sha256(text.encode()).hexdigest()[:20]
                 place = place.rename(folder / "cells" / entry["key"])
             if record is not None:

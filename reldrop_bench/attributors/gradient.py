@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reldrop_bench import Attributor, Count, NonNegative, UserError, logit_gradient
-from reldrop_bench.kinds.attributor import loss_relevance
+from reldrop_bench.kinds.attributor import loss_relevance, target_logits
 
 
 class GradientTimesInput(Attributor):
@@ -45,7 +45,9 @@ class LossGradientTimesInput(Attributor):
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
     ) -> Tensor:
         inputs = inputs.detach().requires_grad_()
-        loss = F.cross_entropy(model(inputs), targets, reduction="sum")
+        logits = model(inputs)
+        target_logits(logits, targets)  # refuses what is no logits
+        loss = F.cross_entropy(logits, targets, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, inputs)
         return loss_relevance(inputs, gradient)
 

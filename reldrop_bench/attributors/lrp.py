@@ -6,16 +6,13 @@ own rules, at about the cost of a training step, and as `…@zennit` by zennit's
 2106.13200), the reference for the first.
 """
 
-import warnings
 from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 from reldrop_bench import Attributor, NonNegative, Positive
-from reldrop_bench.kinds.attributor import RelevanceWarning
 
-from ._lrp.operations import TraceError
 from ._lrp.propagation import Rules, propagate
 from ._lrp.rules import AlphaBeta, Epsilon, Flat, Gamma, ZBox, ZPlus
 
@@ -30,21 +27,12 @@ class LRP(Attributor):
     def attribute(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
     ) -> Tensor:
-        try:
-            return propagate(self.rules(), model, inputs, targets)
-        except TraceError as reason:
-            warnings.warn(
-                f"{self.name}: explained by zennit's rules, which take three times as long and see "
-                f"no sums outside of torchvision's residual blocks: {reason}",
-                RelevanceWarning,
-                stacklevel=2,
-            )
-            return self.by_zennit(model, inputs, targets, generator)
+        return propagate(self.rules(), model, inputs, targets)
 
     def by_zennit(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Do as `attribute` does, by zennit's hooks."""
+        """Do as `attribute` does, by zennit's rules."""
         from ._lrp.zennit import propagate_by_zennit
 
         return propagate_by_zennit(self.rules(), model, inputs, targets)
@@ -87,7 +75,7 @@ class EpsilonGammaBoxLRP(LRP):
     """How much positive contributions are strengthened."""
     low: float | None = None
     """Lowest possible input, as normalised; by default the lowest of each channel of a sample, of
-    what the first layer reads (zennit: of the network's input)."""
+    what the first layer reads."""
     high: float | None = None
     """Highest possible input, as normalised; by default the highest of each channel of a sample."""
 

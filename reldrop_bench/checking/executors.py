@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import signal
 import tempfile
@@ -29,11 +30,14 @@ class NotedJob:
 
     key: str
     file: Path
-    does: Literal["nothing", "raise", "exit", "kill", "sleep"] = "nothing"
+    does: Literal["nothing", "raise", "exit", "leave", "kill", "sleep"] = "nothing"
     seconds: float = 0.0
     """How long it sleeps where nobody stops it."""
     status: str = "done"
     """What it returns."""
+    sources: frozenset[str] = frozenset()
+    spoils: bool = False
+    """Whether its process must run no other job."""
     after: frozenset[str] = frozenset()
     memory_limit: int | None = None
     caller: int = field(default_factory=os.getpid)
@@ -43,14 +47,14 @@ class NotedJob:
         return replace(self)
 
     def run(self, worker: bool = True) -> str:
-        self._note("began")
+        self._note(f"began in {os.getpid()}")
         if self.does == "raise":
             raise RuntimeError("what a job raises")
-        if self.does in ("exit", "kill"):
+        if self.does in ("exit", "leave", "kill"):
             if os.getpid() == self.caller:
                 self._note(IN_CALLER)
-            elif self.does == "exit":
-                os._exit(MEMORY_EXIT)
+            elif self.does in ("exit", "leave"):
+                os._exit(MEMORY_EXIT if self.does == "exit" else 0)
             else:
                 os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
         if self.does == "sleep":
@@ -60,6 +64,9 @@ class NotedJob:
                 self._note("goes on")
         self._note("ended")
         return self.status
+
+    def spoiled(self) -> bool:
+        return self.spoils
 
     def is_running(self) -> bool:
         events = [event.split()[0] for key, event in _lines(self.file) if key == self.key]
@@ -91,7 +98,18 @@ class Run:
     interrupted: bool
 
     def events(self, key: str) -> list[str]:
-        return [event for job, event in self.lines if job == key and event != "goes on"]
+        return [event.partition(" in ")[0] for job, event in self._of(key)]
+
+    def process(self, key: str) -> str:
+        """Return the process that ran a job, "" where none did."""
+        return "".join(event.partition(" in ")[2] for job, event in self._of(key))
+
+    def place(self, key: str, event: str) -> int:
+        """Return where an event stands among those of all jobs."""
+        return [(job, told.partition(" in ")[0]) for job, told in self.lines].index((key, event))
+
+    def _of(self, key: str) -> list[tuple[str, str]]:
+        return [(job, event) for job, event in self.lines if job == key and event != "goes on"]
 
     def statuses(self, key: str) -> list[str]:
         return [status for job, status in self.told if job == key]
@@ -151,7 +169,7 @@ def jobs_wait_for_others(cls: type[Executor]) -> None:
     for key, job in run.jobs.items():
         for other in job.after:
             require(
-                run.lines.index((other, "ended")) < run.lines.index((key, "began")),
+                run.place(other, "ended") < run.place(key, "began"),
                 f"the job {key!r} began before {other!r} had ended, which its `after` names; take jobs "
                 "from reldrop_bench.kinds.executor.Queue, which holds them back",
             )
@@ -177,7 +195,8 @@ def a_failure_costs_one_job(cls: type[Executor]) -> None:
     limit = max(LIMIT, 1.5 * _plain_run(cls).seconds)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "log"
-        wanted = {"exit": "oom", "kill": "failed", "raise": "failed", "sleep": "timeout"}
+        wanted = {"exit": "oom", "leave": "failed", "kill": "failed", "raise": "failed"}
+        wanted["sleep"] = "timeout"
         jobs = [
             NotedJob(does, file, does, 3 * limit, memory_limit=2**40)  # type: ignore[arg-type]
             for does in wanted
@@ -194,6 +213,7 @@ def a_failure_costs_one_job(cls: type[Executor]) -> None:
     for key, status in (wanted | {"behind": "done"}).items():
         events = run.events(key)
         what = {"exit": f"exits with {MEMORY_EXIT}, the code of too much memory,"}
+        what["leave"] = "exits with 0"
         what |= {"sleep": f"takes longer than resources.seconds = {limit:.3g}"}
         require(
             run.statuses(key) == [status],
@@ -205,6 +225,36 @@ def a_failure_costs_one_job(cls: type[Executor]) -> None:
             stopped == ([] if key == "behind" else [f"stopped {status}"]),
             f"a job that {what.get(key, key + 's')} cannot write its own record; "
             f"call job.note_stopped({status!r}, reason) once (seen: {stopped or 'nothing'})",
+        )
+
+
+def jobs_of_other_code_have_other_processes(cls: type[Executor]) -> None:
+    """Jobs of different `sources` share no process, and none follows on one that has spoiled its own."""
+    if not cls.isolates:
+        raise NotConcerned("isolates = False: what a job does to its process may reach the others")
+    mine, yours = frozenset({"mine"}), frozenset({"mine", "yours"})
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "log"
+        jobs = [
+            NotedJob("first", file),
+            NotedJob("second", file, sources=mine),
+            NotedJob("third", file),
+            NotedJob("fourth", file, sources=yours, spoils=True),
+            NotedJob("fifth", file, sources=yours),
+        ]
+        run = _run(cls, jobs, workers=1)
+    for one, other in itertools.combinations(jobs, 2):
+        if run.process(one.key) != run.process(other.key):
+            continue
+        require(
+            one.sources == other.sources,
+            f"jobs of sources {sorted(one.sources)} and {sorted(other.sources)} are run by one process, so "
+            "that what the code of one changes in it reaches the other; start another process: "
+            "queue.take(sources) returns a job that a process may run",
+        )
+        require(
+            not one.spoils and not other.spoils,
+            "a process runs another job after one for which job.spoiled() is True there; end it",
         )
 
 

@@ -14,6 +14,7 @@ from reldrop_bench.cli import (  # noqa: F401
     plugin_commands,
 )
 from reldrop_bench.cli.application import app
+from reldrop_bench.cli.stopping import Stopping
 from reldrop_bench.errors import UserError, one_line
 
 __all__ = ["app", "main"]
@@ -22,7 +23,9 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: wrong use is one line and exit code 2, Ctrl-C is exit code 130."""
+    """Entry point: wrong use is one line and exit code 2; Ctrl-C is exit code 130, SIGTERM 143."""
+    stopping = Stopping()
+    stopping.listen()
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except UserError as error:
@@ -35,13 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - sorted out below
-        if isinstance(status := getattr(error, "exit_code", None), int):
+        if stopping.signal is not None:  # some libraries make another error of it while they import
+            code = INTERRUPTED
+        elif isinstance(status := getattr(error, "exit_code", None), int):
             # The parser's own errors: a missing argument, an unknown option or command.
             message = getattr(error, "message", "") or str(error)
-            typer.echo(f"error: {one_line(message)}; see --help", err=True)
+            typer.echo(f"error: {one_line(message).rstrip('.')}; see --help", err=True)
             sys.exit(status)
-        traceback.print_exc()  # a defect of ours: show it whole, and do not call it wrong use
-        sys.exit(70)
+        else:
+            traceback.print_exc()  # a defect of ours: show it whole, and do not call it wrong use
+            sys.exit(70)
+    finally:
+        stopping.end()
     if code == INTERRUPTED:  # typer itself turns Ctrl-C into this code
         typer.echo("interrupted; run the same command again to go on where it stopped", err=True)
+        code = stopping.exit_code or INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)

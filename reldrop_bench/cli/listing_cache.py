@@ -6,7 +6,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from platformdirs import user_cache_path
 
@@ -15,6 +15,8 @@ from reldrop_bench.files import write_atomically
 from reldrop_bench.plugins.registry import KINDS, PACKAGE
 
 Rows = list[dict[str, Any]]
+KEYS = {"kind", "name", "modalities", "description", "file", "status", "error"}
+"""What a row has at least."""
 
 
 def only_built_in() -> bool:
@@ -33,10 +35,10 @@ def with_cache(rows: Callable[[], Rows]) -> Rows:
         kept = json.loads(file.read_bytes())
     except (OSError, ValueError):
         kept = None
-    if isinstance(kept, list):
+    if _are_rows(kept):
         return kept
     listed = rows()
-    if all(row["status"] == "ok" for row in listed):
+    if _are_rows(listed) and all(row["status"] == "ok" for row in listed):
         try:
             write_atomically(file, json.dumps(listed).encode(), durable=False)
             for older in set(file.parent.glob("list-*.json")) - {file}:
@@ -44,6 +46,15 @@ def with_cache(rows: Callable[[], Rows]) -> Rows:
         except OSError:
             pass  # a home that cannot be written to: the next call takes as long
     return listed
+
+
+def _are_rows(kept: Any) -> TypeGuard[Rows]:
+    """Return whether there are rows, and all that is told of a plugin is in each."""
+    return (
+        isinstance(kept, list)
+        and bool(kept)
+        and all(isinstance(row, dict) and row.keys() >= KEYS for row in kept)
+    )
 
 
 def _stamp() -> str:

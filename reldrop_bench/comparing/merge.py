@@ -71,7 +71,8 @@ def merge(
 def _free_target(target: Path, folders: Sequence[str | Path]) -> Path:
     """Return the folder to be filled, after a look at whether it may be; links are followed."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target} is not empty; choose another --output")
+        what = "is not empty" if target.is_dir() else "is a file"
+        raise UserError(f"{target} {what}; choose another --output")
     for folder in folders:
         path = Path(os.path.expanduser(folder)).resolve()
         if target.resolve().is_relative_to(path):

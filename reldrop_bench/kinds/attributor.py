@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from reldrop_bench.errors import UserError
+from reldrop_bench.kinds.labels import LabelError, class_labels
 from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import Count, Plugin
 
@@ -63,12 +65,12 @@ class RelevanceError(ValueError):
     """A relevance map that cannot be used: not finite, or of the wrong shape."""
 
 
-class RelevanceWarning(UserWarning):
-    """A map was made in another way than asked for."""
-
-
-class UnexplainableError(ValueError):
+class UnexplainableError(UserError, ValueError):
     """A network that a method does not explain, rather than explain it wrongly; the message says why."""
+
+
+class NoLogitsError(UnexplainableError):
+    """A network that returns no logits (B, K), so that no method knows what to explain."""
 
 
 def methods_for_any_network() -> list[str]:
@@ -113,6 +115,8 @@ def explain_with(
         The method returned values that are not finite, or a wrong shape.
     UnexplainableError
         The method does not explain this model; the message names methods that do.
+    LabelError
+        Targets are not one class a sample.
     """
 
     def attribute(inputs: Tensor, targets: Tensor) -> Tensor:
@@ -136,9 +140,40 @@ def logit_gradient(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     No parameter gradient is computed where parameters do not require one, as within `untouched`.
     """
     inputs = inputs.detach().requires_grad_()
-    logits = model(inputs).gather(1, targets[:, None])
+    logits = target_logits(model(inputs), targets)
+    if not logits.requires_grad:
+        raise UnexplainableError("its logits have no gradient with respect to the inputs")
     (gradient,) = torch.autograd.grad(logits.sum(), inputs)
     return gradient
+
+
+def target_logits(logits: Any, targets: Tensor) -> Tensor:
+    """Return the logit of each sample's target, (B, 1), of what a model returned: logits (B, K).
+
+    Raises
+    ------
+    NoLogitsError
+        The model returned something else.
+    LabelError
+        A target is no class of it.
+    """
+    if not isinstance(logits, Tensor):
+        kind = f"{type(logits).__name__}"
+        raise NoLogitsError(
+            f"the model returns a {kind}, not logits (B, K): wrap it in a module that returns its logits alone"
+        )
+    shape = tuple(logits.shape)
+    if logits.ndim != 2 or len(logits) != len(targets):
+        raise NoLogitsError(
+            f"the model returns a tensor of shape {shape} for {len(targets)} inputs, not logits (B, K): "
+            "wrap it in a module that returns a value a class, as `.mean((2, 3))` does of dense outputs"
+        )
+    if shape[1] == 1 and bool((targets != 0).any()):
+        raise NoLogitsError(
+            "the model returns a single logit, which has no class but 0: wrap it in a module that "
+            "returns torch.cat([-logit, logit], 1)"
+        )
+    return logits.gather(1, class_labels(targets, len(logits), shape[1])[:, None])
 
 
 def loss_relevance(inputs: Tensor, gradient: Tensor) -> Tensor:
@@ -154,11 +189,10 @@ def _explain(
     targets: Tensor,
 ) -> Tensor:
     shape = (len(inputs), *inputs.shape[2:])
-    if targets.shape != (len(inputs),):
-        raise ValueError(
-            f"{method}: {len(inputs)} inputs need as many target classes, "
-            f"not targets of shape {tuple(targets.shape)}"
-        )
+    try:
+        targets = class_labels(targets, len(inputs))
+    except LabelError as error:
+        raise LabelError(f"{method}: {error}") from None
     if len(inputs) == 0:
         return inputs.new_zeros(shape, dtype=torch.float32)
     with ExitStack() as stack:
@@ -168,13 +202,11 @@ def _explain(
         stack.enter_context(torch.autocast(inputs.device.type, enabled=False))
         stack.enter_context(untouched(model))
         inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+        targets = targets.clone() if targets.is_inference() else targets
         try:
-            relevance = attribute(inputs, targets.to(inputs.device, torch.int64)).detach().float()
+            relevance = attribute(inputs, targets.to(inputs.device)).detach().float()
         except UnexplainableError as error:
-            others = ", ".join(methods_for_any_network())
-            raise UnexplainableError(
-                f"{method}: {error}; methods that explain any network: {others}"
-            ) from error
+            raise type(error)(f"{method}: {error}{_way_out(error, method)}") from error
     if relevance.shape != shape:
         raise RelevanceError(
             f"{method}: relevance of shape {tuple(relevance.shape)} instead of {shape}"
@@ -186,6 +218,14 @@ def _explain(
             "finite; look for weights or inputs that are not, or try a larger epsilon"
         )
     return relevance
+
+
+def _way_out(error: UnexplainableError, method: str) -> str:
+    others = [each for each in methods_for_any_network() if each != method]
+    if isinstance(error, NoLogitsError) or not others:  # no method gets along without logits
+        return ""
+    more = f" (or {', '.join(others[1:])})" if others[1:] else ""
+    return f"; what explains any network: --relevance {others[0]}{more}"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts, Shifts, Split
 from reldrop_bench.kinds.attributor import Attributor, explain_with
+from reldrop_bench.kinds.labels import check_split
 from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Direction, Metric, Record
 from reldrop_bench.kinds.regularizer import Regularizer, Step
@@ -87,7 +88,9 @@ class Context:
     def test(self) -> Split:
         """The test split, which is opened when it is first used."""
         if self.test_split is None:
-            self.test_split = self.task.test(self.root)
+            split = self.task.test(self.root)
+            classes = len(self.facts.classes)
+            self.test_split = check_split(f"task {self.task.name}, test", split, classes)
         return self.test_split
 
     @cached_property

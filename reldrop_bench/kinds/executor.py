@@ -29,6 +29,15 @@ class Job(Protocol):
         ...
 
     @property
+    def sources(self) -> frozenset[str]:
+        """Plugin modules that it runs and that did not come with this package.
+
+        What one of them does to its process may change what others compute there: jobs of different
+        `sources` do not share a process.
+        """
+        ...
+
+    @property
     def memory_limit(self) -> int | None:
         """Bytes; above it the job ends its own process with MEMORY_EXIT."""
         ...
@@ -42,6 +51,10 @@ class Job(Protocol):
 
         worker: this process serves nothing else, and ends when the one that started it has died.
         """
+        ...
+
+    def spoiled(self) -> bool:
+        """Return, in the process that ran it, whether that must not run any other job."""
         ...
 
     def is_running(self) -> bool:
@@ -103,10 +116,13 @@ class Queue:
         self._waiting = list(jobs)
         self._open = {job.key for job in jobs}
 
-    def take(self) -> Job | None:
-        """Return the first job that waits for nothing, or None where every one left has to wait."""
+    def take(self, sources: frozenset[str] | None = None) -> Job | None:
+        """Return the first job that waits for nothing, or None where there is none.
+
+        sources: only a job of these, which a process that has run such a one may run as well.
+        """
         for position, job in enumerate(self._waiting):
-            if not job.after & self._open:
+            if not job.after & self._open and sources in (None, job.sources):
                 return self._waiting.pop(position)
         return None
 

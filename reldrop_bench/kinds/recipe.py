@@ -20,8 +20,8 @@ class Recipe(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    epochs: int = pydantic.Field(default=10, ge=1)
-    batch_size: int = pydantic.Field(default=128, ge=1)
+    epochs: int = pydantic.Field(default=10, ge=1, le=10**6)
+    batch_size: int = pydantic.Field(default=128, ge=1, le=10**6)
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     learning_rate: float = pydantic.Field(default=0.1, gt=0)
     momentum: float = pydantic.Field(default=0.9, ge=0, lt=1)
@@ -29,7 +29,7 @@ class Recipe(pydantic.BaseModel):
     schedule: Literal["constant", "cosine", "step"] = "cosine"
     final_learning_rate: float = pydantic.Field(default=1e-6, ge=0)
     decay: float = pydantic.Field(default=0.7, gt=0, le=1)
-    decay_epochs: int = pydantic.Field(default=20, ge=1)
+    decay_epochs: int = pydantic.Field(default=20, ge=1, le=10**6)
     augmentation: tuple[Augmentation, ...] = ()
     select: Literal["last", "best-validation"] = "last"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

@@ -15,8 +15,10 @@ from reldrop_bench.kinds.attributor import (
     explain_with,
     input_gradient,
     loss_relevance,
+    target_logits,
     untouched,
 )
+from reldrop_bench.kinds.labels import check_targets
 from reldrop_bench.kinds.memory import RelevanceMemory
 from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import Plugin
@@ -96,7 +98,9 @@ def _facts(
         )
     if classes is None:
         with untouched(model), torch.no_grad():
-            classes = model(inputs[:1]).shape[1]
+            logits = model(inputs[:1])
+        target_logits(logits, torch.zeros(1, dtype=torch.int64, device=inputs.device))
+        classes = logits.shape[1]
     channels = inputs.shape[1]
     return Facts(
         modality="image" if inputs.ndim == 4 else "cloud",
@@ -141,8 +145,9 @@ class Regularizer(Plugin):
     ) -> tuple[Tensor, Tensor]:
         """Transform a batch in one's own training loop: inputs and targets in, the same out.
 
-        inputs (B, C, H, W) or (B, C, N), normalised so that `fill` is the mean; targets (B,) int64.
-        `classes` is taken from the model's output when it is not given. `attributor` is
+        inputs (B, C, H, W) or (B, C, N), normalised so that `fill` is the mean; targets (B,) classes
+        of any integer type, or (B, K) shares of classes. `classes` is taken from the model's output
+        when it is not given. `attributor` is
         lrp-epsilon-plus-flat by default. Without a `generator` the draw is seeded from torch's
         global one, so that ``torch.manual_seed`` makes a loop repeatable. `progress` in training
         goes from 0 to 1.
@@ -152,6 +157,7 @@ class Regularizer(Plugin):
             raise UserError(
                 f"{self.name} is for {' and '.join(self.modalities)} inputs, not {facts.modality}"
             )
+        targets = check_targets(targets, len(inputs), len(facts.classes))
         if generator is None:
             seed = int(torch.randint(2**62, ()))
             generator = torch.Generator().manual_seed(seed)

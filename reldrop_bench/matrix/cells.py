@@ -18,7 +18,7 @@ from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.matrix.components import SCHEMA, Components, PluginIdentity, digest
 from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_all, resolve_evaluations, single
-from reldrop_bench.matrix.spec import BenchmarkSpec, first_error
+from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec, first_error
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import IDENTITY, Place
 
@@ -173,15 +173,20 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
     skipped = _skipped(spec, [task.label for task in tasks], labels)
     relevance = single(spec.relevance, "attributors")
     evaluations = resolve_evaluations(spec.evaluations)
+    models = len(spec.model) if isinstance(spec.model, list) else 1
+    seeds = spec.seed_list
+    if (count := len(tasks) * models * len(seeds) * len(regularizers)) > MOST_CELLS:
+        raise UserError(
+            f"spec: {len(tasks)} tasks × {models} models × {len(seeds)} seeds × {len(regularizers)} "
+            f"regularizers are {count} cells; at most {MOST_CELLS} fit into a benchmark"
+        )
     cells = []
     for task in tasks:
         if task.error:
             registry.create("tasks", task.name)
         recipe = _recipe(task.plugin, spec.recipe)
-        models = _models(spec, task.plugin, task.label)
-        for model, seed, (regularizer, settings) in itertools.product(
-            models, spec.seed_list, regularizers
-        ):
+        fitting = _models(spec, task.plugin, task.label)
+        for model, seed, (regularizer, settings) in itertools.product(fitting, seeds, regularizers):
             if (task.label, regularizer.label) in skipped:
                 continue
             method = relevance
@@ -214,7 +219,7 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
             )
     _refuse_equal_cells(cells)
     _refuse_idle_augmentations(spec, tasks)
-    return _with_companions(cells, spec.baseline, spec.seed_list[0])
+    return _with_companions(cells, spec.baseline, seeds[0])
 
 
 def _with_companions(cells: Sequence[CellSpec], baseline: str, first: int) -> list[CellSpec]:
@@ -272,7 +277,7 @@ def select(cells: Sequence[CellSpec], conditions: Sequence[str]) -> list[CellSpe
         column = column.strip()
         if not equals or column not in IDENTITY[1:]:
             raise UserError(
-                f"--only {condition!r} is not of the form COLUMN=PATTERN; "
+                f"--only {condition!r}: write COLUMN=PATTERN, such as task=digits; "
                 f"{suggest(column, IDENTITY[1:])}"
             )
         options = [pattern.strip() for pattern in patterns.split("|")]

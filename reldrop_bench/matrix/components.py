@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 from pydantic import JsonValue
@@ -11,10 +11,15 @@ SCHEMA = 4
 """Version of records and of what the harness computes: raise it when results would change."""
 
 
+Schema = Annotated[int, pydantic.Field(ge=1, strict=True)]
+
+
 class Stored(pydantic.BaseModel):
     """A part of what lies on disk. Keys that a newer version has added to it are not read."""
 
-    model_config = pydantic.ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(
+        use_attribute_docstrings=True, allow_inf_nan=False, validate_assignment=True
+    )
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -35,7 +40,7 @@ class PluginIdentity(Stored):
 class Components(Stored):
     """Everything that decides a cell's result, and nothing else."""
 
-    schema_version: int = pydantic.Field(alias="schema")
+    schema_version: Schema = pydantic.Field(alias="schema")
     """Version of what the harness computes."""
     task: PluginIdentity
     """The task."""

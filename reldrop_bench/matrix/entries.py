@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from reldrop_bench.errors import UserError
 from reldrop_bench.matrix.components import PluginIdentity
-from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
+from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec, SpecEntry
 from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import Plugin, parameters_of
 
@@ -94,6 +95,10 @@ def _expand(cls: type[Plugin], parameters: dict[str, Any]) -> list[tuple[dict[st
     for key, value in lists.items():
         if not value:
             raise UserError(f"{cls.name}: {key} = [] holds no value to run")
+    if (count := math.prod(map(len, lists.values()))) > MOST_CELLS:
+        raise UserError(
+            f"{cls.name}: {' × '.join(lists)} are {count} combinations; at most {MOST_CELLS} are possible"
+        )
     expanded = []
     for combination in itertools.product(*lists.values()):
         chosen = dict(zip(lists, combination, strict=True))
@@ -110,7 +115,10 @@ def _resolve(
     installed = registry.find(kind, name)
     label = settings.get("label", name)
     if not isinstance(label, str) or not label.strip() or not label.isprintable():
-        raise UserError(f"{name}: label = {label!r} is not a line of text")
+        raise UserError(
+            f"{name}: label = {label!r} has to be one line of visible characters, without control "
+            "or zero-width ones"
+        )
     if installed.cls is None:
         source, error = installed.source, installed.error
         return [(ResolvedPlugin(kind, name, parameters, label, source, error), settings)]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +25,10 @@ CONFIG = pydantic.ConfigDict(
     extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
 )
 MOST_SEEDS = 10**6
+MOST_CELLS = 50_000
+"""Cells of a matrix, counted before any is made."""
+MOST_VALUES = 100_000
+"""Values of a spec, those of YAML's aliases counted wherever they stand: what it means, not what it takes."""
 
 
 class Limits(pydantic.BaseModel):
@@ -29,9 +36,9 @@ class Limits(pydantic.BaseModel):
 
     model_config = CONFIG
 
-    seconds: float = pydantic.Field(default=24 * 3600, gt=0)
+    seconds: float = pydantic.Field(default=24 * 3600, gt=0, le=10**9)
     """Wall time."""
-    memory: float | None = pydantic.Field(default=None, gt=0)
+    memory: float | None = pydantic.Field(default=None, gt=0, le=10**6)
     """GiB."""
 
 
@@ -40,13 +47,13 @@ class BenchmarkSpec(pydantic.BaseModel):
 
     model_config = CONFIG
 
-    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = pydantic.Field(max_length=100)
     """What the benchmark is called; results go to results/NAME unless something else is said."""
     tasks: list[SpecEntry] = pydantic.Field(min_length=1)
     """What is learned."""
     regularizers: list[SpecEntry] = pydantic.Field(min_length=1)
     """What is compared."""
-    seeds: int | list[int] = 5
+    seeds: pydantic.StrictInt | list[pydantic.StrictInt] = 5
     """A number n for seeds 0 … n−1, or a list."""
     baseline: str = "none"
     """The label that all others are compared with."""
@@ -62,11 +69,20 @@ class BenchmarkSpec(pydantic.BaseModel):
     """Whether weights are kept once a cell is done."""
     skip: dict[str, list[str]] = {}
     """Task → regularizer labels that are left out on purpose, such as image methods on clouds."""
-    threads: int = pydantic.Field(default=1, ge=1)
+    threads: pydantic.StrictInt = pydantic.Field(default=1, ge=1, le=1024)
     """CPU threads a cell computes with. They change the last bits of results, so they are part of
     the spec and not of the machine."""
     limits: Limits = Limits()
     """What each cell may use."""
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def _is_a_folder_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+            raise ValueError(
+                "letters, digits and . _ - make a name, and it begins with a letter or digit"
+            )
+        return value
 
     @pydantic.field_validator("seeds")
     @classmethod
@@ -110,8 +126,8 @@ class _Loader(yaml.SafeLoader):
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
-    for key in keys:
-        if keys.count(key) > 1:
+    for key, count in Counter(key for key in keys if isinstance(key, Hashable)).items():
+        if count > 1:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {key!r} stands twice", node.start_mark
             )
@@ -146,15 +162,57 @@ def read_spec(source: str | Path | Mapping[str, Any] | BenchmarkSpec) -> dict[st
         path = shipped[str(source)]
     if not path.is_file():
         raise UserError(
-            f"no spec {str(source)!r}: neither a file nor a shipped spec; {suggest(str(source), shipped)}"
+            f"no spec {one_line(repr(str(source)), 200)}: neither a file nor a shipped spec; "
+            f"{suggest(str(source)[:200], shipped)}"
         )
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"spec {path} cannot be read: {one_line(error)}") from None
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"spec {path} cannot be read: byte {error.start} is not text in UTF-8"
+        ) from None
+    except OSError as error:
+        raise UserError(f"spec {path} cannot be read: {one_line(error.strerror)}") from None
+    data = _load(text, f"spec {path} cannot be read")
     if not isinstance(data, dict):
         raise UserError(f"spec {path} is not a mapping of keys such as 'name:' and 'tasks:'")
     return data
+
+
+def _load(text: str, where: str) -> Any:
+    """Return what a text says as YAML.
+
+    Raises
+    ------
+    UserError
+        It is not YAML, or more than a spec may hold; `where` says what was read.
+    """
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}: " if mark is not None else ""
+        raise UserError(f"{where}: {line}{one_line(error.problem or error.context)}") from None
+    except yaml.reader.ReaderError as error:
+        number = text.count("\n", 0, error.position) + 1
+        raise UserError(
+            f"{where}: line {number}: YAML has no character U+{error.character:04X}"
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:  # such as a date in month 13
+        raise UserError(f"{where}: {one_line(error)}") from None
+    except RecursionError:
+        raise UserError(f"{where}: its brackets are nested too deeply") from None
+    waiting, count = [value], 0
+    while waiting and count <= MOST_VALUES:
+        count += 1
+        inner = waiting.pop()
+        if isinstance(inner, dict):
+            waiting += [*inner, *inner.values()]
+        elif isinstance(inner, list):
+            waiting += inner
+    if waiting:
+        raise UserError(f"{where}: it holds more than {MOST_VALUES} values")
+    return value
 
 
 def read_value(text: str, where: str) -> Any:
@@ -165,10 +223,7 @@ def read_value(text: str, where: str) -> Any:
     UserError
         It is not YAML; `where` says what was read.
     """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{where}: the value is not YAML: {one_line(error)}") from None
+    return _load(text, f"{where}: the value is not YAML")
 
 
 def override(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -186,7 +241,7 @@ def override(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
             raise UserError(
                 f"--set {setting!r} is not of the form key=value, such as recipe.epochs=3"
             )
-        value = read_value(text, f"--set {setting!r}")
+        value = read_value(text, f"--set {one_line(repr(setting), 120)}")
         *parents, last = path.strip().split(".")
         place = result
         for parent in parents:
@@ -197,6 +252,21 @@ def override(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
             place = place[parent]
         place[last] = value
     return result
+
+
+MESSAGES = {
+    "too_short": "at least one is needed",
+    "list_type": "it has to be a list",
+    "dict_type": "it has to be a mapping of keys",
+    "model_type": "it has to be a mapping of keys",
+    "int_type": "it has to be a whole number",
+    "int_parsing": "it has to be a whole number",
+    "int_from_float": "it has to be a whole number",
+    "float_type": "it has to be a number",
+    "float_parsing": "it has to be a number",
+    "string_type": "it has to be text",
+}
+"""What pydantic's types of errors mean to the writer of a spec; the others speak for themselves."""
 
 
 def first_error(
@@ -219,8 +289,9 @@ def first_error(
     key = (
         ".".join(part for part in location if part.isdigit() or part in _keys(model)) or location[0]
     )
-    message = one_line(detail["msg"].removeprefix("Value error, "))
-    return UserError(f"{where}: {key} = {detail['input']!r} is not allowed: {message}")
+    message = MESSAGES.get(detail["type"], one_line(detail["msg"].removeprefix("Value error, ")))
+    given = one_line(reprlib.repr(detail["input"]), 120)
+    return UserError(f"{where}: {key} = {given} is not allowed: {message}")
 
 
 def _keys(model: type[pydantic.BaseModel]) -> set[str]:

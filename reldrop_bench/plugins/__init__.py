@@ -6,7 +6,9 @@ each a plain folder of modules; together they are portions of the namespace pack
 """
 
 import importlib
+import itertools
 import os
+import sys
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -32,12 +34,29 @@ def builtin_folder() -> Path:
     return here
 
 
+def _package_folders(package: str) -> list[Path]:
+    """Return the folders of a package without running any code of it, nor of those around it.
+
+    A worker that computes built-in plugins alone runs no other code.
+    """
+    path: list[str] | None = None
+    for name in itertools.accumulate(package.split("."), "{}.{}".format):
+        specs = (finder.find_spec(name, path) for finder in sys.meta_path)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is None or spec.submodule_search_locations is None:
+            raise ModuleNotFoundError(f"there is no package {name}")
+        try:
+            path = list(spec.submodule_search_locations)
+        except KeyError:  # a namespace inside of another one, which has no code to run
+            path = list(importlib.import_module(name).__path__)
+    return [Path(folder) for folder in path or ()]
+
+
 def _entry_point_folders(broken: dict[str, str]) -> list[Path]:
     folders = []
     for point in entry_points(group=GROUP):
         try:
-            package = importlib.import_module(point.value)
-            folders += [Path(folder) for folder in package.__path__]
+            folders += _package_folders(point.value)
         except Exception as error:  # noqa: BLE001 - a stranger's package may raise anything
             broken[f"{point.name} = {point.value}"] = one_line(f"{type(error).__name__}: {error}")
     return folders
@@ -64,8 +83,9 @@ def add_folder(folder: str | Path) -> None:
     """
     path = Path(os.path.expanduser(folder)).resolve()
     if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
         raise UserError(
-            f"plugin folder {folder} does not exist; give the folder that holds regularizers/ …"
+            f"plugin folder {folder} {what}; give the folder that holds regularizers/ …"
         )
     given = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
     if str(path) not in given:

@@ -1,16 +1,14 @@
 """Name → plugin class: what is installed, where it came from, and what is broken."""
 
-import ast
 import functools
-import hashlib
 import importlib
-import inspect
 import pkgutil
 import re
 import sys
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,9 @@ from typing import Any
 from reldrop_bench import plugins
 from reldrop_bench.errors import UserError, one_line, suggest
 from reldrop_bench.plugins.base import Plugin
+from reldrop_bench.plugins.facts import check_class, plugin_classes, registered_name
+from reldrop_bench.plugins.sources import refuse_twins
+from reldrop_bench.plugins.sources import source_hash as source_hash
 
 PACKAGE = Path(plugins.__file__).parents[1]
 
@@ -99,15 +100,70 @@ class Entry:
     @property
     def built_in(self) -> bool:
         """Whether it came with this package."""
-        homes = (base / KINDS[self.kind].folder for base in (PACKAGE, plugins.builtin_folder()))
-        return any(self.file.is_relative_to(home) for home in homes)
+        return _is_built_in(self.file)
+
+    @property
+    def module(self) -> str:
+        """The name that its file, if it is not built in, is imported under."""
+        return f"{plugins.__name__}.{KINDS[self.kind].folder}.{module_name(self.file)}"
 
     def check_unchanged(self) -> None:
         """Raise UserError if the file is no longer what was imported from it."""
-        if source_hash(self.file) != self.source:
+        try:
+            unchanged = source_hash(self.file) == self.source
+        except OSError:  # it is gone
+            unchanged = False
+        if not unchanged:
             raise UserError(
                 f"{self.file} changed after it was imported; start a new Python process (or kernel)"
             )
+
+
+@functools.cache
+def _own_folders() -> tuple[Path, ...]:
+    own = tuple(plugins.builtin_folder() / kind.folder for kind in KINDS.values())
+    return (PACKAGE, *own)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_built_in(file: Path) -> bool:
+    return any(file.is_relative_to(home) for home in _own_folders())
+
+
+def foreign_modules() -> set[str]:
+    """Return the names of the modules of plugin folders, not built in, that this process has imported."""
+    prefix = f"{plugins.__name__}."
+    return {
+        name
+        for name, module in list(sys.modules.items())
+        if name.startswith(prefix)
+        and (file := getattr(module, "__file__", None))
+        and not _is_built_in(Path(file))
+    }
+
+
+_visible: frozenset[str] | None = None
+"""The modules, not built in, that this process imports; None: all that there are."""
+
+
+@contextmanager
+def restricted_to(modules: Collection[str]) -> Iterator[None]:
+    """Import no other plugin than `modules` (`Entry.module`) and those that are built in.
+
+    So that a stranger's file runs where it is used and nowhere else. A name that is not found among
+    them is looked for everywhere; `is_restricted` tells.
+    """
+    global _visible
+    before, _visible = _visible, frozenset(modules)
+    try:
+        yield
+    finally:
+        _visible = before
+
+
+def is_restricted() -> bool:
+    """Return whether plugins that this process does not need have stayed out of it."""
+    return _visible is not None
 
 
 def _declared_names(file: Path) -> list[str]:
@@ -130,43 +186,64 @@ def module_name(file: Path) -> str:
     return file.parent.name if file.name == "__init__.py" else file.stem
 
 
+def _error() -> str:
+    """Return the traceback of the exception that is handled, as text that can be printed."""
+    return traceback.format_exc().encode("utf-8", "replace").decode()
+
+
 def _load_module(kind: Kind, name: str, file: Path) -> list[Entry]:
+    """Return the plugins of a module; whatever goes wrong in a stranger's file is a broken one."""
+    source = ""
     try:
+        source = source_hash(file)
         module = importlib.import_module(name)
-    except (Exception, SystemExit):  # noqa: BLE001 - a stranger's module may raise anything
-        error, source = traceback.format_exc(), source_hash(file)
+        # The module remembers what it was made of: its file may change while the module stays.
+        source = vars(module).setdefault("__source_hash__", source)
+        classes = plugin_classes(module, kind.base_class())
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - pytest.skip and CancelledError are no Exception
+        error = _error()
         return [
             Entry(kind.name, name, file, error=error, source=source)
             for name in _declared_names(file)
         ]
-    base = kind.base_class()
-    # The module remembers what it was made of: its file may change while the module stays.
-    source = vars(module).setdefault("__source_hash__", source_hash(file))
-    return [
-        Entry(kind.name, cls.name, file, cls, source=source)
-        for cls in vars(module).values()
-        if isinstance(cls, type)
-        and issubclass(cls, base)
-        and f"{cls.__module__}.".startswith(f"{module.__name__}.")
-        and not inspect.isabstract(cls)
-        and isinstance(getattr(cls, "name", None), str)
-    ]
+    matches = []
+    for cls in classes:
+        title = registered_name(cls) or f"{module_name(file)}.{cls.__name__}"  # files are unique
+        try:
+            check_class(cls, kind.base_class(), kind.singular)
+            matches.append(Entry(kind.name, title, file, cls, source=source))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - as above
+            matches.append(Entry(kind.name, title, file, error=_error(), source=source))
+    return matches
 
 
-@functools.lru_cache(maxsize=32)
-def _load(kind_name: str, path: tuple[str, ...]) -> tuple[Entry, ...]:
+@functools.lru_cache(maxsize=64)
+def _load(
+    kind_name: str, path: tuple[str, ...], visible: frozenset[str] | None
+) -> tuple[Entry, ...]:
     kind = KINDS[kind_name]
+    packages: dict[str, list[Path]] = defaultdict(list)
+    for package, folder in kind.portions():
+        packages[package].append(folder)
+        file = folder / "__init__.py"
+        if package.startswith(plugins.__name__) and file.is_file():
+            raise UserError(
+                f"{file} hides the {kind.name} of every other folder; remove it: {kind.folder}/ of a "
+                "plugin folder is a plain folder"
+            )
+    for folders in packages.values():
+        refuse_twins(folders)
+    refuse_twins([Path(folder) for folder in plugins.__path__], private=True)
     matches: list[Entry] = []
-    seen: dict[str, Path] = {}
     for package, folder in kind.portions():
         for stem, file in _modules(folder):
             module = f"{package}.{stem}"
-            if module in seen:
-                raise UserError(
-                    f"two plugin files are called {stem}: {seen[module]} and {file}; rename one"
-                )
-            seen[module] = file
-            matches += _load_module(kind, module, file)
+            if visible is None or module in visible or _is_built_in(file):
+                matches += _load_module(kind, module, file)
     by_name: dict[str, list[Entry]] = defaultdict(list)
     for entry in matches:
         by_name[entry.name].append(entry)
@@ -189,7 +266,7 @@ def entries(kind: str) -> tuple[Entry, ...]:
     """
     if kind not in KINDS:
         raise UserError(f"no kind of plugin is called {kind!r}; {suggest(kind, KINDS)}")
-    return _load(kind, tuple(plugins.__path__))
+    return _load(kind, tuple(plugins.__path__), _visible)
 
 
 def refresh(folders: Sequence[str | Path] = ()) -> None:
@@ -205,6 +282,14 @@ def names(kind: str) -> list[str]:
     return [entry.name for entry in entries(kind) if entry.cls is not None]
 
 
+def _entries_until(kind: str, name: str) -> tuple[Entry, ...]:
+    """Return the plugins of a kind, all there are where none of the visible ones is called so."""
+    global _visible
+    if _visible is not None and name not in {entry.name for entry in entries(kind)}:
+        _visible = None
+    return entries(kind)
+
+
 def find(kind: str, name: str) -> Entry:
     """Return the plugin of that name, broken or not.
 
@@ -213,10 +298,13 @@ def find(kind: str, name: str) -> Entry:
     UserError
         There is none; the message offers the nearest names.
     """
-    for entry in entries(kind):
+    for entry in _entries_until(kind, name):
         if entry.name == name:
             return entry
-    raise UserError(f"no {KINDS[kind].singular} is called {name!r}; {suggest(name, names(kind))}")
+    raise UserError(
+        f"no {KINDS[kind].singular} is called {one_line(repr(name), 120)}; {suggest(name, names(kind))}; "
+        "plugins of your own: --plugins DIR"
+    )
 
 
 def find_all(name: str) -> list[Entry]:
@@ -250,65 +338,3 @@ def create(kind: str, name: str, parameters: Mapping[str, Any] | None = None) ->
             f"{KINDS[kind].singular} {name!r} cannot be imported ({entry.file}): {entry.reason}"
         )
     return entry.cls.create(parameters)
-
-
-def _statements(block: ast.AST) -> Iterator[ast.AST]:
-    """Yield all statements inside of a module or a statement, and none of their expressions."""
-    for field in ("body", "orelse", "handlers", "finalbody", "cases"):
-        for statement in getattr(block, field, ()):
-            yield statement
-            yield from _statements(statement)
-
-
-@functools.lru_cache(maxsize=1024)
-def _imports(text: bytes) -> tuple[tuple[int, str], ...]:
-    """Return what a file imports: how many folders up it starts (0: absolute), and the name."""
-    matches: list[tuple[int, str]] = []
-    if plugins.__name__.encode() not in text and not re.search(rb"from[\s\\]+\.", text):
-        return ()  # nothing of a plugin folder: parsing would take longer than importing the file
-    for node in _statements(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            matches += [(0, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            inner = f"{node.module}." if node.module else ""
-            names = [node.module or "", *(f"{inner}{alias.name}" for alias in node.names)]
-            matches += [(node.level, name) for name in names]
-    return tuple(dict.fromkeys(matches))
-
-
-def _imported_plugin_files(file: Path, text: bytes) -> Iterator[Path]:
-    """Yield the files of plugin folders that a plugin's file imports."""
-    prefix = f"{plugins.__name__}."
-    for level, name in _imports(text):
-        if level:
-            folders = [file.parents[level - 1]]
-        elif name.startswith(prefix):
-            folders, name = [Path(base) for base in plugins.__path__], name.removeprefix(prefix)
-        else:
-            continue
-        for place in (folder.joinpath(*name.split(".")) for folder in folders):
-            candidates = (place.with_suffix(".py"), place / "__init__.py")
-            yield from (path for path in candidates if path.is_file())
-
-
-def source_hash(file: Path) -> str:
-    """Return a hash of a plugin's file, or of all files of its package, and of what they import.
-
-    What they import of plugin folders counts, transitively. Line ends do not; neither does where the
-    files lie.
-    """
-    digest = hashlib.sha256()
-    queue = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
-    seen: set[Path] = set()
-    while queue:
-        current = queue.pop(0)
-        if current in seen:
-            continue
-        seen.add(current)
-        text = current.read_bytes().replace(b"\r\n", b"\n")
-        digest.update(text)
-        try:
-            queue += sorted(_imported_plugin_files(current, text))
-        except (SyntaxError, ValueError):
-            continue
-    return digest.hexdigest()[:16]

@@ -12,6 +12,8 @@ from reldrop_bench.matrix.cells import CellSpec, expand, select
 from reldrop_bench.matrix.entries import by_name, entry_name, measured, single, with_evaluations
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry, load_spec, read_value
 from reldrop_bench.plugins import registry
+from reldrop_bench.running.foreign import Surroundings, notes_of_imports
+from reldrop_bench.running.integrity import State
 from reldrop_bench.running.plan import Plan, make_plan
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.records import BenchmarkRecord
@@ -51,6 +53,8 @@ class Benchmark:
     """Evaluations that were added to the folder beside those of the spec."""
     notes: Sequence[str]
     """What is to be told when it runs."""
+    surroundings: Surroundings
+    """What workers are to inherit: as it was before any plugin was imported."""
 
     def plan(self, measure: bool = False) -> Plan:
         """Return what is to do; reads only. `measure` times a few steps where nothing is known."""
@@ -160,6 +164,7 @@ def assemble(
     options: Options,
 ) -> Benchmark:
     """Return a benchmark, checked; kept, asked: evaluations beside the spec's, from before and new."""
+    surroundings, state = Surroundings.take(), State.take()
     installed = registry.names("evaluations")
     usable = [entry for entry in kept if entry_name(entry) in installed]
     root = data_root(options.data)
@@ -180,5 +185,7 @@ def assemble(
             "had here (--plugins?) and is left out"
             for entry in kept
             if entry not in usable
-        ],
+        ]
+        + notes_of_imports(state),
+        surroundings=surroundings,
     )

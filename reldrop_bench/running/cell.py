@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,11 @@ from pathlib import Path
 import torch
 
 from reldrop_bench.matrix.cells import CellSpec
+from reldrop_bench.plugins import registry
 from reldrop_bench.results import Status
+from reldrop_bench.running import foreign
 from reldrop_bench.running.environment import compute_device, describe
+from reldrop_bench.running.foreign import IntegrityError, Watch
 from reldrop_bench.running.measuring import (
     Workplace,
     conclude,
@@ -25,8 +29,9 @@ from reldrop_bench.running.measuring import (
     restored,
     trained_context,
 )
-from reldrop_bench.running.training import Trained, train
+from reldrop_bench.running.training import Trained, cell_stream, train
 from reldrop_bench.running.watch import ProcessWatch
+from reldrop_bench.seeding import global_seed
 from reldrop_bench.store.folder import EPOCHS_FILE, Store
 from reldrop_bench.store.records import CellRecord, Heartbeat, Training
 from reldrop_bench.store.state import is_trained, pending_evaluations
@@ -47,6 +52,8 @@ class Job:
     """Bytes; above it the worker ends itself."""
     device_index: int = 0
     """Which GPU, where there are any."""
+    sources: frozenset[str] = frozenset()
+    """Plugin modules, not built in, that the cell runs."""
     after: frozenset[str] = frozenset()
     """Keys of the jobs that have to end first: their models are what this one is compared with."""
 
@@ -70,6 +77,10 @@ class Job:
         """Return whether some process has begun and has not ended it."""
         return self.store.heartbeat_file(self.key).exists()
 
+    def spoiled(self) -> bool:
+        """Return, in the process that ran it, whether that must not run any other job."""
+        return foreign.is_spoiled()
+
     def note_stopped(self, status: Status, reason: str) -> None:
         """Write why the cell stopped that could not do so itself."""
         record = self.store.read_cell(self.key) or CellRecord.new(self.cell)
@@ -86,17 +97,29 @@ class Job:
         Every failure that Python can catch becomes the cell's status and traceback. What kills the
         process is noted by the executor that started it.
         """
+        with registry.restricted_to(self.sources) if worker else nullcontext():
+            status = self._run(worker)
+            if worker and not registry.is_restricted():
+                foreign.spoil()  # it asked for a plugin that its spec does not name
+        return status
+
+    def _run(self, worker: bool) -> Status:
         cell = self.cell
         record = self.store.read_cell(self.key) or CellRecord.new(cell)
         with (
             warnings.catch_warnings(record=True) as caught,
             ProcessWatch(self.memory_limit, worker) as watch,
             numerics(cell),
+            global_seed("cell", *cell_stream(cell)),  # what is drawn depends on nothing before it
         ):
             warnings.simplefilter("default")
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
                 torch.cuda.reset_peak_memory_stats()
+            _import_built_in(
+                cell
+            )  # in a worker, before any other code can have changed what they do
+            integrity = Watch(record, self.sources, worker)
             try:
                 if cell.regularizer.error:
                     reason = cell.regularizer.error.strip().rpartition("\n")[2]
@@ -104,7 +127,8 @@ class Job:
                 else:
                     for plugin in cell.plugins:
                         plugin.check_source()
-                    _compute(self, record, watch)
+                    _refuse_replaced(integrity.look("import", foreign.foreign(cell.plugins)))
+                    _compute(self, record, watch, integrity)
             # A plugin may even call sys.exit; in a worker, where Ctrl-C is not heard, nothing else
             # is meant.
             except BaseException as error:
@@ -112,6 +136,7 @@ class Job:
                     raise
                 text = f"{type(error).__name__}: {error}"
                 record.end(failure_status(error), text, traceback.format_exc())
+            integrity.look("what it left behind", foreign.foreign(cell.plugins))
         record.note_warnings(caught)
         if record.training.peak_memory is None:  # of a training that failed
             record.training.peak_memory = _peak_memory(watch)
@@ -156,9 +181,35 @@ def _heart(store: Store, cell: CellSpec) -> Beat:
     return beat
 
 
-def _train(job: Job, record: CellRecord, beat: Beat, watch: ProcessWatch) -> Trained:
-    beat("training", 0, job.cell.recipe.epochs)
-    trained = train(job.cell, job.root, progress=partial(beat, "training"), device=job.device)
+def _import_built_in(cell: CellSpec) -> None:
+    """Import all built-in plugins of the kinds that a cell uses, and no others."""
+    importlib.import_module(
+        "lightning_fabric"
+    )  # it puts a function of its own around torch.compile
+    with registry.restricted_to(()):
+        for kind in {plugin.kind for plugin in cell.plugins}:
+            registry.entries(kind)
+
+
+def _refuse_replaced(replaced: str) -> None:
+    if replaced:
+        raise IntegrityError(
+            f"a plugin replaced {replaced}; nothing that is computed with it is a result"
+        )
+
+
+def _train(
+    job: Job, record: CellRecord, beat: Beat, watch: ProcessWatch, integrity: Watch
+) -> Trained:
+    cell = job.cell
+    beat("training", 0, cell.recipe.epochs)
+    try:
+        trained = train(cell, job.root, progress=partial(beat, "training"), device=job.device)
+    finally:
+        suspects = foreign.foreign(foreign.training_plugins(cell))
+        replaced = integrity.look("training", suspects)
+    _refuse_replaced(replaced)
+    record.deviations = list(dict.fromkeys([*record.deviations, *trained.deviations]))
     record.facts = trained.facts
     record.environment = describe(trained.device, job.cell.threads)
     record.training = Training(
@@ -183,14 +234,14 @@ def _train(job: Job, record: CellRecord, beat: Beat, watch: ProcessWatch) -> Tra
     return trained
 
 
-def _compute(job: Job, record: CellRecord, watch: ProcessWatch) -> None:
+def _compute(job: Job, record: CellRecord, watch: ProcessWatch, integrity: Watch) -> None:
     """Train the cell where that has not been done, and do the evaluations that are to be done."""
     cell, store = job.cell, job.store
     beat, workplace = _heart(store, cell), Workplace(store, job.root, job.device)
     if record.is_trained:
         context = restored(cell, record, workplace)
     else:
-        trained = _train(job, record, beat, watch)
+        trained = _train(job, record, beat, watch, integrity)
         context = trained_context(
             cell, record, workplace, trained.model, trained.facts, trained.epochs
         )
@@ -208,4 +259,14 @@ def _compute(job: Job, record: CellRecord, watch: ProcessWatch) -> None:
 
         context.progress = progress
         measure(context, evaluation, cell.evaluation_key(evaluation), store, record)
+        if not job.sources:
+            continue
+        running = (
+            *foreign.training_plugins(cell),
+            *foreign.evaluation_plugins(cell, evaluation),
+        )
+        if replaced := integrity.look(f"evaluation {name}", foreign.foreign(running)):
+            outcome = record.evaluations[name]
+            outcome.status, outcome.error = "failed", f"a plugin replaced {replaced}"
+        store.write_cell(record)
     conclude(record, cell.evaluations)

@@ -1,14 +1,17 @@
 """Run a benchmark from its spec to its results."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from reldrop_bench.kinds.executor import Resources
 from reldrop_bench.matrix.spec import SpecEntry
+from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results
 from reldrop_bench.running.benchmark import Benchmark, Options, Source, devices, prepare
 from reldrop_bench.running.cell import Job
+from reldrop_bench.running.foreign import sources
 from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
@@ -40,6 +43,7 @@ def _jobs(benchmark: Benchmark, to_do: Sequence[PlannedCell]) -> list[Job]:
             root=benchmark.root,
             keep_model=benchmark.spec.keep_models == "all" or cell.key in needed,
             memory_limit=None if memory is None else round(memory * 2**30),
+            sources=sources(cell),
             after=training & {other.key for other in cell.companions.values()} - {cell.key},
         )
         for cell in (planned.cell for planned in to_do)
@@ -70,6 +74,16 @@ def _repair(benchmark: Benchmark, listener: Listener, train: bool) -> set[str]:
     return lost
 
 
+def _tell_of_lost_processes(store: Store, listener: Listener) -> None:
+    """Name the cells whose process has ended, some time before, without being able to say so."""
+    for beat in store.heartbeats():
+        listener.note(
+            f"{beat.task} · {beat.label} · seed {beat.seed}: the process that computed it before (pid "
+            f"{beat.pid}) ended without a word while it was at {beat.stage}; if that happens again, "
+            "run with --workers 1 to see why"
+        )
+
+
 def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> None:
     """Compute every chosen cell that is not complete, and write its record.
 
@@ -79,6 +93,7 @@ def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> Non
     with store.locked():
         if train:
             store.write_benchmark(benchmark.record())
+        _tell_of_lost_processes(store, listener)
         store.remove_leftovers()
         for note in benchmark.notes:
             listener.note(note)
@@ -95,9 +110,13 @@ def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> Non
             return
         jobs = _jobs(benchmark, plan.to_do)
         resources = Resources(benchmark.workers, benchmark.spec.limits.seconds, devices())
-        benchmark.executor.run(
-            jobs, lambda job, status: listener.finished(to_do[job.key], status), resources
-        )
+        executor = benchmark.executor
+        # One of one's own may need what it has set itself.
+        ours = executor.isolates and registry.find("executors", executor.name).built_in
+        with benchmark.surroundings.restored() if ours else nullcontext():
+            executor.run(
+                jobs, lambda job, status: listener.finished(to_do[job.key], status), resources
+            )
 
 
 def run(

@@ -17,20 +17,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts, Split, SubsetSplit
+from reldrop_bench.kinds.labels import check_split
 from reldrop_bench.kinds.memory import RelevanceMemory
 from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.regularizer import Regularizer, Step
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.running.augmentation import augment
 from reldrop_bench.running.energy import EnergyMeter
+from reldrop_bench.running.inspection import Inspector, TrainingError
 from reldrop_bench.seeding import global_seed, torch_generator
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on: the message says at which step and why."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,8 @@ class Trained:
     selected_epoch: int
     energy: float | None
     """Joules that the machine used meanwhile, where it tells."""
+    deviations: list[str]
+    """What the regularizer did that it should not."""
 
 
 def cell_stream(cell: CellSpec) -> tuple[str, str, int]:
@@ -63,7 +63,13 @@ def build_model(cell: CellSpec, facts: Facts) -> nn.Module:
         model = cell.model.plugin.build(facts)
     regularizer: Regularizer = cell.regularizer.plugin
     with global_seed("wrap", cell.regularizer.name, *cell_stream(cell)):
-        return regularizer.wrap(model)
+        wrapped = regularizer.wrap(model)
+    if not isinstance(wrapped, nn.Module):
+        raise TrainingError(
+            f"regularizer {cell.regularizer.label!r}: wrap() returns {type(wrapped).__name__}; return "
+            "the model"
+        )
+    return wrapped
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -157,7 +163,10 @@ def _set_up(cell: CellSpec, root: Path | None, device: torch.device) -> _Setup:
 
     stream = cell_stream(cell)
     facts = cell.task.plugin.facts(root)
-    train, validation = cell.task.plugin.splits(root, cell.seed)
+    train, validation = (
+        check_split(f"task {cell.task.name}, {part}", split, len(facts.classes))
+        for part, split in cell.task.plugin.splits(root, cell.seed)._asdict().items()
+    )
     fabric = Fabric(
         accelerator=device.type,
         devices=1 if device.index is None else [device.index],
@@ -205,6 +214,7 @@ def train(
     setup = _set_up(cell, root, device)
     recipe, regularizer = cell.recipe, cell.regularizer.plugin
     fabric, optimizer, step, model = setup.fabric, setup.optimizer, setup.step, setup.step.model
+    inspector = Inspector(regularizer, cell.regularizer.label)
     learns_maps = step.memory is not None and step.attributor.from_training
 
     rows: list[dict[str, float]] = []
@@ -229,12 +239,12 @@ def train(
 
                 batch = setup.train.batch(indices).replace(samples=indices).to(fabric.device)
                 batch = augment(batch, recipe.augmentation, step.facts, setup.augmentation)
-                batch = regularizer.transform(batch, step)
+                batch = inspector.transform(batch, step, index)
                 if learns_maps:
                     batch = batch.replace(inputs=batch.inputs.detach().requires_grad_())
                 logits = setup.forward(batch.inputs)
                 loss = F.cross_entropy(logits.float(), batch.targets)
-                penalty = regularizer.penalty(logits, batch, step)
+                penalty = inspector.penalty(logits, batch, step)
                 if penalty is not None:
                     loss = loss + penalty
                 if not math.isfinite(value := loss.item()):
@@ -296,4 +306,5 @@ def train(
         samples=int(epochs.samples.sum()),
         selected_epoch=recipe.epochs if best is None else best[1],
         energy=energy.joules,
+        deviations=inspector.deviations,
     )

@@ -46,7 +46,10 @@ def read_record(path: Path, kind: type[R]) -> R | None:
 def _refuse_newer(content: Any) -> None:
     schema = content.get("schema") if isinstance(content, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
-        raise NewerSchemaError(f"has schema {schema}, this version reads up to {SCHEMA}")
+        raise NewerSchemaError(
+            f"has schema {one_line(schema, 40)}, this version reads up to {SCHEMA}; "
+            "install the newer reldrop-bench"
+        )
 
 
 def _fault(error: Exception) -> str:
@@ -56,8 +59,13 @@ def _fault(error: Exception) -> str:
     if not isinstance(error, pydantic.ValidationError):
         return one_line(error)
     first = error.errors(include_url=False)[0]
-    where = one_line(".".join(map(str, first["loc"])) or "its content", 80)
+    where = one_line(".".join(map(str, first["loc"])), 80)
     what = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":  # the input is all that is there
+        return f"{where} is missing"
+    if not where and first["type"] == "value_error":  # of parts that do not go together
+        return one_line(what)
+    where = where or "its content"
     return one_line(f"{where} = {one_line(repr(first['input']), 80)}: {what}")
 
 

@@ -22,6 +22,7 @@ from reldrop_bench.files import write_atomically
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.store.documents import NewerSchemaError, read_record, write_record
 from reldrop_bench.store.records import (
+    EPOCHS_FILE,
     WEIGHTS_FILE,
     BenchmarkRecord,
     CellRecord,
@@ -31,7 +32,6 @@ from reldrop_bench.store.records import (
 
 BENCHMARK_FILE = "benchmark.json"
 CELL_FILE = "cell.json"
-EPOCHS_FILE = "train.parquet"
 
 
 def _aside(path: Path) -> Path:
@@ -94,8 +94,7 @@ class Store:
         try:
             return read_record(path, BenchmarkRecord)
         except NewerSchemaError as error:
-            hint = "install the newer reldrop-bench, or choose another --output"
-            raise UserError(f"{path} {error}; {hint}") from None
+            raise UserError(f"{path} {error}, or choose another --output") from None
         except ValueError as error:
             hint = "move it away and run the spec again: the cells are kept"
             raise UserError(f"{path} {error}; {hint}") from None
@@ -142,16 +141,24 @@ class Store:
 
         Raises
         ------
+        NewerSchemaError
+            A newer version of this package wrote it.
         ValueError
-            cell.json is damaged, or names files that are none of the cell's.
+            cell.json is damaged, contradicts itself, or names files that are none of the cell's.
         """
         path = self.cell_folder(key) / CELL_FILE
         try:
             record = read_record(path, CellRecord)
+        except NewerSchemaError as error:
+            raise NewerSchemaError(f"{CELL_FILE} {error}") from None
         except ValueError as error:
             raise ValueError(f"{CELL_FILE} {error}") from None
-        if record is not None and record.key != key:
+        if record is None:
+            return None
+        if record.key != key:
             raise ValueError(f"{CELL_FILE} is not the record of cell {key}")
+        if problem := record.inconsistency:
+            raise ValueError(f"{CELL_FILE} contradicts itself: {problem}")
         return record
 
     def records(self) -> Iterator[CellRecord]:
@@ -258,10 +265,17 @@ class Store:
         """Return the record of a cell after moving damaged files aside, so that they are made again.
 
         Nothing is deleted. What was found is told as one line and noted in the record.
+
+        Raises
+        ------
+        UserError
+            A newer version of this package wrote the record.
         """
         folder = self.cell_folder(cell.key)
         try:
             record = self.read_cell(cell.key)
+        except NewerSchemaError as error:
+            raise UserError(f"{folder}: {error}, or choose another --output") from None
         except ValueError as error:
             target = _aside(folder)
             folder.rename(target)

@@ -28,6 +28,7 @@ from reldrop_bench.results import (
     ItemTable,
     Results,
 )
+from reldrop_bench.store.documents import NewerSchemaError
 from reldrop_bench.store.folder import BENCHMARK_FILE, EPOCHS_FILE, Store
 from reldrop_bench.store.records import CellRecord, MatrixEntry, Training, evaluation_file
 from reldrop_bench.store.tables import CellNames, Gathered, LongTables
@@ -197,6 +198,8 @@ def load_results(folder: str | Path) -> Results:
         problem = ""
         try:
             record = store.read_cell(entry.key)
+        except NewerSchemaError as error:
+            record, problem = None, one_line(error)
         except ValueError as error:
             record, problem = None, f"{one_line(error)}; run the spec again to compute it anew"
         if record is not None:

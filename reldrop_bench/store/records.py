@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any, Self
 from warnings import WarningMessage
@@ -10,20 +11,27 @@ import pydantic
 from pydantic import Field, JsonValue
 
 from reldrop_bench.data import Facts
-from reldrop_bench.errors import one_line
+from reldrop_bench.errors import one_line, suggest
+from reldrop_bench.files import short_file_name
 from reldrop_bench.matrix.cells import CellSpec
-from reldrop_bench.matrix.components import SCHEMA, Components, Stored
+from reldrop_bench.matrix.components import SCHEMA, Components, Schema, Stored, digest
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.results import IDENTITY, Place, Setting, Status
 
 WEIGHTS_FILE = "model.safetensors"
+EPOCHS_FILE = "train.parquet"
 
 
-Key = Annotated[str, Field(pattern="^[0-9a-f]+$")]
+Key = Annotated[str, Field(pattern="^[0-9a-f]+$", max_length=64)]
 """What names the folder of a cell: a results folder may be a stranger's."""
-FileName = Annotated[str, Field(pattern=r"^[^/\\:\x00]*[^./\\:\x00][^/\\:\x00]*$")]
+FileName = Annotated[
+    str,
+    Field(pattern=r"^[^/\\:\x00]*[^./\\:\x00][^/\\:\x00]*$", max_length=200),
+    pydantic.AfterValidator(short_file_name),
+]
 """What names a file of that folder, or, without its ending, the evaluation that wrote it."""
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[float, Field(ge=0)]
 
 
 def evaluation_file(name: str) -> str:
@@ -92,7 +100,7 @@ def evaluation_identities(cells: Sequence[CellSpec]) -> dict[str, str]:
 class BenchmarkRecord(Stored):
     """The content of benchmark.json: what was to be run in a folder."""
 
-    schema_version: int = Field(alias="schema")
+    schema_version: Schema = Field(alias="schema")
     """Version of these records and of what the harness computes."""
     name: str
     """The benchmark's name."""
@@ -146,9 +154,21 @@ class BenchmarkRecord(Stored):
         return spec.stated()
 
     @pydantic.model_validator(mode="after")
-    def _has_one_name(self) -> Self:
+    def _is_consistent(self) -> Self:
         if self.name != self.spec.name:
             raise ValueError(f"it is called {self.name!r}, and its spec {self.spec.name!r}")
+        if not self.matrix:
+            raise ValueError("its matrix is empty")
+        # Two checkpoints of the same weights are one cell under two labels.
+        for what in ("place",) if self.checkpoints else ("key", "place"):
+            seen = Counter(getattr(entry, what) for entry in self.matrix)
+            (value, times), *_ = seen.most_common(1)
+            if times > 1:
+                raise ValueError(f"its matrix has {times} cells with the {what} {value}")
+        labels = {entry.label for entry in self.matrix}
+        if self.spec.baseline not in labels:
+            known = suggest(self.spec.baseline, labels)
+            raise ValueError(f"its baseline {self.spec.baseline!r} is no label; {known}")
         return self
 
 
@@ -178,7 +198,7 @@ class EvaluationOutcome(Stored):
     """What it left out, and why."""
     lacking: list[str] = []
     """Roles of other cells that it compares with and whose models were not there."""
-    seconds: float | None = None
+    seconds: Seconds | None = None
     """Wall time."""
 
     @property
@@ -189,9 +209,9 @@ class EvaluationOutcome(Stored):
 class Training(Stored):
     """What a training was like; null where that is unknown."""
 
-    train_seconds: float | None = None
+    train_seconds: Seconds | None = None
     """Wall time, looks at the validation split included."""
-    step_seconds: float | None = None
+    step_seconds: Seconds | None = None
     """Median wall time of a training step, the regularizer's work included."""
     explained: Whole | None = None
     """Samples that were explained, all epochs together."""
@@ -214,7 +234,7 @@ class Training(Stored):
 class CellRecord(Stored):
     """The content of cell.json: what was computed of a cell, and how it ended."""
 
-    schema_version: int = Field(alias="schema")
+    schema_version: Schema = Field(alias="schema")
     """Version of these records and of what the harness computes."""
     key: Key
     """Hash of the components; names the folder."""
@@ -247,6 +267,29 @@ class CellRecord(Stored):
     @classmethod
     def _known_facts(cls, value: Any) -> Any:
         return value or None  # former versions wrote an empty object
+
+    @property
+    def inconsistency(self) -> str:
+        """Which two of its statements cannot both be true; "" where all can.
+
+        For what was read: while a record is filled, one statement comes before the other.
+        """
+        # Former schemas hashed other components.
+        if self.schema_version == SCHEMA and self.key != digest(self.components):
+            return "its key is not that of its components"
+        if self.schema_version != self.components.schema_version:
+            return f"its components are those of schema {self.components.schema_version}"
+        if self.status == "done" and not self.trained:
+            return "it is done and was not trained"
+        lacking = [
+            name for name, outcome in self.done.items() if evaluation_file(name) not in self.files
+        ]
+        if self.trained and self.components.regularizer.source and EPOCHS_FILE not in self.files:
+            # Only a checkpoint, whose regularizer is unknown, has no log
+            return f"it is trained and has no {EPOCHS_FILE}"
+        if lacking:
+            return f"its evaluation {lacking[0]} is done and has no file"
+        return ""
 
     @classmethod
     def new(cls, cell: CellSpec) -> Self:

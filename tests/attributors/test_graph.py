@@ -144,14 +144,16 @@ def test_what_alone_reads_a_layer_is_absorbed(
     between: Callable[[nn.Module, Tensor], Tensor], norm: str, rectified: bool
 ) -> None:
     before = operations(Around(between))["before"]
-    assert before.norm == norm
+    assert [str(each.target) for each in before.merged] == ([norm] if norm else [])
     assert before.rectified is rectified
 
 
-def test_batch_norm_that_has_no_statistics_is_not_merged() -> None:
-    model = Between(nn.BatchNorm1d(2, track_running_stats=False))
-    assert operations(model)["before"].norm == ""
-    assert operations(model)["between"].kind is Kind.ELEMENTWISE
+def test_batch_norm_that_has_no_statistics_is_refused() -> None:
+    """With it a sample's logits depend on the others of its batch, and so would its map."""
+    with pytest.raises(
+        UnexplainableError, match=r"between .BatchNorm1d without running statistics"
+    ):
+        operations(Between(nn.BatchNorm1d(2, track_running_stats=False)))
 
 
 class Parallel(nn.Module):

@@ -12,7 +12,15 @@ from reldrop_bench.cli import listing_cache
 from reldrop_bench.cli.listing import listing
 from reldrop_bench.cli.listing_cache import only_built_in, with_cache
 
-ROWS = [{"kind": "models", "name": "a", "status": "ok"}]
+ROW = {
+    "kind": "models",
+    "name": "a",
+    "modalities": [],
+    "description": "",
+    "file": "a.py",
+    "error": "",
+}
+ROWS = [ROW | {"status": "ok"}]
 
 
 @pytest.fixture
@@ -67,13 +75,16 @@ def test_with_a_folder_of_ones_own_nothing_is_read_from_there(
 
 
 def test_nothing_broken_is_kept(calls: list[int]) -> None:
-    rows = [{"kind": "models", "name": "a", "status": "broken"}]
+    rows = [ROW | {"status": "broken"}]
     for _ in range(2):
         assert with_cache(computed(calls, rows)) == rows
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[{", b"null", b"{}"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[{", b"null", b"{}", b"[]", b"[1]", b'[{"kind": "tasks"}]'],
+)
 def test_a_damaged_file_is_computed_again(calls: list[int], tmp_path: Path, content: bytes) -> None:
     with_cache(computed(calls))
     (file,) = (tmp_path / "reldrop-bench").iterdir()

@@ -158,7 +158,7 @@ def test_select_takes_patterns() -> None:
         ),
         (
             {"regularizers": ["none", {"name": "cutout", "label": "a\nb"}]},
-            ["label", "line of text"],
+            ["label", "one line of visible characters"],
         ),
         ({"skip": {"tiny-blobs": ["none"]}}, ["skip", "baseline", "'none'"]),
         ({"recipe": {"augmentation": ["scale-shift"]}}, ["augmentation", "scale-shift", "cloud"]),

@@ -14,8 +14,10 @@ from dataclasses import FrozenInstanceError, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import pydantic
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -254,3 +256,137 @@ def test_bounds_of_ones_own_hold() -> None:
     assert Bounded.create({"even": 4}).parameters() == {"even": 4}
     with pytest.raises(UserError, match="even = 3"):
         Bounded.create({"even": 3})
+
+
+def test_a_subclass_changes_a_default_without_naming_its_type_again() -> None:
+    class Small(Cutout):
+        """Smaller."""
+
+        name = "small-cutout"
+        size = 0.25
+
+    class Tiny(Small):
+        """Smaller still."""
+
+        name = "tiny-cutout"
+        size = 0.125
+
+    assert (Small().size, Tiny().size, Cutout().size) == (0.25, 0.125, 0.5)
+    assert Tiny.create({"size": 0.75}).size == 0.75
+    assert [parameters_of(cls)["size"].default for cls in (Small, Tiny)] == [0.25, 0.125]
+
+
+def test_a_changed_default_is_validated_as_well() -> None:
+    class Impossible(Plain):
+        """No such share."""
+
+        name = "impossible"
+        share = 5
+
+    with pytest.raises(UserError, match="impossible: share = 5 is not allowed"):
+        Impossible()
+
+
+@pytest.mark.parametrize(
+    "member", [property(lambda self: 1.0), lambda self: 1.0, staticmethod(float)]
+)
+def test_nothing_but_a_default_takes_the_place_of_a_parameter(member: Any) -> None:
+    with pytest.raises(TypeError, match="share: Plain has a parameter of that name"):
+        type("Taken", (Plain,), {"name": "taken", "share": member})
+
+
+def test_hooks_of_ones_own_do_not_switch_validation_off() -> None:
+    class Hooked(Regularizer):
+        """Has a hook, as dataclasses do."""
+
+        name = "hooked"
+        share: Probability = 0.5
+        seen: ClassVar[list[float]] = []
+
+        def __post_init__(self) -> None:
+            self.seen.append(self.share)
+            if self.share == 0.25:
+                object.__setattr__(self, "share", 7.0)
+
+    class Built(Regularizer):
+        """Has a constructor."""
+
+        name = "built"
+        share: Probability = 0.5
+
+        def __init__(self, share: Any = 0.5) -> None:
+            object.__setattr__(self, "share", share)
+
+    for cls in (Hooked, Built, dataclass(frozen=True)(Hooked)):
+        for wrong in (77, "much", float("nan")):
+            with pytest.raises(UserError, match="share = "):
+                cls.create({"share": wrong})
+    with pytest.raises(UserError, match="share = 7"):
+        Hooked(share=0.25)
+    assert Hooked(share=1).seen[-1] == 1.0, "the hook finds converted parameters"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["create", "parameters", "transform", "apply", "preset", "label", "relevance", "description"],
+)
+def test_a_parameter_has_a_name_that_means_nothing_else(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name} cannot be a parameter"):
+        type(
+            "Named", (Regularizer,), {"name": "named", "__annotations__": {name: float}, name: 0.5}
+        )
+
+
+@pytest.mark.parametrize(
+    ("default", "advice"),
+    [
+        (pydantic.Field(0.5, ge=0), "bounds belong into the annotation"),
+        (field(default=1.0, init=False), "no parameter with init=False"),
+        (([1],), "could be changed"),
+        (np.zeros(2), "could be changed"),
+        (torch.zeros(2), "could be changed"),
+    ],
+)
+def test_a_default_that_is_none_is_refused_with_advice(default: Any, advice: str) -> None:
+    with pytest.raises(TypeError, match=advice):
+        type("Odd", (Regularizer,), {"name": "odd", "__annotations__": {"x": Any}, "x": default})
+
+
+def test_parameters_of_a_plain_base_are_not_lost_in_silence() -> None:
+    class Strength:
+        strength: Probability = 0.5
+
+    with pytest.raises(TypeError, match="'strength', which Strength annotates"):
+        type("Mixed", (Strength, Regularizer), {"name": "mixed", "__module__": Strength.__module__})
+
+    @dataclass(frozen=True, kw_only=True)
+    class Told:
+        strength: Probability = 0.5
+
+    mixed = type("Mixed", (Told, Regularizer), {"name": "mixed", "__module__": Told.__module__})
+    assert list(parameters_of(mixed)) == ["strength"]
+
+
+@pytest.mark.parametrize("annotation", ["Missing", "int | Missing", torch.dtype, Plugin])
+def test_a_type_that_cannot_be_checked_is_told_in_one_line(annotation: Any) -> None:
+    cls = type(
+        "Unread",
+        (Regularizer,),
+        {"name": "unread", "__annotations__": {"x": annotation}, "x": None},
+    )
+    with pytest.raises(TypeError, match="Unread") as refused:
+        parameters_of(cls)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_presets_are_held_to_the_parameters() -> None:
+    class Wrong(Plain):
+        """Has a preset of another plugin."""
+
+        name = "wrong"
+        presets = {"odd": {"strength": 1.0}}
+
+    with pytest.raises(UserError, match="no parameter 'strength'"):
+        Wrong.create({"preset": "odd"})
+    with pytest.raises(UserError, match="no preset"):
+        Plain.create({"preset": ["strong"]})

@@ -135,13 +135,18 @@ def test_what_is_written_is_read_again_or_refused(
     assert read is not None
     assert read.traceback == traceback.encode("utf-8", "replace").decode()
     assert read.plain() | {"traceback": ""} == record.plain() | {"traceback": ""}
-    record.training.energy = number
     if number - number == 0:
+        record.training.energy = number
         write_record(path, record)
         assert read_record(path, CellRecord).training.energy == number  # type: ignore[union-attr]
     else:
         with pytest.raises(ValueError):
+            record.training.energy = number
+        before = path.read_bytes()
+        record.environment["load"] = number  # inside of a value nothing is looked at
+        with pytest.raises(ValueError):
             write_record(path, record)
+        assert path.read_bytes() == before
 
 
 def test_a_number_that_is_none_is_no_part_of_a_cell(cell_file: Path) -> None:

@@ -1,19 +1,34 @@
 """What a network computes, read as a graph, with what the rules need to know of each operation.
 
-The graph comes from torch.fx, so that batch norms, residual sums and first layers are found by what
-the network does with them, not by the order or the names under which it holds its modules. Nothing
-of the network is changed.
+The graph comes from torch.fx, or from a run (`recording`), so that batch norms, residual sums and
+first layers are found by what the network does with them, not by the order or the names under which
+it holds its modules. Nothing of the network is changed.
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, fx, nn
 
-from reldrop_bench.kinds.model import LearnedTransform, Routing
+from reldrop_bench.kinds.model import Routing
 
-from .operations import Kind, TraceError, adds_values, is_batch_norm, is_positive, is_relu, kind_of
+from .layers import Weighted, arithmetic_step, layer_of_call, layer_of_module
+from .operations import (
+    Kind,
+    TraceError,
+    adds_values,
+    call_name,
+    does_nothing,
+    is_arithmetic,
+    is_batch_norm,
+    is_leaf,
+    is_positive,
+    is_relu,
+    kind_of,
+    operands,
+)
 
 
 @dataclass
@@ -25,8 +40,10 @@ class Operation:
     """What it reads that depends on the network's input."""
     module: str = ""
     """Name of the module, where it is one."""
-    norm: str = ""
-    """Name of the batch norm that is merged into it."""
+    dense: bool = False
+    """Whether it is a layer that reads features, not places."""
+    merged: tuple[fx.Node, ...] = ()
+    """Batch norms, scales and shifts of channels that are merged into it, one after the other."""
     rectified: bool = False
     """Whether the ReLU behind it is applied along with it."""
     first: bool = False
@@ -40,25 +57,50 @@ class Network:
     """A graph with the operations that have rules; all other nodes are run as they are."""
 
     graph: fx.Graph
-    operations: dict[fx.Node, Operation] = field(default_factory=dict)
-    absorbed: set[fx.Node] = field(default_factory=set)
-    """Batch norms and ReLUs that the operation before them includes."""
     constants: dict[str, Tensor] = field(default_factory=dict)
     """Tensors that the network makes for itself, by the name that the graph has for them."""
+    operations: dict[fx.Node, Operation] = field(default_factory=dict)
+    absorbed: dict[fx.Node, fx.Node] = field(default_factory=dict)
+    """Nodes that the operation before them includes, and the node whose value is theirs."""
 
-    def absorb(self, node: fx.Node) -> None:
+    def absorb(self, node: fx.Node, before: fx.Node) -> None:
         """Leave it to the operation before."""
-        self.operations.pop(node)
-        self.absorbed.add(node)
+        self.operations.pop(node, None)
+        self.absorbed[node] = before
+
+
+class Interpreter(fx.Interpreter):
+    """Runs a graph, or of a graph what does not depend on the input."""
+
+    def __init__(self, model: nn.Module, network: Network) -> None:
+        super().__init__(model, graph=network.graph)
+        self.network = network
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target in self.network.constants:
+            return self.network.constants[target]
+        return super().get_attr(target, args, kwargs)
+
+    def value(self, given: Any) -> Any:
+        """Return the value of a node, computed now if need be; what is no node is returned as it is."""
+        if not isinstance(given, fx.Node):
+            return given
+        if given not in self.env:
+            for each in given.all_input_nodes:
+                self.value(each)
+            self.env[given] = self.run_node(given)
+        return self.env[given]
+
+    def weighted(self, node: fx.Node) -> Weighted:
+        """Return the function and the weights of a layer."""
+        if node.op == "call_module":
+            return layer_of_module(self.fetch_attr(str(node.target)))
+        return layer_of_call(node, self.value)
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, LearnedTransform | Routing):
-            return True
-        # torch's own layers, and what is derived from one without a forward of its own.
-        is_torch = type(m).forward.__module__.startswith("torch.nn.")
-        return is_torch and not isinstance(m, nn.Sequential)
+        return is_leaf(m)
 
 
 def _signature(model: nn.Module) -> tuple[Any, ...]:
@@ -88,7 +130,7 @@ def read_network(model: nn.Module) -> Network:
     Raises
     ------
     TraceError
-        It cannot be read, or has a part that zennit may explain.
+        It cannot be read before it runs.
     UnexplainableError
         It has a part that no rule is known for; the message names it.
     """
@@ -119,38 +161,47 @@ def _read(model: nn.Module) -> Network | TraceError:
     finally:
         # torch.fx puts tensors that a network makes for itself on the model.
         made = {name: vars(model).pop(name) for name in set(vars(model)) - attributes}
-    try:
-        network = _Reader(graph, dict(model.named_modules())).read()
-    except TraceError as error:
-        return TraceError(str(error))  # without a traceback, which would hold the model
-    network.constants = made
-    return network
+    if sum(node.op == "placeholder" for node in graph.nodes) > 1:
+        return TraceError("its forward takes more than the inputs")
+    return read_graph(model, graph, made)
+
+
+def read_graph(model: nn.Module, graph: fx.Graph, constants: dict[str, Tensor]) -> Network:
+    """Find the operations of a graph.
+
+    Raises
+    ------
+    UnexplainableError
+        No rule is known for one of them.
+    """
+    return _Reader(model, Network(graph, constants)).read()
 
 
 class _Reader:
     """Finds the operations of a graph."""
 
-    def __init__(self, graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
-        self.network = Network(graph)
-        self.modules = modules
+    def __init__(self, model: nn.Module, network: Network) -> None:
+        self.network = network
+        self.modules = dict(model.named_modules())
+        self.constants = Interpreter(model, network)
         self.kinds: dict[fx.Node, Kind] = {}
         """Of what depends on the input's values."""
+        self.varying: set[fx.Node] = set()
+        """What depends on the input in any way, on its size for instance."""
         self.weighted: set[fx.Node] = set()
         """What comes after a layer with weights."""
 
     def read(self) -> Network:
-        nodes, operations = self.network.graph.nodes, self.network.operations
-        if sum(node.op == "placeholder" for node in nodes) > 1:
-            raise TraceError("its forward takes more than the inputs")
-        for node in nodes:
+        for node in self.network.graph.nodes:
             self._classify(node)
-        for node, operation in list(operations.items()):
+        for node, operation in list(self.network.operations.items()):
+            last = node
             if operation.kind is Kind.LINEAR:
-                self._absorb_norm(node, operation)
+                last = self._merge(node, operation)
             # What a first layer reads may have relevance where it is zero.
             addition = operation.kind is Kind.ADDITION and node in self.weighted
             if operation.kind is Kind.LINEAR or addition:
-                self._absorb_relu(node, operation)
+                self._absorb_relu(last, operation)
         self._find_signs()
         return self.network
 
@@ -162,6 +213,8 @@ class _Reader:
 
     def _classify(self, node: fx.Node) -> None:
         sources = self._sources(node)
+        if node.op == "placeholder" or not self.varying.isdisjoint(node.all_input_nodes):
+            self.varying.add(node)
         if node.op == "placeholder":
             self.kinds[node] = Kind.ROUTING
         if node.op == "output" or not sources:
@@ -176,28 +229,53 @@ class _Reader:
         if kind is not Kind.ROUTING:
             name = str(node.target) if node.op == "call_module" else ""
             first = kind is Kind.LINEAR and not behind
-            self.network.operations[node] = Operation(kind, sources, name, first=first)
+            dense = kind is Kind.LINEAR and self._is_dense(node)
+            self.network.operations[node] = Operation(kind, sources, name, dense, first=first)
 
-    def _absorb_norm(self, node: fx.Node, operation: Operation) -> None:
-        """Merge the batch norm that alone reads a layer's output."""
-        after = _only_user(node)
-        if after is not None and is_batch_norm(self._module(after)):
-            operation.norm = str(after.target)
-            self.network.absorb(after)
+    def _is_dense(self, node: fx.Node) -> bool:
+        return isinstance(self._module(node), nn.Linear) or call_name(node) == "linear"
 
-    def _absorb_relu(self, node: fx.Node, operation: Operation) -> None:
+    def _merge(self, node: fx.Node, operation: Operation) -> fx.Node:
+        """Merge what scales and shifts a layer's channels; return the last node that was merged.
+
+        Each has to be the only one that reads what comes before. What does nothing in evaluation may
+        stand between.
+        """
+        layer = self.constants.weighted(node)
+        last, between, merged = node, [node], []
+        while (after := _only_user(between[-1])) is not None:
+            module = self._module(after)
+            if not does_nothing(after, module):
+                if not is_batch_norm(module) and not self._scales(after, between[-1], layer):
+                    break
+                merged.append(after)
+                for before, each in pairwise([*between, after]):
+                    self.network.absorb(each, before)
+                last, between = after, []
+            between.append(after)
+        operation.merged = tuple(merged)
+        return last
+
+    def _scales(self, node: fx.Node, source: fx.Node, layer: Weighted) -> bool:
+        """Whether it is arithmetic with constants of which each channel has one."""
+        varying = [each for each in node.all_input_nodes if each in self.varying]
+        if not is_arithmetic(node) or varying != [source]:
+            return False
+        if call_name(node) == "add" and all(each is source for each in operands(node)):
+            return False
+        return arithmetic_step(node, source, self.constants.value, layer) is not None
+
+    def _absorb_relu(self, last: fx.Node, operation: Operation) -> None:
         """Apply the ReLU that alone reads an operation's output along with it.
 
         Its zeros then stand for all negative outputs, which only holds where they get no relevance.
         """
-        after = _only_user(node)
-        if after in self.network.absorbed:
-            after = _only_user(after)
+        after = _only_user(last)
         if after is None or not is_relu(after, self._module(after)):
             return
         if all(map(self._gives_zero_for_zero, after.users)):
             operation.rectified = True
-            self.network.absorb(after)
+            self.network.absorb(after, last)
 
     def _gives_zero_for_zero(self, node: fx.Node) -> bool:
         """Whether an operation gives no relevance to an input that is zero."""

@@ -1,12 +1,12 @@
-"""Which kind of rule each operation of a network needs, by what torch calls it."""
+"""Which kind of rule each operation of a network needs, by what torch calls it.
 
-import operator
+One table for every way to a map: what it does not hold is refused, by its name.
+"""
+
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
 from reldrop_bench.kinds.attributor import UnexplainableError
@@ -33,7 +33,7 @@ class Kind(Enum):
 
 
 class TraceError(Exception):
-    """The network cannot be read as a graph, or has a part that only zennit has rules for."""
+    """The network cannot be read as a graph before it runs."""
 
 
 def unknown(what: str) -> UnexplainableError:
@@ -41,8 +41,10 @@ def unknown(what: str) -> UnexplainableError:
     return UnexplainableError(f"no rule is known for {what}")
 
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_CONVOLUTIONS = (
+    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _POSITIVE_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Softplus)
 _ACTIVATIONS = (
     *_POSITIVE_ACTIVATIONS, nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish,
@@ -53,56 +55,94 @@ _AVERAGES = (
     nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
     nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d,
 )  # fmt: skip
+_DROPOUTS = (
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
+)  # fmt: skip
 _ROUTES = (
     nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d,
     nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d,
     nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d,
-    nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle,
-    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
+    nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, *_DROPOUTS,
 )  # fmt: skip
-_ONLY_ZENNIT = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_MODULES = (
+    ((nn.Linear, *_CONVOLUTIONS), Kind.LINEAR),
+    ((*_ACTIVATIONS, *_BATCH_NORMS), Kind.ELEMENTWISE),
+    (_AVERAGES, Kind.AVERAGE),
+    (_ROUTES, Kind.ROUTING),
+)
 
-_ADDITION_CALLS = {operator.add, operator.iadd, torch.add, "add", "add_"}
-_RELU_CALLS = {torch.relu, F.relu, F.relu_, torch.relu_, "relu", "relu_"}
-_POSITIVE_CALLS = {*_RELU_CALLS, F.relu6, torch.sigmoid, F.sigmoid, F.softplus, "sigmoid"}
+# Functions and methods, by the name of torch's own, without the underscores of Python's and of those in place.
+LAYER_CALLS = {
+    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+}  # fmt: skip
+_DROPOUT_CALLS = {
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
+}  # fmt: skip
+_POSITIVE_CALLS = {"relu", "relu6", "sigmoid", "softplus"}
 _ELEMENTWISE_CALLS = {
-    *_POSITIVE_CALLS, F.elu, F.gelu, F.hardtanh, F.hardswish, F.leaky_relu, F.mish, F.selu, F.silu,
-    F.tanh, torch.tanh, torch.selu, "tanh",
+    *_POSITIVE_CALLS, "celu", "clamp", "elu", "gelu", "hardsigmoid", "hardtanh", "hardswish", "leaky_relu", "mish",
+    "prelu", "selu", "silu", "softsign", "tanh",
 }  # fmt: skip
 _AVERAGE_CALLS = {
-    torch.sum, torch.mean, "sum", "mean", F.avg_pool1d, F.avg_pool2d, F.avg_pool3d,
-    F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d,
+    "sum", "mean", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
 }  # fmt: skip
+_JOINING_CALLS = {"cat", "stack"}
 _ROUTING_CALLS = {
-    operator.getitem, getattr,
-    torch.flatten, torch.reshape, torch.cat, torch.concat, torch.stack, torch.transpose,
-    torch.permute, torch.squeeze, torch.unsqueeze, torch.max, torch.amax, torch.chunk, torch.split,
-    torch.clone, torch.gather, torch.index_select, torch.narrow, torch.movedim,
-    F.max_pool1d, F.max_pool2d, F.max_pool3d,
-    F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d,
-    F.pad, F.dropout, F.dropout1d, F.dropout2d, F.dropout3d,
-    "flatten", "reshape", "view", "transpose", "permute", "squeeze", "unsqueeze", "max", "amax",
-    "chunk", "split", "clone", "contiguous", "gather", "index_select", "narrow", "movedim",
-    "expand", "unfold", "unflatten", "float", "double",
+    *_JOINING_CALLS, "getitem", "getattr", "flatten", "reshape", "view", "transpose", "permute", "squeeze",
+    "unsqueeze", "max", "amax", "chunk", "split", "unbind", "clone", "contiguous", "gather", "index_select",
+    "narrow", "movedim", "expand", "expand_as", "flip", "repeat", "roll", "unfold", "unflatten", "view_as",
+    "float", "double", "to", "pad", "max_pool1d", "max_pool2d", "max_pool3d",
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
 }  # fmt: skip
-_CONSTANT_CALLS = {"size", "dim", "numel", "detach", torch.numel, len}
+_CONSTANT_CALLS = {"size", "dim", "numel", "detach", "len"}
 _CONSTANT_ATTRIBUTES = {"shape", "device", "dtype", "ndim", "indices"}
-_ARITHMETIC_CALLS = {
-    *_ADDITION_CALLS, operator.sub, operator.isub, operator.mul, operator.imul, operator.truediv,
-    torch.sub, torch.mul, torch.div, "sub", "mul", "div", "sub_", "mul_", "div_",
+_ARITHMETIC_CALLS = {"add", "sub", "rsub", "mul", "div", "neg"}
+_SPELLINGS = {
+    "iadd": "add", "radd": "add", "isub": "sub", "subtract": "sub", "imul": "mul", "rmul": "mul", "multiply": "mul",
+    "truediv": "div", "itruediv": "div", "true_divide": "div", "divide": "div",
+    "rtruediv": "rdiv", "negative": "neg", "concat": "cat", "concatenate": "cat",
 }  # fmt: skip
-_JOINING_CALLS = {torch.cat, torch.concat, torch.stack}
 _CALLS = (
     (_ELEMENTWISE_CALLS, Kind.ELEMENTWISE),
     (_AVERAGE_CALLS, Kind.AVERAGE),
     (_ROUTING_CALLS, Kind.ROUTING),
 )
-_MODULES = (
-    (nn.Linear, Kind.LINEAR),
-    ((*_ACTIVATIONS, *_BATCH_NORMS), Kind.ELEMENTWISE),
-    (_AVERAGES, Kind.AVERAGE),
-    (_ROUTES, Kind.ROUTING),
-)
+_COPIES = ("nearest", "nearest-exact")
+"""Ways to enlarge an image that only repeat values; all others average."""
+
+
+def call_name(node: fx.Node) -> str:
+    """Return torch's name for the function or method that a node calls; "" for anybody else's."""
+    if node.op == "call_method":
+        name = str(node.target)
+    elif node.op == "call_function":
+        home = getattr(node.target, "__module__", None) or "torch"
+        if home.partition(".")[0] not in ("torch", "_operator", "builtins"):
+            return ""
+        name = getattr(node.target, "__name__", "")
+    else:
+        return ""
+    name = name.strip("_")
+    return _SPELLINGS.get(name, name)
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Whether a module counts as one operation: torch's layers, and our own that are not looked into.
+
+    So does what is derived from one of torch's layers without a forward of its own.
+    """
+    if isinstance(module, LearnedTransform | Routing):
+        return True
+    is_torch = type(module).forward.__module__.startswith("torch.nn.modules.")
+    return is_torch and not isinstance(module, nn.Sequential)
+
+
+def operands(node: fx.Node) -> tuple[Any, Any]:
+    """Return what arithmetic has on its left and on its right (None where there is nothing)."""
+    keyword = node.kwargs.get("other")
+    first, second, *_ = (*node.args, keyword, None, None)
+    return (first, second) if node.args else (node.kwargs.get("input"), keyword)
 
 
 def kind_of(node: fx.Node, module: nn.Module | None, sources: Sequence[fx.Node]) -> Kind:
@@ -113,30 +153,54 @@ def kind_of(node: fx.Node, module: nn.Module | None, sources: Sequence[fx.Node])
 
     Raises
     ------
-    TraceError
-        Only zennit has rules for it.
     UnexplainableError
         No rule is known for it; the message names it.
     """
-    call: Any = node.target
     if module is not None:
-        return _kind_of_module(call, module)
-    if call is getattr:
+        return _kind_of_module(str(node.target), module)
+    name = call_name(node)
+    if name == "getattr":
         return Kind.CONSTANT if node.args[1] in _CONSTANT_ATTRIBUTES else Kind.ROUTING
-    if call in _CONSTANT_CALLS:
+    if name in _CONSTANT_CALLS:
         return Kind.CONSTANT
-    if call in _ARITHMETIC_CALLS:
-        if len(sources) == 1:
-            return Kind.ELEMENTWISE
-        if call in _ADDITION_CALLS and node.kwargs.get("alpha", 1) == 1:
-            return Kind.ADDITION
-    for calls, kind in _CALLS:
-        if call in calls:
-            return kind
-    stack = list(node.meta.get("nn_module_stack", {}))
-    within = f"{stack[-1]}: " if stack and stack[-1] else ""
-    name = getattr(call, "__name__", str(call))
-    raise unknown(f"{within}the operation {name!r} on activations")
+    kind = _kind_of_call(name, node, sources)
+    if kind is None:
+        stack = list(node.meta.get("nn_module_stack", {}))
+        within = f"{stack[-1]}: " if stack and stack[-1] else ""
+        shown = getattr(node.target, "__name__", str(node.target))
+        raise unknown(f"{within}the operation {shown!r} on activations")
+    return kind
+
+
+def _kind_of_call(name: str, node: fx.Node, sources: Sequence[fx.Node]) -> Kind | None:
+    if name in _ARITHMETIC_CALLS:
+        return _kind_of_arithmetic(name, node, sources)
+    if name in LAYER_CALLS:
+        return Kind.LINEAR if sources == (node.args[0],) else None  # with weights of its own
+    if name in _DROPOUT_CALLS:
+        # By default they stay on in evaluation.
+        share, stays = (
+            node.args[place] if len(node.args) > place else node.kwargs.get(key, default)
+            for place, key, default in ((1, "p", 0.5), (2, "training", True))
+        )
+        return None if stays and share != 0 else Kind.ROUTING
+    if name == "interpolate":
+        mode = node.args[3] if len(node.args) > 3 else node.kwargs.get("mode", "nearest")
+        return Kind.ROUTING if mode in _COPIES else Kind.AVERAGE
+    return next((kind for calls, kind in _CALLS if name in calls), None)
+
+
+def _kind_of_arithmetic(name: str, node: fx.Node, sources: Sequence[fx.Node]) -> Kind | None:
+    activations = [each for each in operands(node) if each in sources]
+    if len(activations) == 1:
+        # A constant over an activation bends it.
+        return None if name == "div" and operands(node)[0] not in sources else Kind.ELEMENTWISE
+    if name != "add":
+        return None
+    twice = len(sources) == 1
+    return (
+        Kind.ELEMENTWISE if twice else Kind.ADDITION if node.kwargs.get("alpha", 1) == 1 else None
+    )
 
 
 def _kind_of_module(name: str, module: nn.Module) -> Kind:
@@ -145,12 +209,12 @@ def _kind_of_module(name: str, module: nn.Module) -> Kind:
         return Kind.TRANSFORM
     if isinstance(module, Routing):
         return Kind.ROUTING
-    if isinstance(module, _CONVOLUTIONS):
-        if module.padding_mode != "zeros":
-            raise TraceError(f"{name} ({layer}) pads with {module.padding_mode!r}")
-        return Kind.LINEAR
-    if isinstance(module, _ONLY_ZENNIT):
-        raise TraceError(f"{name} is a {layer}")
+    if isinstance(module, _BATCH_NORMS) and module.running_mean is None:
+        raise unknown(
+            f"{name} ({layer} without running statistics: what a sample gets depends on its batch)"
+        )
+    if isinstance(module, nn.Upsample):
+        return Kind.ROUTING if module.mode in _COPIES else Kind.AVERAGE
     for types, kind in _MODULES:
         if isinstance(module, types):
             return kind
@@ -158,22 +222,33 @@ def _kind_of_module(name: str, module: nn.Module) -> Kind:
 
 
 def is_batch_norm(module: nn.Module | None) -> bool:
-    """Whether it is one that multiplies and shifts by what training left behind."""
-    return isinstance(module, _BATCH_NORMS) and bool(module.track_running_stats)
+    return isinstance(module, _BATCH_NORMS)
+
+
+def does_nothing(node: fx.Node, module: nn.Module | None) -> bool:
+    """Whether it hands on its input as it is, in evaluation."""
+    if module is None:
+        return call_name(node) in _DROPOUT_CALLS  # `kind_of` has refused those that stay on
+    return isinstance(module, (nn.Identity, *_DROPOUTS))
+
+
+def is_arithmetic(node: fx.Node) -> bool:
+    return call_name(node) in _ARITHMETIC_CALLS
 
 
 def is_relu(node: fx.Node, module: nn.Module | None) -> bool:
-    return node.target in _RELU_CALLS if module is None else type(module) is nn.ReLU
+    return call_name(node) == "relu" if module is None else type(module) is nn.ReLU
 
 
 def is_positive(node: fx.Node, module: nn.Module | None) -> bool:
     """Whether its outputs are never negative, whatever it reads."""
     if module is None:
-        return node.target in _POSITIVE_CALLS
+        return call_name(node) in _POSITIVE_CALLS
     return isinstance(module, _POSITIVE_ACTIVATIONS)
 
 
 def adds_values(node: fx.Node, sources: Sequence[fx.Node]) -> bool:
     """Whether it puts other values than those of its sources beside them."""
-    joins = node.target in _JOINING_CALLS and len(sources) < len(node.all_input_nodes)
-    return joins or (node.target is F.pad and bool(node.args[3:] or node.kwargs.get("value")))
+    name = call_name(node)
+    joins = name in _JOINING_CALLS and len(sources) < len(node.all_input_nodes)
+    return joins or (name == "pad" and bool(node.args[3:] or node.kwargs.get("value")))

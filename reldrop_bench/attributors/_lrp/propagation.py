@@ -1,8 +1,9 @@
 """Run a network with rules in place of gradients.
 
-Forward, every operation that has a rule is computed as it is, with batch norm merged into the layer
-before it. Backward, torch's own engine goes through the graph, in which those operations answer by
-their rule; so it also adds up what comes from several sides, and frees what is no longer needed.
+Forward, every operation that has a rule is computed as it is, with what scales and shifts its channels
+merged into the layer before it. Backward, torch's own engine goes through the graph, in which those
+operations answer by their rule; so it also adds up what comes from several sides, and frees what is no
+longer needed.
 """
 
 from collections.abc import Callable
@@ -11,17 +12,16 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from reldrop_bench.kinds.attributor import UnexplainableError, target_logits
 from reldrop_bench.kinds.model import Routing
 
-from .graph import Network, Operation, read_network
+from .graph import Interpreter, Network, Operation, read_network
+from .layers import Scaling, arithmetic_step, norm_step, rule_layer
 from .operations import Kind, TraceError, unknown
-from .rules import STABILIZER, Epsilon, LinearLayer, Parameters, Rule, stabilize
-
-_CONVOLVE: dict[int, Callable[..., Tensor]] = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
-"""By the dimensions of the weight."""
+from .recording import record_network
+from .rules import STABILIZER, Epsilon, LinearLayer, Rule, stabilize
 
 
 @dataclass(frozen=True)
@@ -34,52 +34,94 @@ class Rules:
     first: Rule | None = None
     """For layers with weights that read the input, or None for the rule of their kind."""
 
-    def of(self, operation: Operation, module: Any) -> Rule:
+    def of(self, operation: Operation) -> Rule:
         """Return the rule for an operation that is linear in its input."""
         if operation.kind is Kind.AVERAGE:
             return Epsilon(STABILIZER)
         if operation.first and self.first is not None:
             return self.first
-        dense = operation.kind is Kind.TRANSFORM or isinstance(module, nn.Linear)
+        dense = operation.dense or operation.kind is Kind.TRANSFORM
         return self.dense if dense else self.convolution
 
 
-def propagate(rules: Rules, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+def propagate(
+    rules: Rules,
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    engine: "type[Propagation] | None" = None,
+) -> Tensor:
     """Propagate the target logits of `inputs` (B, C, …) back to (B, …), summed over channels.
 
-    The model is in evaluation mode, and nothing of it is changed.
+    The model is in evaluation mode, and nothing of it is changed. engine: what runs the graph.
 
     Raises
     ------
-    TraceError, UnexplainableError
-        As `read_network` does.
+    UnexplainableError
+        The model has a part that no rule is known for, or does not compute what its graph does.
     """
-    network = read_network(model)
-    expected = _first_logits(model, inputs)
+    run = partial(_explain_graph, rules, model, inputs, targets, engine or Propagation)
+    try:
+        network = read_network(model)
+        return run(network, _first_logits(model, inputs))
+    except TraceError:
+        network, logits = record_network(model, inputs)
+    target_logits(logits, targets)
+    try:
+        return run(network, logits)
+    except TraceError as error:
+        raise UnexplainableError(
+            f"{error}: does the model change a value in place through a view of it?"
+        ) from None
+
+
+def _explain_graph(
+    rules: Rules,
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    engine: "type[Propagation]",
+    network: Network,
+    expected: Any,
+) -> Tensor:
+    """Explain by a graph whose logits are those that are expected (of the first samples, or of all)."""
+    propagation = engine(model, network, rules)
     if inputs.ndim == 4 and inputs.device.type == "cpu":
         # Convolutions of images are up to a third faster so; values keep their places.
         inputs = inputs.contiguous(memory_format=torch.channels_last)
 
     def run(inputs: Tensor) -> Tensor:
-        logits: Tensor = _Propagation(model, network, rules).run(inputs)
-        given = logits.detach()[: len(expected)]
-        tolerance = 0.01 * expected.abs().max() + 1e-6
-        if given.shape != expected.shape or not ((given - expected).abs() <= tolerance).all():
-            raise TraceError("its outputs are not those of the graph that torch.fx reads")
+        logits: Tensor = propagation.run(inputs)
+        check_logits(logits, expected)
         return logits
 
     return explain_logit(run, inputs, targets)
 
 
+def check_logits(logits: Any, expected: Any) -> None:
+    """Hold the logits of what is explained against the model's own, of its first samples or all.
+
+    Raises
+    ------
+    TraceError
+        They are others: a map would be that of another network.
+    """
+    if isinstance(logits, Tensor) and isinstance(expected, Tensor):
+        given = logits.detach()[: len(expected)]
+        tolerance = 0.01 * expected.abs().max() + 1e-6
+        if given.shape == expected.shape and ((given - expected).abs() <= tolerance).all():
+            return
+    raise TraceError("its outputs are not those of the graph that it is read as")
+
+
 @torch.no_grad()
-def _first_logits(model: nn.Module, inputs: Tensor) -> Tensor:
+def _first_logits(model: nn.Module, inputs: Tensor) -> Any:
     """Return the model's own logits of two samples, which the graph has to reproduce each time.
 
     It would not where a model changes a value in place that is also known by another name, or where
     what it computes depends on buffers and objects that have changed since it was read.
     """
-    logits: Tensor = model(inputs[:2])
-    return logits
+    return model(inputs[:2])
 
 
 def explain_logit(model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
@@ -89,30 +131,28 @@ def explain_logit(model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Te
     rules would give R/logit, of the opposite sign wherever the logit is negative.
     """
     inputs = inputs.detach().requires_grad_()
-    logits = model(inputs)
-    start = torch.zeros_like(logits)
-    start.scatter_(1, targets[:, None], logits.detach().gather(1, targets[:, None]))
-    (relevance,) = torch.autograd.grad(logits, inputs, start)
+    logits = target_logits(model(inputs), targets)
+    if not logits.requires_grad:
+        raise UnexplainableError("its logits do not depend on the inputs")
+    (relevance,) = torch.autograd.grad(logits, inputs, logits.detach())
     return relevance.sum(1)
 
 
-class _Propagation(fx.Interpreter):
+class Propagation(Interpreter):
+    """Runs a graph with rules in place of gradients."""
+
     def __init__(self, model: nn.Module, network: Network, rules: Rules) -> None:
-        super().__init__(model, graph=network.graph)
-        self.network = network
+        super().__init__(model, network)
         self.rules = rules
 
-    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if target in self.network.constants:
-            return self.network.constants[target]
-        return super().get_attr(target, args, kwargs)
-
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if isinstance(self.fetch_attr(target), Routing):  # it may use `view`
+        module = self.fetch_attr(target)
+        if isinstance(module, Routing):  # it may use `view`
             args = tuple(
                 value.contiguous() if isinstance(value, Tensor) else value for value in args
             )
-        return super().call_module(target, args, kwargs)
+        # What hooks do is part of the graph, if there are any.
+        return module.forward(*args, **kwargs)
 
     def call_method(self, target: Any, args: Any, kwargs: Any) -> Any:
         # `view` refuses images whose channels come last.
@@ -120,18 +160,36 @@ class _Propagation(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         if n in self.network.absorbed:
-            return self.env[n.all_input_nodes[0]]
+            return self.env[self.network.absorbed[n]]
         operation = self.network.operations.get(n)
         if operation is None:
             return super().run_node(n)
         inputs = [self.env[source] for source in operation.sources]
         if operation.kind is Kind.ADDITION:
-            return _Addition.apply(*inputs, operation.rectified)
+            return self.add(inputs[0], inputs[1], operation.rectified)
         if operation.kind is Kind.ELEMENTWISE:
-            return _Elementwise.apply(inputs[0], partial(self._call, n, operation))
-        module = self.fetch_attr(operation.module) if operation.module else None
-        rule = self.rules.of(operation, module)
-        return _Linear.apply(inputs[0], self._layer(n, operation, module, inputs[0]), rule)
+            return self.bend(inputs[0], partial(self._call, n, operation))
+        rule = self.rules.of(operation)
+        if operation.kind is Kind.LINEAR:
+            return self.apply(inputs[0], self._layer(n, operation, inputs[0]), rule)
+        function = partial(self._call, n, operation)
+        if operation.kind is Kind.TRANSFORM:
+            with torch.no_grad():
+                matrix = self.fetch_attr(operation.module).matrix(inputs[0])
+            function = partial(torch.bmm, matrix)
+        return self.apply(inputs[0], LinearLayer(function), rule)
+
+    def apply(self, inputs: Tensor, layer: LinearLayer, rule: Rule) -> Any:
+        """Run what is linear in its inputs."""
+        return _Linear.apply(inputs, layer, rule)
+
+    def add(self, first: Tensor, second: Tensor, rectified: bool) -> Any:
+        """Add two activations, and leave out what is negative where the sum is rectified."""
+        return _Addition.apply(first, second, rectified)
+
+    def bend(self, inputs: Tensor, call: Callable[[Tensor], Any]) -> Any:
+        """Run an activation."""
+        return _Elementwise.apply(inputs, call)
 
     def _call(self, n: fx.Node, operation: Operation, value: Tensor) -> Any:
         """Run an operation as the network does, with another value for its input."""
@@ -142,65 +200,24 @@ class _Propagation(fx.Interpreter):
         args, kwargs = fx.node.map_arg(n.args, replace), fx.node.map_arg(n.kwargs, replace)
         return getattr(self, n.op)(n.target, args, kwargs)
 
-    def _layer(self, n: fx.Node, operation: Operation, module: Any, inputs: Tensor) -> LinearLayer:
-        if operation.kind is Kind.AVERAGE:
-            return LinearLayer(partial(self._call, n, operation))
-        if operation.kind is Kind.TRANSFORM:
-            with torch.no_grad():
-                matrix = module.matrix(inputs)
-            return LinearLayer(partial(torch.bmm, matrix))
-        norm = self.fetch_attr(operation.norm) if operation.norm else None
-        if norm is not None and isinstance(module, nn.Linear) and inputs.ndim > 2:
-            raise unknown(f"{operation.norm}, a batch norm over other values than features")
-        apply = _function(module)
-        return LinearLayer(
-            partial(_call_layer, apply, module, norm),
-            apply,
-            partial(_merged, module, norm),
-            operation.non_negative,
-            operation.rectified,
-        )
+    def _layer(self, n: fx.Node, operation: Operation, inputs: Tensor) -> LinearLayer:
+        layer = self.weighted(n)
+        steps: list[Callable[[], Scaling]] = []
+        for node in operation.merged:
+            if node.op == "call_module":
+                if layer.dense and inputs.ndim > 2:
+                    raise unknown(f"{node.target}, a batch norm over other values than features")
+                steps.append(partial(norm_step, self.fetch_attr(str(node.target))))
+                continue
+            source = self.network.absorbed[node]
+            step = arithmetic_step(node, source, self.value, layer)
+            assert step is not None, "the graph was read otherwise"
+            steps.append(partial(_same, step))
+        return rule_layer(layer, steps, operation.non_negative, operation.rectified)
 
 
-def _scale_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
-    """Return what a batch norm in evaluation multiplies channels by, and then adds to them."""
-    scale = (norm.running_var + norm.eps).rsqrt()
-    if norm.weight is not None:
-        scale = scale * norm.weight.detach()
-    shift = -norm.running_mean * scale
-    return scale, shift if norm.bias is None else shift + norm.bias.detach()
-
-
-def _merged(layer: Any, norm: Any) -> Parameters:
-    weight = layer.weight.detach()
-    bias = None if layer.bias is None else layer.bias.detach()
-    if norm is None:
-        return weight, bias
-    scale, shift = _scale_and_shift(norm)
-    merged = weight * scale.view(-1, *[1] * (weight.ndim - 1))
-    return merged, shift if bias is None else torch.addcmul(shift, bias, scale)
-
-
-def _call_layer(apply: Callable[..., Tensor], layer: Any, norm: Any, inputs: Tensor) -> Tensor:
-    bias = None if layer.bias is None else layer.bias.detach()
-    output = apply(inputs, layer.weight.detach(), bias)
-    if norm is None:
-        return output
-    shape = (1, -1, *[1] * (output.ndim - 2))
-    scale, shift = (values.view(shape) for values in _scale_and_shift(norm))
-    return torch.addcmul(shift, output, scale)
-
-
-def _function(module: Any) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-    if isinstance(module, nn.Linear):
-        return F.linear
-    convolve = _CONVOLVE[module.weight.ndim]
-
-    def apply(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        settings = (module.stride, module.padding, module.dilation, module.groups)
-        return convolve(inputs, weight, bias, *settings)
-
-    return apply
+def _same(step: Scaling) -> Scaling:
+    return step
 
 
 class _Linear(torch.autograd.Function):

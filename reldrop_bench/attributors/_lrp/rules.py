@@ -39,6 +39,8 @@ class LinearLayer:
 
     Wherever that is zero no relevance arrives: what a later layer hands down is in proportion to
     its input. Elsewhere it is the layer's output."""
+    transposed: bool = False
+    """Whether its weight has the inputs' channels first."""
 
     def weights(self) -> Parameters:
         """Return the weights, merged with the batch norm behind the layer."""
@@ -260,6 +262,8 @@ class ZBox(Rule):
         self, layer: LinearLayer, inputs: Tensor, output: Tensor | None, relevance: Tensor
     ) -> Tensor:
         weight, _ = layer.weights()
+        if layer.transposed:
+            return self._one_by_one(layer, weight, inputs, relevance)
         # All three parts in one pass, side by side as channels (of each group) or features.
         convolution = weight.ndim == inputs.ndim
         channel = 1 if convolution else -1
@@ -276,6 +280,22 @@ class ZBox(Rule):
         (gradient,) = torch.autograd.grad(total, leaf, torch.div(relevance, below, out=below))
         shares = _times_gradient(leaf, gradient).unflatten(channel, (groups, 3, -1))
         return shares.sum(2 if convolution else -2).flatten(within - 1, within)
+
+    def _one_by_one(
+        self, layer: LinearLayer, weight: Tensor, inputs: Tensor, relevance: Tensor
+    ) -> Tensor:
+        low, high = (bound.expand_as(inputs) for bound in self.bounds(inputs.detach()))
+        leaves = [_leaf(inputs), _leaf(low), _leaf(high)]
+        signed = [weight, -weight.clamp(min=0), -weight.clamp(max=0)]
+        with torch.enable_grad():
+            parts = zip(leaves, signed, strict=True)
+            outputs = [layer.run(leaf, part, None) for leaf, part in parts]
+        below = stabilize(
+            sum_in_place([each.detach().clone() for each in outputs]), self.stabilizer
+        )
+        gradients = torch.autograd.grad(outputs, leaves, [relevance / below] * 3)
+        shares = zip(leaves, gradients, strict=True)
+        return sum_in_place([_times_gradient(leaf, gradient) for leaf, gradient in shares])
 
 
 @dataclass(frozen=True)

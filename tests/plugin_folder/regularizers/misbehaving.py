@@ -17,7 +17,7 @@ class Misbehaving(Regularizer):
     """Fails in the way that `how` says, at the third step."""
 
     name = "misbehaving"
-    how: Literal["raise", "loop", "nan", "kill", "exit", "sys-exit", "memory"] = "raise"
+    how: Literal["raise", "loop", "nan", "kill", "exit", "leave", "sys-exit", "memory"] = "raise"
 
     def transform(self, batch: Batch, step: Step) -> Batch:
         if step.epoch == 0 and step.progress < 0.2:
@@ -31,6 +31,8 @@ class Misbehaving(Regularizer):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.how == "exit":
             os._exit(3)
+        if self.how == "leave":
+            os._exit(0)
         if self.how == "sys-exit":
             sys.exit(0)
         if self.how == "memory":
