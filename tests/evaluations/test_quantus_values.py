@@ -298,8 +298,9 @@ def direct(
 def item_order() -> Tensor:
     from reldrop_bench.kinds.evaluation import Context as Anywhere
 
+    task = images(1)
     context = Anywhere.__new__(Anywhere)
-    context.task, context.root = images(1), None
+    context.task, context.root, context.facts = task, None, task.facts(None)
     return context.order
 
 

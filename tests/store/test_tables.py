@@ -15,9 +15,10 @@ from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.record import Record
 from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.spec import BenchmarkSpec
-from reldrop_bench.results import EXAMPLE_COLUMNS, IDENTITY, METRIC_COLUMNS
+from reldrop_bench.results import EPOCH_COLUMNS, EXAMPLE_COLUMNS, IDENTITY, METRIC_COLUMNS
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.records import (
+    EPOCHS_FILE,
     BenchmarkRecord,
     CellRecord,
     EvaluationOutcome,
@@ -40,12 +41,15 @@ def made_up(number: int) -> Record:
 
 @pytest.fixture
 def folder(tiny_spec: dict[str, Any], tmp_path: Path) -> Path:
-    """Results of which no cell was trained: tables as evaluations write them, whatever they say."""
+    """Results of which no cell was really trained: tables as evaluations write them, whatever they say."""
     spec = BenchmarkSpec.model_validate(tiny_spec)
     cells, store = expand(spec), Store(tmp_path)
     store.write_benchmark(BenchmarkRecord.of(spec, cells))
+    epochs = pd.DataFrame({name: [1.0] for name in EPOCH_COLUMNS if name not in IDENTITY})
     for number, cell in enumerate(cells):
         record = CellRecord.new(cell)
+        record.trained = True
+        store.write_table(record, EPOCHS_FILE, epochs)
         record.end("done")
         for evaluation in cell.evaluations:
             store.write_table(record, evaluation_file(evaluation.name), made_up(number).frame())
