@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import pydantic
 import torch
 from torch import Tensor
 
-from reldrop_bench import Batch, Count, Facts, Recipe, Task, TrainingSplits, UserError
-from reldrop_bench.errors import one_line
+from reldrop_bench import Batch, Count, DataFiles, Facts, Recipe, Task, TrainingSplits
 
 from ._holdout import cut_validation
-from ._local_folder import local_folder
-
-if TYPE_CHECKING:
-    from torchvision import datasets
+from ._images import ENDINGS, UNREAD, read_image
+from ._local_folder import list_classes, local_folder, same_classes
 
 Channels = tuple[float, float, float]
 Spread = Annotated[float, pydantic.Field(gt=0)]
@@ -32,7 +29,8 @@ READERS = 8
 class ImageFolder(Task):
     """Your own images: DATA/FOLDER/train/CLASS/*.png (or .jpg …) and DATA/FOLDER/test/CLASS/*.png.
 
-    Images become RGB, are resized to `size` along the shorter side and cut to the centre square.
+    Images are turned as their EXIF orientation says, become RGB (grey ones of 16 bits, or of floats,
+    keep their depth), are resized to `size` along the shorter side and cut to the centre square.
     Validation images are cut from the training ones; `test_folder: val` suits ImageNet's layout.
     """
 
@@ -51,6 +49,8 @@ class ImageFolder(Task):
     """A value a channel, of pixels in [0, 1]; ImageNet's by default."""
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
     """As `mean`: what pixels are divided by once that is taken off."""
+    white: Spread = 1.0
+    """White in images of floating-point numbers; those of integers go up to what their type holds."""
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
     """The share of the training data that validates."""
 
@@ -69,73 +69,58 @@ class ImageFolder(Task):
 
     def test(self, root: Path | None) -> ImageFiles:
         images = self._images(root, self.test_folder)
-        expected = self._images(root, "train").classes
-        if images.classes != expected:
-            different = sorted(set(images.classes) ^ set(expected))
-            raise UserError(
-                f"{self.name}: {self.folder}/train and {self.folder}/{self.test_folder} must have "
-                f"the same classes; only one of them has {', '.join(different[:5])}"
-            )
+        same_classes(self.name, self._images(root, "train").classes, images.classes)
         return images
+
+    def data_files(self, root: Path | None) -> DataFiles:
+        names = [
+            f"{part}/{name}"
+            for part in ("train", self.test_folder)
+            for name, _ in self._images(root, part).samples
+        ]
+        return DataFiles(local_folder(self.name, root, self.folder, ""), tuple(names))
 
     def _images(self, root: Path | None, part: str) -> ImageFiles:
         advice = "make one folder a class there, with its images"
         path = local_folder(self.name, root, f"{self.folder}/{part}", advice)
-        return ImageFiles(_listed(path), self.size, self.mean, self.std)
+        listed = list_classes(self.name, path, ENDINGS, UNREAD)
+        samples = [(name, label) for label, names in enumerate(listed.values()) for name in names]
+        return ImageFiles(path, tuple(listed), samples, self.size, self.mean, self.std, self.white)
 
 
 @dataclass(frozen=True)
 class ImageFiles:
     """A split of image files, read when they are asked for; inputs (b, 3, size, size)."""
 
-    listing: datasets.ImageFolder
+    folder: Path
+    classes: tuple[str, ...]
+    """Names of the classes: those of the folders."""
+    samples: list[tuple[str, int]]
+    """Of every image, its name below the folder, and its class."""
     size: int
     mean: Channels
     std: Channels
+    white: float
 
-    @property
+    @cached_property
     def targets(self) -> Tensor:
-        return torch.tensor(self.listing.targets)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes: those of the folders."""
-        return tuple(self.listing.classes)
+        return torch.tensor([target for _, target in self.samples])
 
     def __len__(self) -> int:
-        return len(self.listing)
+        return len(self.samples)
 
     def batch(self, indices: Tensor) -> Batch:
-        chosen = [self.listing.samples[index] for index in indices.tolist()]
+        chosen = [self.samples[index] for index in indices.tolist()]
         # Reading and decoding release the interpreter's lock; `map` keeps the order.
         with ThreadPoolExecutor(READERS) as pool:
-            inputs = torch.stack(list(pool.map(self._read, [path for path, _ in chosen])))
+            inputs = torch.stack(list(pool.map(self._read, [name for name, _ in chosen])))
         return Batch(inputs, torch.tensor([target for _, target in chosen]))
 
-    def _read(self, path: str) -> Tensor:
+    def _read(self, name: str) -> Tensor:
         from torchvision.transforms.v2 import functional
 
-        try:
-            image = self.listing.loader(path)
-        # A damaged file may raise almost anything: SyntaxError, struct.error, ValueError …
-        except Exception as error:  # noqa: BLE001
-            raise UserError(
-                f"image-folder: {path} is no image that can be read ({one_line(error, 120)}); "
-                "replace or remove it"
-            ) from None
+        image = read_image(self.folder / name, self.white)
         pixels = functional.pil_to_tensor(functional.resize(image, [self.size]))
-        square = functional.center_crop(pixels, [self.size, self.size]).float() / 255
+        square = functional.center_crop(pixels, [self.size, self.size]).float()
+        square = square.expand(3, -1, -1) if image.mode == "F" else square / 255
         return functional.normalize(square, list(self.mean), list(self.std))
-
-
-@functools.lru_cache(maxsize=8)
-def _listed(path: Path) -> datasets.ImageFolder:
-    from torchvision import datasets
-
-    try:
-        return datasets.ImageFolder(path)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"image-folder: {path.absolute()}: {one_line(error, 200)}; "
-            "each class is a folder that holds at least one image"
-        ) from None

@@ -1,23 +1,26 @@
 """ModelNet10 and ModelNet40: clouds sampled from a local copy of the meshes."""
 
-import functools
-import hashlib
-import os
-import warnings
 from pathlib import Path
 from typing import Annotated
 
 import pydantic
 import torch
-from torch import Tensor
 
-from reldrop_bench import Facts, Recipe, Shifts, Task, TensorSplit, TrainingSplits, UserError
+from reldrop_bench import (
+    DataFiles,
+    Facts,
+    Recipe,
+    Shifts,
+    Task,
+    TensorSplit,
+    TrainingSplits,
+    UserError,
+)
 from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted
-from reldrop_bench.errors import one_line
-from reldrop_bench.seeding import global_seed
 
 from ._holdout import cut_validation
 from ._local_folder import local_folder
+from ._meshes import sampled
 
 # fmt: off
 CLASSES_10: tuple[str, ...] = (
@@ -79,9 +82,33 @@ class ModelNet(Task):
     def shifts(self, root: Path | None) -> Shifts:
         return corrupted(lambda: self.test(root), self.name, CLOUD_LEVELS)
 
+    def data_files(self, root: Path | None) -> DataFiles:
+        raw = self._raw(root)
+        parts = (self._listed(raw, part) for part in ("train", "test"))
+        return DataFiles(raw, tuple(name for part in parts for name in part))
+
     def _split(self, root: Path | None, part: str) -> TensorSplit:
-        clouds, targets = _clouds(self.name, self._raw(root), self.categories, part, self.points)
-        return TensorSplit(clouds if self.normals else clouds[:, :3], targets)
+        raw = self._raw(root)
+        listed = self._listed(raw, part)
+        targets = tuple(listed.values())
+        meshes = DataFiles(raw, tuple(listed))
+        clouds = sampled(self.name, meshes, raw.parent / "sampled", part, self.points)
+        return TensorSplit(clouds if self.normals else clouds[:, :3], torch.tensor(targets))
+
+    def _listed(self, raw: Path, part: str) -> dict[str, int]:
+        """Return the meshes of a part by their name below `raw`, with their class."""
+        listed = {}
+        for target, category in enumerate(self.categories):
+            paths = sorted((raw / category / part).glob(f"{category}_*.off"))
+            if not paths:
+                raise UserError(
+                    f"{self.name}: {(raw / category / part).absolute()} holds no file "
+                    f"{category}_*.off; unpack the archive again"
+                )
+            listed.update(
+                dict.fromkeys((path.relative_to(raw).as_posix() for path in paths), target)
+            )
+        return listed
 
     def _raw(self, root: Path | None) -> Path:
         number = self.name.removeprefix("modelnet")
@@ -112,82 +139,3 @@ class ModelNet40(ModelNet):
 
     name = "modelnet40"
     categories = CLASSES_40
-
-
-@functools.lru_cache(maxsize=4)
-def _clouds(
-    name: str, raw: Path, categories: tuple[str, ...], part: str, points: int
-) -> tuple[Tensor, Tensor]:
-    """Return clouds with normals (N, 6, points) and targets (N,), from a cache beside `raw`.
-
-    Reading the meshes takes minutes, so the sampled clouds are kept in ``sampled/``, in a file
-    whose name covers all that they depend on.
-    """
-    from filelock import FileLock
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file, save_file
-
-    files = [_meshes(name, raw / category / part, category) for category in categories]
-    listing = [(path.name, path.stat().st_size) for paths in files for path in paths]
-    digest = hashlib.sha256(repr((categories, listing)).encode()).hexdigest()[:12]
-    cache = raw.parent / "sampled" / f"{part}-{points}-{digest}.safetensors"
-    try:
-        cache.parent.mkdir(exist_ok=True)
-        with FileLock(f"{cache}.lock"):
-            if not cache.is_file():
-                clouds, targets = _sample(name, raw, files, points)
-                unfinished = cache.with_suffix(".tmp")
-                save_file({"clouds": clouds, "targets": targets}, unfinished)
-                os.replace(unfinished, cache)
-    except (OSError, SafetensorError) as error:
-        warnings.warn(
-            f"{name}: {cache} cannot be written ({one_line(error, 120)}); "
-            "the meshes are read again each time",
-            stacklevel=2,
-        )
-        return _sample(name, raw, files, points)
-    stored = load_file(cache)
-    return stored["clouds"], stored["targets"]
-
-
-def _meshes(name: str, folder: Path, category: str) -> list[Path]:
-    paths = sorted(folder.glob(f"{category}_*.off"))
-    if not paths:
-        raise UserError(
-            f"{name}: {folder.absolute()} holds no file {category}_*.off; unpack the archive again"
-        )
-    return paths
-
-
-def _sample(name: str, raw: Path, files: list[list[Path]], points: int) -> tuple[Tensor, Tensor]:
-    """Sample every mesh evenly over its area and fit the cloud into the unit sphere.
-
-    Each mesh has its own random stream, named by its path below `raw`.
-    """
-    from torch_geometric.io import read_off
-    from torch_geometric.transforms import SamplePoints
-
-    sampler = SamplePoints(points, include_normals=True)
-    clouds, targets = [], []
-    for target, paths in enumerate(files):
-        for path in paths:
-            try:
-                # SamplePoints draws from torch's global generator.
-                with global_seed(name, points, path.relative_to(raw).as_posix()):
-                    data = sampler(read_off(str(path)))
-                    cloud = torch.cat([_unit_sphere(data.pos), data.normal], 1)
-            # A damaged mesh fails anywhere in the parser or the sampler.
-            except Exception as error:  # noqa: BLE001
-                raise UserError(
-                    f"{name}: {path} is no mesh that can be read ({one_line(error, 120)}); "
-                    "unpack it again"
-                ) from None
-            clouds.append(cloud.T.contiguous())
-            targets.append(target)
-    return torch.stack(clouds), torch.tensor(targets)
-
-
-def _unit_sphere(positions: Tensor) -> Tensor:
-    """Centre positions (N, 3) and scale the farthest point to distance 1."""
-    centred = positions - positions.mean(0)
-    return centred / centred.norm(dim=1).max()

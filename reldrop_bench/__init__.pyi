@@ -15,6 +15,7 @@ from .data import (
 )
 from .errors import UserError
 from .kinds.attributor import Attributor, UnexplainableError, logit_gradient
+from .kinds.content import DataFiles
 from .kinds.evaluation import Context, Evaluation
 from .kinds.executor import Executor, Finished, Job, Queue, Resources
 from .kinds.model import Model
@@ -40,8 +41,8 @@ from .store.load import load_results
 
 __all__ = [
     "Attributor", "Batch", "BenchmarkSpec", "Block", "CloudFill", "Context", "Count",
-    "Evaluation", "Executor", "Facts", "Figure", "Finished", "GuidedOcclusion", "ImageFill",
-    "Job", "Metric", "Model", "NonNegative", "OccludingRegularizer", "Positive", "Probability",
+    "DataFiles", "Evaluation", "Executor", "Facts", "Figure", "Finished", "GuidedOcclusion",
+    "ImageFill", "Job", "Metric", "Model", "NonNegative", "OccludingRegularizer", "Positive", "Probability",
     "Prose", "Queue", "Recipe", "Record", "Regularizer", "Report", "ReportSection", "Resources",
     "Results", "Shifts", "Split", "Step", "Style", "SubsetSplit", "Table", "Task",
     "TensorSplit", "TrainingSplits", "UnexplainableError", "UserError", "compare", "evaluate",

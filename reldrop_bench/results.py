@@ -118,7 +118,8 @@ class Results:
     notes: pd.DataFrame = field(default_factory=lambda: _empty(NOTE_COLUMNS))
     """What evaluations left out, and why."""
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By task: the facts (modality, classes, input_shape, cues, masks …), description and recipe."""
+    """By task: the facts (modality, classes, input_shape, cues, masks …), description and recipe, and
+    `data`, what its files held (files, bytes, content), where it reads any."""
     directions: Mapping[str, str] = field(default_factory=dict)
     """By metric: "higher", "lower" or "neither" is better."""
     environments: tuple[Mapping[str, Any], ...] = ()

@@ -36,6 +36,7 @@ class Provenance(ReportSection):
                 "machine floating-point sums may be ordered otherwise, and results differ slightly."
             ),
             *_seeds_and_deviations(results),
+            *_data(results),
             *_environments(results),
             _reported_with(),
             *_keys(results),
@@ -152,6 +153,20 @@ def _seeds_and_deviations(results: Results) -> list[Block]:
     frame = pd.DataFrame([{"deviation": text, "cells": n} for text, n in counts.items()])
     caption = "What deviates from the spec, and in how many cells; “Completeness” says in which."
     return [*blocks, Table("deviations-by-cells", caption, frame)]
+
+
+def _data(results: Results) -> list[Block]:
+    """Say what lay in the files that the tasks read."""
+    rows = [
+        {"task": task, **facts["data"]} for task, facts in results.tasks.items() if "data" in facts
+    ]
+    if not rows:
+        return [Prose("Data: every task makes its own, or does not say which files it reads.")]
+    caption = (
+        "Files that the tasks read: how many, bytes, and a hash of their names and of what they held, "
+        "which belongs to the keys of the cells."
+    )
+    return [Table("data", caption, pd.DataFrame(rows))]
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

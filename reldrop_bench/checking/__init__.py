@@ -4,9 +4,19 @@ Each kind has a module of its name here, in which every public function is a che
 """
 
 import importlib
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
 
 from reldrop_bench.checking import parameters
-from reldrop_bench.checking.rules import Broken, Check, CheckResult, NotConcerned, run_check
+from reldrop_bench.checking.rules import (
+    Broken,
+    Check,
+    CheckResult,
+    NotConcerned,
+    given,
+    run_check,
+)
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.plugins import registry
 
@@ -35,15 +45,18 @@ def checks(kind: str) -> tuple[Check, ...]:
     return (*parameters.CHECKS, *own)
 
 
-def run_checks(kind: str, name: str) -> list[CheckResult]:
+def run_checks(
+    kind: str, name: str, parameters: Mapping[str, Any] | None = None
+) -> list[CheckResult]:
     """Run the whole contract on a plugin, one result a check.
 
-    A plugin that cannot be imported has one failed result, ``import``, that says why.
+    A plugin that cannot be imported has one failed result, ``import``, that says why. parameters: what
+    the instances that are checked have instead of their defaults.
 
     Raises
     ------
     UserError
-        No such kind or plugin.
+        No such kind or plugin, or a parameter that it does not have or allow.
     """
     wanted = checks(kind)
     entry = registry.find(kind, name)
@@ -51,4 +64,5 @@ def run_checks(kind: str, name: str) -> list[CheckResult]:
         return [
             CheckResult("import", "failed", f"{entry.file.name} cannot be imported: {entry.reason}")
         ]
-    return [run_check(check, entry.cls) for check in wanted]
+    with given(entry.cls, parameters) if parameters else nullcontext():
+        return [run_check(check, entry.cls) for check in wanted]

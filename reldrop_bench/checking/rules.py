@@ -8,6 +8,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -161,8 +162,30 @@ def _for_each(cases: Callable[[type[Any]], Iterable[Any]], rule: Callable[[Any],
     return check
 
 
+_given: ContextVar[Mapping[type[Plugin], Mapping[str, Any]]] = ContextVar(
+    "_given", default=types.MappingProxyType({})
+)
+
+
+@contextmanager
+def given(cls: type[Plugin], parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Let `example` make instances of a class with these parameters inside the block.
+
+    Raises
+    ------
+    UserError
+        It has no such parameter, or forbids the value.
+    """
+    cls.create(parameters)
+    token = _given.set({cls: parameters})
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
 def example(cls: type[Plugin]) -> Any:
-    """Return an instance with default parameters.
+    """Return an instance with default parameters, or with those that are `given`.
 
     Raises
     ------
@@ -170,7 +193,7 @@ def example(cls: type[Plugin]) -> Any:
         A parameter has no default.
     """
     try:
-        return cls.create()
+        return cls.create(_given.get().get(cls, {}))
     except UserError as error:
         raise NotConcerned(
             f"{error}; give every parameter a default, so that it can be checked"

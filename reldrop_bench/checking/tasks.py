@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from reldrop_bench.checking.reading import fault_of, reading
 from reldrop_bench.checking.rules import (
     Broken,
     NotConcerned,
@@ -65,6 +66,30 @@ def _splits(task: Task, root: Path | None) -> Iterator[tuple[str, Split]]:
     yield "test", task.test(root)
     for name, shift in list(task.shifts(root).items())[:SHIFTS]:
         yield f"shift {name}", shift()
+
+
+def files_are_named(cls: type[Task]) -> None:
+    """What it reads below the folder of local data is named by data_files."""
+    task: Task = example(cls)
+    root = data_root(None)
+    if root is None:
+        raise NotConcerned("no folder of local data is given, so that it can read none")
+    with reading(root) as read:
+        _task(cls)
+        for _, split in _splits(task, root):
+            _read(split)
+    files = task.data_files(root)
+    if files is not None:
+        fault = fault_of(files, task.data_files(root), read)
+        require(not fault, fault)
+    elif (
+        type(task).data_files is Task.data_files
+    ):  # one of its own may say that no content is but one
+        require(
+            not read,
+            f"it reads {len(read)} files below the folder of local data, and has no data_files: other "
+            "data under the same names would be taken for the same",
+        )
 
 
 def random_state_is_untouched(cls: type[Task]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.output import add_plugins, make_console, print_json
+from reldrop_bench.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,20 +94,44 @@ def new(
     typer.echo(f"next: reldrop-bench check {name} --plugins {folder}")
 
 
+def _parameters(settings: Sequence[str]) -> dict[str, Any]:
+    """Return what ``--set NAME=VALUE`` says of the parameters of a plugin."""
+    from reldrop_bench.matrix.spec import read_value
+
+    parameters = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"--set {text!r}: write NAME=VALUE, such as folder=pets")
+        parameters[name.strip()] = read_value(value, f"--set {name.strip()}")
+    return parameters
+
+
 @app.command(epilog="Example: reldrop-bench check my-drop --plugins my-plugins")
 def check(
     name: Annotated[str, typer.Argument(help="Name of a plugin of any kind.")],
+    data: options.Data = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A parameter of the plugin, such as folder=pets."
+        ),
+    ] = None,
     plugins: options.Plugins = None,
 ) -> None:
     """Check that a plugin keeps its contract; says what is broken and how to mend it."""
     from reldrop_bench.checking import run_checks
     from reldrop_bench.plugins import registry
+    from reldrop_bench.running.benchmark import DATA_VARIABLE, data_root
 
     add_plugins(plugins)
+    parameters = _parameters(settings or ())
+    if data is not None:  # for whatever a check opens
+        os.environ[DATA_VARIABLE] = str(data_root(data))
     console = make_console()
     failed = 0
     for entry in registry.find_all(name):
-        results = run_checks(entry.kind, name)
+        results = run_checks(entry.kind, name, parameters)
         _print_checks(results, console)
         counts = Counter[str](result.status for result in results)
         failed += counts["failed"]

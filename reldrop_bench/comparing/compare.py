@@ -115,6 +115,7 @@ def combined(
             *alignment.incomparable,
             *reproduction_remarks(agreement, sets),
             *alignment.remarks,
+            *(f"{each.name}: {remark}" for each in sets for remark in each.results.remarks),
             *remarks,
             *_seed_remarks(cells),
         ),

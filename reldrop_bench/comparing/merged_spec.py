@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from reldrop_bench.comparing.alignment import evaluation_difference
 from reldrop_bench.comparing.result_sets import ResultSet
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.matrix.cells import expand
-from reldrop_bench.matrix.entries import by_name, entry_name
+from reldrop_bench.matrix.components import DataIdentity
+from reldrop_bench.matrix.entries import ResolvedPlugin, by_name, entry_name
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.results import Place
 from reldrop_bench.store.records import BenchmarkRecord, MatrixEntry
@@ -178,6 +180,13 @@ def _skip(sets: Sequence[ResultSet]) -> dict[str, list[str]]:
     return {task: labels for task, labels in skip.items() if labels}
 
 
+def _data(sets: Sequence[ResultSet], task: ResolvedPlugin) -> DataIdentity | None:
+    """Return what the files of a task held when cells of it were computed."""
+    parts = [record.components for result_set in sets for record in result_set.records.values()]
+    known = (part.data for part in parts if part.task == task.identity)
+    return next((data for data in known if data is not None), None)
+
+
 def _completed(
     sets: Sequence[ResultSet],
     spec: BenchmarkSpec,
@@ -195,7 +204,7 @@ def _completed(
             )
             return matrix
     try:
-        planned = {cell.place: cell for cell in expand(spec)}
+        planned = {cell.place: cell for cell in expand(spec, partial(_data, sets))}
     except UserError as error:
         raise UserError(f"the specs cannot be one: {one_line(error)}") from None
     entries = {entry.place: entry for entry in matrix}

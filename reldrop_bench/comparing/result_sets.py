@@ -69,6 +69,8 @@ class ResultSet:
             of_setting = facts.setdefault(entry.setting, {})
             for part in ("schema", "task", "model", "recipe", "threads"):
                 of_setting.setdefault(part, parts[part])
+            if "data" in parts:
+                of_setting.setdefault("data", parts["data"])
             if self.is_checkpoints:  # its weights are what is compared within it
                 of_setting["model"] = {**of_setting["model"], "parameters": {}}
             if record.facts:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from reldrop_bench.data import Facts, Shifts, Split, TrainingSplits
+from reldrop_bench.kinds.content import DataFiles
 from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.plugins.base import Plugin
 
@@ -44,6 +45,19 @@ class Task(Plugin, ABC):
     @abstractmethod
     def test(self, root: Path | None) -> Split:
         """Return the test split: the same for every seed."""
+
+    def data_files(self, root: Path | None) -> DataFiles | None:
+        """Return the files that it reads; None where it makes its own data.
+
+        What they hold belongs to the cells' keys. It is asked again each time: what it returns is
+        what lies there now.
+
+        Raises
+        ------
+        UserError
+            As `facts`.
+        """
+        return None
 
     def shifts(self, root: Path | None) -> Shifts:
         """Return the shifted test sets by name, each lined up item by item with `test` where it can be."""

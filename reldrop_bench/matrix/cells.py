@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -16,7 +17,14 @@ from reldrop_bench.kinds.evaluation import Evaluation
 from reldrop_bench.kinds.recipe import AUGMENTATIONS, Recipe
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
-from reldrop_bench.matrix.components import SCHEMA, Components, PluginIdentity, digest
+from reldrop_bench.matrix.components import (
+    SCHEMA,
+    Components,
+    DataIdentity,
+    PluginIdentity,
+    digest,
+)
+from reldrop_bench.matrix.data import data_of, unknown_data
 from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_all, resolve_evaluations, single
 from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec, first_error
 from reldrop_bench.plugins import registry
@@ -39,6 +47,8 @@ class CellSpec:
     seed: int
     threads: int
     uses_relevance: bool
+    data: DataIdentity | None = None
+    """What the files hold that the task reads; None where it makes its own data, or none is there."""
     companions: Mapping[str, CellSpec] = field(default_factory=dict)
     """The cells by role that the evaluations compare this one with (`Evaluation.companions`)."""
 
@@ -54,6 +64,7 @@ class CellSpec:
             recipe=self.recipe.model_dump(mode="json"),
             seed=self.seed,
             threads=self.threads,
+            data=self.data,
         )
 
     @cached_property
@@ -75,6 +86,13 @@ class CellSpec:
         plugin: Evaluation = evaluation.plugin
         own = [self.evaluation_relevance.identity] if plugin.uses_relevance else []
         return own + [single(name, "attributors").identity for name in plugin.explainers]
+
+    def check_data(self, root: Path | None) -> None:
+        """Raise RuntimeError if the files that the task reads are not what the key says."""
+        if self.data is not None and data_of(self.task, root) != self.data:
+            raise RuntimeError(
+                f"the data of {self.task.label} changed after the run was started; run again"
+            )
 
     @property
     def plugins(self) -> tuple[ResolvedPlugin, ...]:
@@ -155,8 +173,13 @@ def _skipped(
     return pairs
 
 
-def expand(spec: BenchmarkSpec) -> list[CellSpec]:
+def expand(
+    spec: BenchmarkSpec,
+    data: Callable[[ResolvedPlugin], DataIdentity | None] = unknown_data,
+) -> list[CellSpec]:
     """Return all cells of a spec, in its order: task, model, seed, regularizer.
+
+    data: gives what the files of a task hold, which belongs to the keys of its cells.
 
     Raises
     ------
@@ -185,6 +208,7 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
         if task.error:
             registry.create("tasks", task.name)
         recipe = _recipe(task.plugin, spec.recipe)
+        identity = data(task)
         fitting = _models(spec, task.plugin, task.label)
         for model, seed, (regularizer, settings) in itertools.product(fitting, seeds, regularizers):
             if (task.label, regularizer.label) in skipped:
@@ -215,6 +239,7 @@ def expand(spec: BenchmarkSpec) -> list[CellSpec]:
                     seed=seed,
                     threads=spec.threads,
                     uses_relevance=guided,
+                    data=identity,
                 )
             )
     _refuse_equal_cells(cells)

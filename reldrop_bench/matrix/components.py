@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import pydantic
-from pydantic import JsonValue
+from pydantic import JsonValue, SerializerFunctionWrapHandler
+
+from reldrop_bench.kinds.content import Content
 
 SCHEMA = 4
 """Version of records and of what the harness computes: raise it when results would change."""
@@ -37,6 +39,21 @@ class PluginIdentity(Stored):
     """Hash of its source file and of what that imports of plugin folders."""
 
 
+class DataIdentity(Stored):
+    """What the files that a task reads hold, wherever they lie and whenever they were written."""
+
+    files: int
+    """How many there are."""
+    bytes: int
+    """Their size, all together."""
+    content: str
+    """Hash of their names and of what each holds."""
+
+    @classmethod
+    def of(cls, content: Content) -> Self:
+        return cls(files=content.files, bytes=content.bytes, content=content.digest)
+
+
 class Components(Stored):
     """Everything that decides a cell's result, and nothing else."""
 
@@ -56,6 +73,16 @@ class Components(Stored):
     """What weights, data order and splits are drawn from, together with the task."""
     threads: int | None = None
     """CPU threads that it is computed with; null in records of before they counted."""
+    data: DataIdentity | None = None
+    """What the files hold that the task reads; left out where it makes its own data."""
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_absent_data(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # So that cells of tasks without files keep the keys that they had before files counted.
+        content: dict[str, Any] = dump(self)
+        if self.data is None:
+            del content["data"]
+        return content
 
 
 def digest(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.executor import DEFAULT_EXECUTOR, INLINE_EXECUTOR, Executor
 from reldrop_bench.matrix.cells import CellSpec, expand, select
+from reldrop_bench.matrix.data import data_of
 from reldrop_bench.matrix.entries import by_name, entry_name, measured, single, with_evaluations
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry, load_spec, read_value
 from reldrop_bench.plugins import registry
@@ -168,7 +169,8 @@ def assemble(
     installed = registry.names("evaluations")
     usable = [entry for entry in kept if entry_name(entry) in installed]
     root = data_root(options.data)
-    cells = expand(with_evaluations(spec, [*usable, *asked]))
+    whole = with_evaluations(spec, [*usable, *asked])
+    cells = expand(whole, lambda task: data_of(task, root))
     _check_plugins(cells, root)
     workers, executor = _computing(options, spec.threads)
     return Benchmark(

@@ -127,6 +127,7 @@ class Job:
                 else:
                     for plugin in cell.plugins:
                         plugin.check_source()
+                    cell.check_data(self.root)
                     _refuse_replaced(integrity.look("import", foreign.foreign(cell.plugins)))
                     _compute(self, record, watch, integrity)
             # A plugin may even call sys.exit; in a worker, where Ctrl-C is not heard, nothing else

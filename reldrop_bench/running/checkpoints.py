@@ -6,7 +6,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +21,7 @@ from reldrop_bench.kinds.evaluation import Context
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.components import SCHEMA
+from reldrop_bench.matrix.data import data_of
 from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_evaluations, single
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry, read_value
 from reldrop_bench.plugins import registry
@@ -262,6 +263,7 @@ def evaluate_checkpoint(
     registry.refresh(plugins)
     cell, build = checkpoint_cell(checkpoint, evaluations)
     store, root = Store(Path(output).expanduser()), data_root(data)
+    cell = replace(cell, data=data_of(cell.task, root))
     store.claimed(NAME)
     with numerics(cell), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")

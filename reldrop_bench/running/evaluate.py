@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reldrop_bench.errors import UserError
+from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.entries import by_name, entry_name
 from reldrop_bench.matrix.spec import SpecEntry, read_value
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results
 from reldrop_bench.running.benchmark import Benchmark, Options, assemble
+from reldrop_bench.running.plan import change_of_data
 from reldrop_bench.running.runner import Listener, execute
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
@@ -41,12 +43,24 @@ def prepare_evaluation(
     benchmark = assemble(before.spec, store, kept, asked, options)
     plan = benchmark.plan()
     missing = [planned for planned in plan.cells if planned.action == "train"]
+    _refuse_other_data(store, [planned.cell for planned in missing if planned.cell.data])
     if missing and len(missing) == len(plan.cells):
         raise UserError(
             f"{folder}: none of these {len(missing)} cells can be evaluated without training "
             f"({missing[0].reason}); run the spec first"
         )
     return benchmark
+
+
+def _refuse_other_data(store: Store, cells: Sequence[CellSpec]) -> None:
+    """Raise UserError where cells of a task were trained, and its files hold something else by now."""
+    records = list(store.records()) if cells else []
+    for cell in cells:
+        if change := change_of_data(cell, records):
+            raise UserError(
+                f"{store.folder}: cells of {cell.task.label} were trained on other data: {change}; "
+                "put that back, or run the spec again, which trains them on what lies there now"
+            )
 
 
 def evaluation_entry(text: str) -> SpecEntry:

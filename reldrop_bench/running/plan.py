@@ -14,7 +14,13 @@ from reldrop_bench.matrix.components import Components, PluginIdentity
 from reldrop_bench.running.environment import compute_device
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.records import CellRecord
-from reldrop_bench.store.state import differences, is_complete, is_trained, pending_evaluations
+from reldrop_bench.store.state import (
+    data_change,
+    differences,
+    is_complete,
+    is_trained,
+    pending_evaluations,
+)
 
 Action = Literal["train", "evaluate", "cached"]
 
@@ -76,6 +82,17 @@ def _relatives(cell: CellSpec, records: Sequence[CellRecord]) -> list[CellRecord
         return task, model, regularizer, components.seed
 
     return [record for record in records if names(record.components) == names(cell.components)]
+
+
+def change_of_data(cell: CellSpec, records: Sequence[CellRecord]) -> str:
+    """Say how the data differ on which the same cell was trained before; "" where none was, or none do."""
+    task = cell.components.task
+    for record in _relatives(cell, records):
+        then, now = record.components.data, cell.data
+        same_task = record.components.task.parameters == task.parameters
+        if same_task and record.trained and then is not None and now is not None and then != now:
+            return data_change(then.plain(), now.plain())
+    return ""
 
 
 def _why_train(cell: CellSpec, record: CellRecord | None, records: Sequence[CellRecord]) -> str:

@@ -28,6 +28,7 @@ from reldrop_bench.results import (
     ItemTable,
     Results,
 )
+from reldrop_bench.store.data import data_remarks
 from reldrop_bench.store.documents import NewerSchemaError
 from reldrop_bench.store.folder import BENCHMARK_FILE, EPOCHS_FILE, Store
 from reldrop_bench.store.records import CellRecord, MatrixEntry, Training, evaluation_file
@@ -163,6 +164,7 @@ def _task(record: CellRecord) -> dict[str, Any]:
         **record.plain()["facts"],
         "description": _description(components.task.name),
         "recipe": components.recipe,
+        **({"data": components.data.plain()} if components.data else {}),
     }
 
 
@@ -194,6 +196,7 @@ def load_results(folder: str | Path) -> Results:
     tasks: dict[str, dict[str, Any]] = {}
     environments: dict[str, Any] = {}
     parameters: dict[str, dict[str, Any]] = {}
+    matrix: list[tuple[MatrixEntry, CellRecord | None]] = []
     for entry in benchmark.matrix:
         problem = ""
         try:
@@ -211,6 +214,7 @@ def load_results(folder: str | Path) -> Results:
                 text = json.dumps(record.environment, sort_keys=True)
                 environments[text] = record.environment
         rows.append(_cell_row(entry, record, problem))
+        matrix.append((entry, record))
     cells = pd.DataFrame(rows, columns=list(CELL_COLUMNS))
     cells[NUMBERS] = cells[NUMBERS].apply(pd.to_numeric).fillna(math.nan)
     metrics = gathering.values.frame("metric", METRIC_COLUMNS)
@@ -230,5 +234,6 @@ def load_results(folder: str | Path) -> Results:
         environments=tuple(environments.values()),
         parameters=parameters,
         spec=with_evaluations(benchmark.spec, benchmark.added).stated(),
+        remarks=data_remarks(matrix, store),
         trained_elsewhere=benchmark.checkpoints,
     )

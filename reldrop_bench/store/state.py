@@ -42,6 +42,14 @@ def is_complete(
     return done and not pending_evaluations(cell, record, available)
 
 
+def data_change(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
+    """Say what differs between two identities of data: what is unknown is no change."""
+    if old is None or new is None:
+        return "what the files of the data hold counts, and was not noted before"
+    counts = f"{old['files']} → {new['files']} files, " if old["files"] != new["files"] else ""
+    return f"the data changed ({counts}content {old['content']} → {new['content']})"
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
     """Say what differs between two pieces of plain data, key by key: "recipe.epochs 2 → 3"."""
     told = []
@@ -50,7 +58,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") 
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
-        if isinstance(before, dict) and isinstance(after, dict):
+        if here == "data":
+            told.append(data_change(before, after))
+        elif isinstance(before, dict) and isinstance(after, dict):
             told += differences(before, after, here)
         elif key == "source":
             told.append(f"the source of the {path} changed")

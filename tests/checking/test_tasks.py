@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
+from reldrop_bench import DataFiles
 from reldrop_bench.checking.tiny import TinyImages, tiny_facts, tiny_split
 from reldrop_bench.data import Facts, Shifts, Split, TensorSplit, TrainingSplits
 from reldrop_bench.errors import UserError
+from reldrop_bench.running.benchmark import DATA_VARIABLE
 
 Verdicts = Callable[[str, type[Any]], dict[str, str]]
 
@@ -64,6 +67,80 @@ class MissingTask(TinyImages):
 
     def facts(self, root: Path | None) -> Facts:
         raise UserError("put the data into DIR/missing")
+
+
+class ReadingTask(TinyImages):
+    """It reads two files, and does not say so."""
+
+    def test(self, root: Path | None) -> TensorSplit:
+        assert root is not None
+        for name in ("a.txt", "deeper/b.txt"):
+            (root / "own" / name).read_text()
+        return tiny_split("image", "test", 24)
+
+    def shifts(self, root: Path | None) -> Shifts:
+        return {}
+
+
+class NamingTask(ReadingTask):
+    """It names both."""
+
+    def data_files(self, root: Path | None) -> DataFiles | None:
+        assert root is not None
+        return DataFiles(root / "own", ("a.txt", "deeper/b.txt"))
+
+
+class HalfNamingTask(ReadingTask):
+    """It names one of them."""
+
+    def data_files(self, root: Path | None) -> DataFiles | None:
+        assert root is not None
+        return DataFiles(root / "own", ("a.txt",))
+
+
+class PlacedTask(ReadingTask):
+    """It names them by where they lie."""
+
+    def data_files(self, root: Path | None) -> DataFiles | None:
+        assert root is not None
+        return DataFiles(root, (str(root / "own" / "a.txt"),))
+
+
+class AbsentFileTask(ReadingTask):
+    """It names one that is not there."""
+
+    def data_files(self, root: Path | None) -> DataFiles | None:
+        assert root is not None
+        return DataFiles(root / "own", ("a.txt", "deeper/b.txt", "c.txt"))
+
+
+class OneContentTask(ReadingTask):
+    """It says that its files can hold one thing only."""
+
+    def data_files(self, root: Path | None) -> DataFiles | None:
+        return None
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "own" / "deeper").mkdir(parents=True)
+    for name in ("a.txt", "deeper/b.txt"):
+        (tmp_path / "own" / name).write_text("1")
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+def test_files_that_are_read_are_named(root: Path, failures: Verdicts) -> None:
+    def verdict(cls: type[Any]) -> str:
+        return failures("tasks", cls).get("files_are_named", "")
+
+    assert "reads 2 files" in verdict(ReadingTask)
+    assert "does not name, such as" in verdict(HalfNamingTask)
+    assert "b.txt" in verdict(HalfNamingTask)
+    assert "names are below its folder" in verdict(PlacedTask)
+    assert "c.txt, which is no file" in verdict(AbsentFileTask)
+    for right in (NamingTask, OneContentTask, TinyImages):
+        assert verdict(right) == ""
 
 
 def test_bad_tasks_are_caught(failures: Verdicts) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from reldrop_bench.errors import UserError
-from reldrop_bench.plugins.datasets import modelnet
+from reldrop_bench.plugins.datasets import _meshes
 from reldrop_bench.plugins.datasets.modelnet import CLASSES_10, CLASSES_40, ModelNet10, ModelNet40
 
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -99,12 +101,12 @@ def test_sampling_depends_on_the_file_alone(raw: Path, tmp_path: Path) -> None:
 
 def test_the_cache_is_used_and_follows_the_files(raw: Path, tmp_path: Path) -> None:
     before = TASK.test(tmp_path)
-    modelnet._clouds.cache_clear()
+    _meshes._sampled.cache_clear()
     cached = list((tmp_path / "modelnet10" / "sampled").glob("test-*.safetensors"))
     assert len(cached) == 1
     assert torch.equal(TASK.test(tmp_path).inputs, before.inputs)
     shutil.copy(raw / "bed/test/bed_0011.off", raw / "bed/test/bed_0012.off")
-    modelnet._clouds.cache_clear()
+    _meshes._sampled.cache_clear()
     assert len(TASK.test(tmp_path)) == 11
 
 
@@ -158,3 +160,36 @@ def test_a_damaged_mesh_is_named(raw: Path, tmp_path: Path, content: str) -> Non
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
     assert not list((tmp_path / "modelnet10" / "sampled").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "one bit", "another's"])
+def test_a_damaged_cache_is_made_again_with_a_note(raw: Path, tmp_path: Path, damage: str) -> None:
+    before = TASK.test(tmp_path).inputs
+    (cache,) = (tmp_path / "modelnet10" / "sampled").glob("test-*.safetensors")
+    content = bytearray(cache.read_bytes())
+    content[-3] ^= 1
+    written = {"cut": content[:500], "emptied": b"", "one bit": content}
+    if damage == "another's":
+        save_file({"clouds": torch.zeros(3, 6, 128)}, cache)
+    else:
+        cache.write_bytes(written[damage])
+    _meshes._sampled.cache_clear()
+    with pytest.warns(UserWarning, match=r"was damaged .* is made again") as caught:
+        again = TASK.test(tmp_path).inputs
+    assert torch.equal(again, before)
+    assert str(cache) in str(caught[0].message)
+    _meshes._sampled.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(TASK.test(tmp_path).inputs, before)
+
+
+def test_a_mesh_that_is_mended_at_the_same_size_is_read_again(raw: Path, tmp_path: Path) -> None:
+    before = TASK.test(tmp_path).inputs
+    path = raw / "bed" / "test" / "bed_0011.off"
+    content = path.read_text()
+    path.write_text(content.replace("3 5 0", "2 5 0"))
+    assert path.stat().st_size == len(content)
+    after = TASK.test(tmp_path).inputs  # in the same process
+    changed = (after != before).flatten(1).any(1)
+    assert changed.nonzero().flatten().tolist() == [CLASSES_10.index("bed")]
