@@ -76,11 +76,8 @@ def _files(
                 f"{' '.join(endings)}), or move it away"
             )
         found.append((place, [file for file in there if file.lower().endswith(endings)]))
-    return [
-        Path(place, file).relative_to(folder).as_posix()
-        for place, files in sorted(found)
-        for file in files
-    ]
+    found = [(Path(place).relative_to(folder).as_posix(), files) for place, files in sorted(found)]
+    return [f"{place}/{file}" for place, files in found for file in files]
 
 
 def same_classes(name: str, train: Iterable[str], test: Iterable[str]) -> None:

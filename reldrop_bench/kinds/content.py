@@ -75,7 +75,8 @@ def content_of(files: DataFiles) -> Content:
     """
     index_file = _index_file(files.folder)
     known = {} if os.environ.get(REHASH_VARIABLE) else _read_index(index_file)
-    states = {name: _state(files.folder / name) for name in files.names}
+    folder = os.fspath(files.folder)
+    states = {name: _state(os.path.join(folder, name)) for name in files.names}
     hashes = {
         name: known[name][1]
         for name, state in states.items()
@@ -101,8 +102,8 @@ def content_of(files: DataFiles) -> Content:
     return Content(len(states), total, whole.hexdigest()[:20])
 
 
-def _state(path: Path) -> _State:
-    state = path.stat()
+def _state(path: str) -> _State:
+    state = os.stat(path)
     return _State(state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 

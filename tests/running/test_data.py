@@ -144,6 +144,8 @@ def test_evaluate_ends_with_one_line(
     stderr = capsys.readouterr().err
     assert "were trained on other data" in " ".join(stderr.split())
     assert "Traceback" not in stderr
+    assert call("explain", str(out), "--data", str(data)) == 2
+    assert "were trained on other data" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_systems_leave_behind_changes_no_key(data: Path, out: Path) -> None:
