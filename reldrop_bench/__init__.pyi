@@ -21,7 +21,8 @@ from .kinds.executor import Executor, Finished, Job, Queue, Resources
 from .kinds.model import Model
 from .kinds.recipe import Recipe
 from .kinds.record import Metric, Record
-from .kinds.regularizer import Regularizer, Step
+from .kinds.regularizer import Regularizer
+from .kinds.step import Step
 from .kinds.section import Block, Figure, Prose, ReportSection, Table
 from .kinds.task import Task
 from .matrix.spec import BenchmarkSpec

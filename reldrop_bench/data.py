@@ -73,6 +73,10 @@ class Batch:
         """Return a copy with the given fields changed."""
         return replace(self, **changes)
 
+    def differentiable(self) -> Batch:
+        """Return the batch with inputs that require a gradient, and hang on nothing before them."""
+        return self.replace(inputs=self.inputs.detach().requires_grad_())
+
     @property
     def labels(self) -> Tensor:
         """The hard class of each sample, (B,) int64; the likeliest one where targets are soft."""

@@ -1,6 +1,7 @@
 """Plugins by name, for use in one's own code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,26 +16,27 @@ from reldrop_bench.plugins import registry
 from reldrop_bench.seeding import torch_generator
 
 
-def regularizer(name: str, **parameters: Any) -> Regularizer:
-    """Return a regularizer by name, ready for `apply` in one's own training loop.
+PluginFolders = Sequence[str | Path]
+
+
+def regularizer(name: str, /, *, plugins: PluginFolders = (), **parameters: Any) -> Regularizer:
+    """Return a regularizer by name; `attach` takes it into a training loop of one's own.
+
+    `plugins` are folders to look into besides, as ``--plugins`` has them; all else are parameters.
 
     Raises
     ------
     UserError
-        No such regularizer or parameter, or a forbidden value.
+        No such regularizer, parameter or folder, or a forbidden value.
     """
+    registry.add_folders(plugins)
     found: Regularizer = registry.create("regularizers", name, parameters)
     return found
 
 
-def task(name: str, **parameters: Any) -> Task:
-    """Return a task by name.
-
-    Raises
-    ------
-    UserError
-        No such task or parameter, or a forbidden value.
-    """
+def task(name: str, /, *, plugins: PluginFolders = (), **parameters: Any) -> Task:
+    """Return a task by name; `plugins` and what is raised as for `regularizer`."""
+    registry.add_folders(plugins)
     found: Task = registry.create("tasks", name, parameters)
     return found
 
@@ -47,6 +49,7 @@ def explain(
     seed: int = 0,
     batch_size: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    plugins: PluginFolders = (),
     **parameters: Any,
 ) -> Tensor:
     """Explain the logits of `targets` (B,) for inputs (B, C, H, W) or (B, C, N).
@@ -55,7 +58,8 @@ def explain(
     buffers, mode and the random state are as before afterwards. `seed` matters to methods that draw.
     With a `batch_size` that many are explained at a time, each on the model's device, so that a
     whole test set takes no more memory than one batch; `progress` is called after each with how
-    many are done and how many there are.
+    many are done and how many there are. `plugins` are folders to look into for the method; further
+    keywords are the method's parameters.
 
     Raises
     ------
@@ -64,6 +68,7 @@ def explain(
     UnexplainableError
         The method does not explain this model; the message says why, and what does.
     """
+    registry.add_folders(plugins)
     attributor = registry.create("attributors", method, parameters)
     targets = class_labels(targets, len(inputs))
     generator = torch_generator("explain", seed)

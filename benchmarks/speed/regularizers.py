@@ -23,7 +23,8 @@ from benchmarks.speed import _timing as timing
 from benchmarks.speed._networks import NETWORKS, build
 from reldrop_bench.data import Batch, Facts
 from reldrop_bench.kinds.memory import RelevanceMemory
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.plugins.registry import create, names
 from reldrop_bench.seeding import torch_generator
 
@@ -53,8 +54,8 @@ class Variant:
         """Make a training step."""
         model.train()
         seen = self.regularizer.transform(batch, self.step)
-        if self.step.memory is not None:
-            seen = seen.replace(inputs=seen.inputs.detach().requires_grad_())
+        if self.step.memory is not None or self.regularizer.needs_input_gradient:
+            seen = seen.differentiable()
         logits = model(seen.inputs)
         loss = F.cross_entropy(logits, seen.targets)
         penalty = self.regularizer.penalty(logits, seen, self.step)

@@ -18,6 +18,7 @@ from reldrop_bench.checking.steps import Case, cases
 from reldrop_bench.checking.tiny import CLASSES
 from reldrop_bench.checking.trace import unchanged
 from reldrop_bench.data import Batch
+from reldrop_bench.running.inspection import CREATE_GRAPH, NO_EFFECT
 
 
 def shape_dtype_and_device_are_kept(case: Case) -> None:
@@ -186,6 +187,9 @@ def penalty_is_a_finite_scalar(case: Case) -> None:
         f"penalty() returns {_described(value)}; return a scalar tensor, such as .mean(), or None",
     )
     require(bool(torch.isfinite(value)), f"penalty() is {value.item()}; look for log(0) or 0 / 0")
+    require(
+        value.requires_grad or value.item() == 0, f"penalty() {NO_EFFECT}; {CREATE_GRAPH}"
+    )
     (logits.sum() * 0 + value).backward()  # what training does with it
 
 

@@ -8,10 +8,12 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from reldrop_bench.checking.rules import example
+from reldrop_bench.checking.rules import Broken, example
 from reldrop_bench.checking.tiny import TinyAttributor, tiny_batch, tiny_facts, tiny_model
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.errors import UserError
+from reldrop_bench.kinds.regularizer import Regularizer, compute_penalty
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.seeding import torch_generator
 
 
@@ -57,16 +59,24 @@ class Case:
         """What `transform` makes of the batch; it is called once, where this is first read."""
         return self.regularizer.transform(self.before, self.step)
 
+    @cached_property
+    def seen(self) -> Batch:
+        """What the network is given: `after`, with inputs that have a gradient where that is asked for."""
+        return self.after.differentiable() if self.regularizer.needs_input_gradient else self.after
+
     @property
     def has_penalty(self) -> bool:
         """Whether the class adds to the loss."""
-        return type(self.regularizer).penalty is not Regularizer.penalty
+        return self.regularizer.has_penalty
 
     def logits(self) -> Tensor:
-        return self.model(self.after.inputs)
+        return self.model(self.seen.inputs)
 
     def penalty(self, logits: Tensor) -> Tensor | None:
-        return self.regularizer.penalty(logits, self.after, self.step)
+        try:
+            return compute_penalty(self.regularizer, logits, self.seen, self.step)
+        except UserError as error:
+            raise Broken(str(error)) from error
 
     def afresh(self, count: int = 8) -> Case:
         """Return the same step, not yet made, of so many samples."""

@@ -85,11 +85,14 @@ def new(
     folder: Annotated[
         Path, typer.Option("--folder", metavar="DIR", help="Plugin folder to write to.")
     ] = Path(),
+    form: Annotated[
+        str, typer.Option("--form", metavar="FORM", help="Another template: penalty (regularizer).")
+    ] = "",
 ) -> None:
     """Write a working, commented plugin file to start from."""
     from reldrop_bench.plugins.scaffold import create_plugin
 
-    path = create_plugin(kind, name, folder)
+    path = create_plugin(kind, name, folder, form)
     typer.echo(f"wrote {path}")
     typer.echo(f"next: reldrop-bench check {name} --plugins {folder}")
 

@@ -103,12 +103,14 @@ class Cost(Evaluation):
     def _train(self, model: nn.Module, batch: Batch, context: Context, step: Step) -> None:
         """Make one training step but for the optimizer."""
         model.train()
-        altered = context.regularizer.transform(batch, step)
-        if step.attributor.from_training and context.regularizer.uses_relevance:
-            altered = altered.replace(inputs=altered.inputs.detach().requires_grad_())
+        regularizer = context.regularizer
+        altered = regularizer.transform(batch, step)
+        learns_maps = step.attributor.from_training and regularizer.uses_relevance
+        if learns_maps or regularizer.needs_input_gradient:
+            altered = altered.differentiable()
         logits = model(altered.inputs)
         loss = functional.cross_entropy(logits.float(), altered.targets)
-        penalty = context.regularizer.penalty(logits, altered, step)
+        penalty = regularizer.penalty(logits, altered, step)
         (loss if penalty is None else loss + penalty).backward()
         model.eval()
 

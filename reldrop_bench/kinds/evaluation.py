@@ -20,7 +20,8 @@ from reldrop_bench.kinds.attributor import Attributor, explain_with
 from reldrop_bench.kinds.labels import check_split
 from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Direction, Metric, Record
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins.base import Plugin
 from reldrop_bench.seeding import numpy_generator, torch_generator

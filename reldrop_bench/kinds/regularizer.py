@@ -1,116 +1,21 @@
-"""A regularizer, and what it is given at each training step."""
+"""A regularizer: what changes how a model is trained."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.data import Batch, Facts
+from reldrop_bench.data import Batch
 from reldrop_bench.errors import UserError
-from reldrop_bench.kinds.attributor import (
-    DEFAULT_RELEVANCE,
-    Attributor,
-    explain_with,
-    input_gradient,
-    loss_relevance,
-    target_logits,
-    untouched,
-)
-from reldrop_bench.kinds.labels import check_targets
-from reldrop_bench.kinds.memory import RelevanceMemory
-from reldrop_bench.plugins import registry
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.plugins.base import Plugin
 
-
-@dataclass
-class Step:
-    """What a regularizer is given at a training step.
-
-    `generator` is a CPU generator that belongs to the regularizer: the only source of randomness it
-    may use. `epoch` counts from 0; `progress` goes from 0 to 1 over training.
-    """
-
-    model: nn.Module
-    facts: Facts
-    generator: torch.Generator
-    attributor: Attributor
-    epoch: int = 0
-    progress: float = 0.0
-    memory: RelevanceMemory | None = None
-    """Maps of training samples, where the attribution method uses them again."""
-    explained: int = field(default=0, init=False)
-    """How many samples were explained so far, over all steps: the cost that training records."""
-
-    def relevance(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Explain the logits of `targets` (b,) with the benchmark's attribution method.
-
-        Give it the samples that you need and no more: it costs about a forward and a backward pass.
-        The model's mode, gradients, buffers and random state are as before afterwards.
-        Returns (b, H, W) or (b, N), signed, detached.
-        """
-        self.explained += len(inputs)
-        return explain_with(self.attributor, self.model, inputs, targets, self.generator)
-
-    def relevance_of(self, batch: Batch, rows: Tensor) -> Tensor:
-        """Return the relevance of the labels of the samples `rows` (b,) of a batch.
-
-        As `relevance`, but maps of former epochs are used where the attribution method allows it.
-        """
-        if self.memory is None or batch.samples is None:
-            return self.relevance(batch.inputs[rows], batch.labels[rows])
-        memory, samples = self.memory, batch.samples[rows]
-        places = None if batch.places is None else batch.places[rows]
-        age = memory.age(samples, self.epoch)
-        if self.attributor.from_training:
-            maps, unknown = memory.recall(samples, places), age < 0
-            noise = torch.rand(maps.shape, generator=self.generator).to(maps)
-            return torch.where(unknown.view(-1, *[1] * (maps.ndim - 1)), noise, maps)
-        stale = ((age < 0) | (age >= self.attributor.refresh)).nonzero().squeeze(1)
-        if len(stale):
-            maps = self.relevance(batch.inputs[rows[stale]], batch.labels[rows[stale]])
-            stale_places = None if places is None else places[stale]
-            memory.store(samples[stale], stale_places, maps, self.epoch)
-        return memory.recall(samples, places)
-
-    def learn(self, batch: Batch) -> None:
-        """Keep what the backward pass through a batch tells of its inputs; they have a gradient."""
-        gradient = batch.inputs.grad
-        if self.memory is None or batch.samples is None or gradient is None:
-            return
-        maps = loss_relevance(batch.inputs, gradient)
-        self.memory.store(batch.samples, batch.places, maps, self.epoch)
-
-    def gradient(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return |d logit / d input| summed over channels: (b, H, W) or (b, N)."""
-        self.explained += len(inputs)
-        return input_gradient(self.model, inputs, targets)
-
-
-def _facts(
-    model: nn.Module, inputs: Tensor, masks: bool, classes: int | None, fill: float
-) -> Facts:
-    """Return the facts of a batch of one's own."""
-    if inputs.ndim not in (3, 4):
-        raise UserError(
-            f"inputs of shape {tuple(inputs.shape)} are neither images (B, C, H, W) nor clouds (B, C, N)"
-        )
-    if classes is None:
-        with untouched(model), torch.no_grad():
-            logits = model(inputs[:1])
-        target_logits(logits, torch.zeros(1, dtype=torch.int64, device=inputs.device))
-        classes = logits.shape[1]
-    channels = inputs.shape[1]
-    return Facts(
-        modality="image" if inputs.ndim == 4 else "cloud",
-        classes=tuple(str(label) for label in range(classes)),
-        input_shape=tuple(inputs.shape[1:]),
-        mean=(0.0,) * channels,
-        std=(1.0,) * channels,
-        fill=fill,
-        masks=masks,
-    )
+if TYPE_CHECKING:
+    from reldrop_bench.kinds.attached import Attached
+    from reldrop_bench.kinds.attributor import Attributor
 
 
 class Regularizer(Plugin):
@@ -124,11 +29,56 @@ class Regularizer(Plugin):
     """Facts that a task must offer: "masks", "cues"."""
     off: ClassVar[Mapping[str, Any] | None] = None
     """Parameter values at which it does nothing, for the contract's check that this is so."""
+    needs_input_gradient: ClassVar[bool] = False
+    """Whether `penalty` differentiates by `batch.inputs`: they then require a gradient in it."""
 
     @property
     def uses_relevance(self) -> bool:
-        """Whether this instance asks for `step.relevance`, so that the method belongs to its identity."""
+        """Whether this instance asks for relevance, so that the method belongs to its identity."""
         return False
+
+    @property
+    def has_penalty(self) -> bool:
+        """Whether its class adds to the loss."""
+        return type(self).penalty is not Regularizer.penalty
+
+    def attach(
+        self,
+        model: nn.Module,
+        *,
+        attributor: str | Attributor | None = None,
+        classes: int | None = None,
+        fill: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> Attached:
+        """Take the regularizer into a training loop of one's own, with all its hooks.
+
+        Parameters
+        ----------
+        model
+            Maps inputs (B, C, H, W) or (B, C, N) to logits (B, K). The one to train afterwards is the
+            `model` of what is returned: attach first, then make the optimizer.
+        attributor
+            The attribution method that guides, by name or as an instance; lrp-epsilon-plus-flat by
+            default. Each step explains anew: maps of former epochs are not kept.
+        classes
+            K; taken from the model's output where it is not given.
+        fill
+            What hidden elements become where a method fills with the mean: 0 in normalised inputs.
+        generator
+            A CPU generator, the only source of randomness. By default one that is seeded from torch's
+            global generator, so that ``torch.manual_seed`` makes a loop repeatable.
+
+        Raises
+        ------
+        UserError
+            No attribution method has that name, or it needs maps of former epochs.
+        """
+        from reldrop_bench.kinds.attached import Attached
+
+        return Attached(
+            self, model, attributor=attributor, classes=classes, fill=fill, generator=generator
+        )
 
     def apply(
         self,
@@ -139,33 +89,29 @@ class Regularizer(Plugin):
         masks: Tensor | None = None,
         classes: int | None = None,
         fill: float = 0.0,
-        attributor: Attributor | None = None,
+        attributor: str | Attributor | None = None,
         generator: torch.Generator | None = None,
         progress: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
-        """Transform a batch in one's own training loop: inputs and targets in, the same out.
+        """Transform one batch: `attach` and `Attached.transform` in a line, for methods that do no more.
 
-        inputs (B, C, H, W) or (B, C, N), normalised so that `fill` is the mean; targets (B,) classes
-        of any integer type, or (B, K) shares of classes. `classes` is taken from the model's output
-        when it is not given. `attributor` is
-        lrp-epsilon-plus-flat by default. Without a `generator` the draw is seeded from torch's
-        global one, so that ``torch.manual_seed`` makes a loop repeatable. `progress` in training
-        goes from 0 to 1.
+        Raises
+        ------
+        UserError
+            The method also adds a penalty, or builds into the model: it has to be attached.
         """
-        facts = _facts(model, inputs, masks is not None, classes, fill)
-        if facts.modality not in self.modalities:
+        builds = type(self).wrap is not Regularizer.wrap
+        if builds or self.has_penalty:
+            what = "builds something into the model" if builds else "adds a penalty to the loss"
             raise UserError(
-                f"{self.name} is for {' and '.join(self.modalities)} inputs, not {facts.modality}"
+                f"{self.name} {what}, which apply() cannot do: use "
+                "`training = regularizer(…).attach(model)` and `training.loss(x, y)`"
             )
-        targets = check_targets(targets, len(inputs), len(facts.classes))
-        if generator is None:
-            seed = int(torch.randint(2**62, ()))
-            generator = torch.Generator().manual_seed(seed)
-        if attributor is None:
-            attributor = registry.create("attributors", DEFAULT_RELEVANCE)
-        step = Step(model, facts, generator, attributor, progress=progress)
-        batch = self.transform(Batch(inputs, targets, masks), step)
-        return batch.inputs, batch.targets
+        attached = self.attach(
+            model, attributor=attributor, classes=classes, fill=fill, generator=generator
+        )
+        attached.progress = progress
+        return attached.transform(inputs, targets, masks=masks)
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Return the model to train: `model` itself, or `model` with something built in."""
@@ -178,3 +124,28 @@ class Regularizer(Plugin):
     def penalty(self, logits: Tensor, batch: Batch, step: Step) -> Tensor | None:
         """Return a scalar to add to the loss of `batch` (as transformed), or None."""
         return None
+
+
+_NO_GRADIENT = ("does not require grad", "appears to not have been used in the graph")
+"""What torch says of a tensor that nothing was differentiated by."""
+
+
+def compute_penalty(
+    regularizer: Regularizer, logits: Tensor, batch: Batch, step: Step
+) -> Tensor | None:
+    """Return what `penalty` returns; where it fails for want of a gradient, say how to get one.
+
+    Raises
+    ------
+    UserError
+        It differentiates by inputs that have no gradient.
+    """
+    try:
+        return regularizer.penalty(logits, batch, step)
+    except RuntimeError as error:
+        if not any(said in str(error) for said in _NO_GRADIENT):
+            raise
+        hint = "say `needs_input_gradient = True` in the class, and differentiate by batch.inputs"
+        if regularizer.needs_input_gradient:
+            hint = "differentiate something made of `logits` by `batch.inputs` itself, not by a copy"
+        raise UserError(f"penalty() of {regularizer.name}: {error}; {hint}") from error

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Step
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.occlusion.fill import keep_one, occlude
 
 Per = Literal["sample", "batch"]

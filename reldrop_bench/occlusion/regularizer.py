@@ -7,7 +7,8 @@ from typing import ClassVar, cast
 from torch import Tensor
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.occlusion.hide import Per, hide
 from reldrop_bench.occlusion.score import Reading, ScoreName, score_maps, uses_relevance
 from reldrop_bench.plugins.base import Probability

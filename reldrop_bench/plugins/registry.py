@@ -269,6 +269,12 @@ def entries(kind: str) -> tuple[Entry, ...]:
     return _load(kind, tuple(plugins.__path__), _visible)
 
 
+def add_folders(folders: Sequence[str | Path]) -> None:
+    """Look into these plugin folders, too; as a string is a sequence, one folder may stand alone."""
+    if folders:
+        refresh([folders] if isinstance(folders, str | Path) else folders)
+
+
 def refresh(folders: Sequence[str | Path] = ()) -> None:
     """Add plugin folders, and forget what was found, so that files that came or went are noticed."""
     for folder in folders:

@@ -22,7 +22,22 @@ def _class_name(name: str, template: str) -> str:
     return f"{cls}Plugin" if taken else cls
 
 
-def create_plugin(word: str, name: str, folder: str | Path) -> Path:
+def _template(word: str, form: str) -> str:
+    """Return the text of a template: the usual one of its kind, or the one of that form."""
+    folder = resources.files(__package__).joinpath("templates")
+    file = folder.joinpath(f"{word}-{form}.txt" if form else f"{word}.txt")
+    if not file.is_file():
+        forms = sorted(
+            other.name.removesuffix(".txt").partition("-")[2]
+            for other in folder.iterdir()
+            if other.name.startswith(f"{word}-")
+        )
+        hint = suggest(form, forms) if forms else f"leave it out: a {word} has one template"
+        raise UserError(f"no template for a {word} of the form {form!r}; {hint}")
+    return file.read_text(encoding="utf-8")
+
+
+def create_plugin(word: str, name: str, folder: str | Path, form: str = "") -> Path:
     """Write a working, commented plugin file and return its path.
 
     Parameters
@@ -34,11 +49,13 @@ def create_plugin(word: str, name: str, folder: str | Path) -> Path:
     folder
         The plugin folder; the file goes to its `regularizers/`, `datasets/` …, which is made where
         it is missing.
+    form
+        Another template than the usual one; a regularizer's is ``penalty``.
 
     Raises
     ------
     UserError
-        An unknown kind, a name that is not allowed or taken, or a file that exists.
+        An unknown kind or form, a name that is not allowed or taken, or a file that exists.
     """
     if word not in KINDS:
         raise UserError(f"no template for {word!r}; {suggest(word, KINDS)}")
@@ -47,6 +64,7 @@ def create_plugin(word: str, name: str, folder: str | Path) -> Path:
             f"{name!r} is no name for a plugin: use lower-case letters, digits and single dashes, "
             "starting with a letter, such as my-drop"
         )
+    source = _template(word, form)
     kind = KINDS[word]
     module = name.replace("-", "_")
     path = Path(folder).expanduser() / kind.folder / f"{module}.py"
@@ -57,8 +75,6 @@ def create_plugin(word: str, name: str, folder: str | Path) -> Path:
             raise UserError(
                 f"{kind.singular} {entry.name!r} exists already ({entry.file}); choose another name"
             )
-    template = resources.files(__package__).joinpath("templates", f"{word}.txt")
-    source = template.read_text(encoding="utf-8")
     title = name.replace("-", " ").capitalize()
     text = Template(source).substitute(name=name, title=title, cls=_class_name(name, source))
     try:

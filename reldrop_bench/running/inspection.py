@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer, compute_penalty
+from reldrop_bench.kinds.step import Step
 
 FIRST_STEPS = 3
 """So many steps of a training, and the first of each epoch, are looked at value by value."""
 _GIVEN = ("inputs", "targets", "masks", "samples", "places")
+NO_EFFECT = "returns a number that does not depend on the weights, so that it changes nothing"
+CREATE_GRAPH = "compute it from `logits` without detaching; torch.autograd.grad takes create_graph=True"
 
 
 class TrainingError(RuntimeError):
@@ -37,7 +40,7 @@ class Inspector:
         self.deviations: list[str] = []
         """What is to be told of the training and is no reason to end it."""
         self._transforms = type(regularizer).transform is not Regularizer.transform
-        self._penalizes = type(regularizer).penalty is not Regularizer.penalty
+        self._penalizes = regularizer.has_penalty
         self._steps = 0
         self._doubts = False
         """A version has changed since values were last compared."""
@@ -90,7 +93,7 @@ class Inspector:
             return None
         thorough = self._steps <= FIRST_STEPS
         model = _Model.of(step.model, thorough, buffers=False)
-        penalty = self.regularizer.penalty(logits, batch, step)
+        penalty = compute_penalty(self.regularizer, logits, batch, step)
         self._compare(model, step.model, "penalty()")
         if penalty is None:
             return None
@@ -100,6 +103,8 @@ class Inspector:
             self._refuse(
                 "penalty()", f"returns {kind}", "return a scalar tensor, such as .mean(), or None"
             )
+        if thorough and not penalty.requires_grad and penalty.item() != 0:
+            self._refuse("penalty()", NO_EFFECT, CREATE_GRAPH)
         return penalty
 
     def _compare(self, before: _Model, model: nn.Module, who: str) -> None:

@@ -20,7 +20,8 @@ from reldrop_bench.data import Batch, Facts, Split, SubsetSplit
 from reldrop_bench.kinds.labels import check_split
 from reldrop_bench.kinds.memory import RelevanceMemory
 from reldrop_bench.kinds.recipe import Recipe
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.running.augmentation import augment
 from reldrop_bench.running.energy import EnergyMeter
@@ -240,8 +241,8 @@ def train(
                 batch = setup.train.batch(indices).replace(samples=indices).to(fabric.device)
                 batch = augment(batch, recipe.augmentation, step.facts, setup.augmentation)
                 batch = inspector.transform(batch, step, index)
-                if learns_maps:
-                    batch = batch.replace(inputs=batch.inputs.detach().requires_grad_())
+                if learns_maps or regularizer.needs_input_gradient:
+                    batch = batch.differentiable()
                 logits = setup.forward(batch.inputs)
                 loss = F.cross_entropy(logits.float(), batch.targets)
                 penalty = inspector.penalty(logits, batch, step)

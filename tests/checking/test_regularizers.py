@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.plugins.base import Probability
 
 Verdicts = Callable[[str, type[Any]], dict[str, str]]

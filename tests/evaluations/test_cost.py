@@ -12,7 +12,8 @@ from reldrop_bench.data import Batch
 from reldrop_bench.evaluations.cost import Cost
 from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.record import Record
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.plugins import registry
 
 HIDDEN, LABELS = 10, 5

@@ -19,7 +19,8 @@ from reldrop_bench.evaluations.faithfulness import Faithfulness
 from reldrop_bench.evaluations.gallery import Gallery
 from reldrop_bench.evaluations.occlusion import OcclusionRobustness
 from reldrop_bench.evaluations.shifts import ShiftAccuracy
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.step import Step
 
 EVERY = [
     Accuracy(),

@@ -7,7 +7,8 @@ from torch import nn
 
 from reldrop_bench.data import Batch
 from reldrop_bench.evaluations.gallery import Gallery, pick_items
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.step import Step
 
 
 class HideTop(Regularizer):

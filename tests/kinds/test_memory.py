@@ -13,7 +13,7 @@ from reldrop_bench.data import Batch, Facts
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.attributor import Attributor
 from reldrop_bench.kinds.memory import RelevanceMemory
-from reldrop_bench.kinds.regularizer import Step
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.running.augmentation import augment
 
 CPU = torch.device("cpu")

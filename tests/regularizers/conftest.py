@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from reldrop_bench.attributors.gradient import GradientTimesInput
 from reldrop_bench.data import Batch, Facts
 from reldrop_bench.kinds.attributor import Attributor
-from reldrop_bench.kinds.regularizer import Step
+from reldrop_bench.kinds.step import Step
 
 IMAGE = Facts("image", ("a", "b", "c"), (3, 32, 32), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 CLOUD = Facts("cloud", ("a", "b", "c"), (3, 128), (0.0,) * 3, (1.0,) * 3)

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Step
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.plugins.regularizers.cutout import Cutout
 from reldrop_bench.plugins.regularizers.mixup import Mixup
 from reldrop_bench.plugins.regularizers.none import NoRegularizer

@@ -10,7 +10,8 @@ from scipy import stats
 from torch import Tensor
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.plugins.regularizers.reldrop_ball import RelDropBall
 from reldrop_bench.plugins.regularizers.reldrop_block import RelDropBlock
 from reldrop_bench.plugins.regularizers.reldrop_patch import RelDropPatch

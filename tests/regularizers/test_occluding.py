@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reldrop_bench.data import Batch
-from reldrop_bench.kinds.regularizer import Regularizer, Step
+from reldrop_bench.kinds.regularizer import Regularizer
+from reldrop_bench.kinds.step import Step
 from reldrop_bench.occlusion.score import ScoreName
 from reldrop_bench.plugins.regularizers.cutout import Cutout
 from reldrop_bench.plugins.regularizers.random_erasing import RandomErasing
