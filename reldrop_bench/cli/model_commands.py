@@ -94,9 +94,22 @@ def _evaluate_cells(benchmark: Benchmark, report: bool) -> None:
     with ProgressDisplay(console, benchmark) as display:
         execute(benchmark, display, train=False)
     keys = {cell.key for cell in benchmark.chosen} - {planned.cell.key for planned in untrained}
+    unmeasured = [
+        planned
+        for planned in benchmark.plan().cells
+        if planned.action != "cached" and planned.cell.key in keys
+    ]
     results = load_results(folder)
     _tell_notes(results)
-    conclude(results, results.cells[results.cells.key.isin(keys)], folder, report, console)
+    if unmeasured:
+        was = "cell was" if len(unmeasured) == 1 else "cells were"
+        console.print(
+            f"{len(unmeasured)} {was} not measured, of {len(keys)}; run the spec again: it trains what is "
+            "damaged or missing, and tries again what failed",
+            markup=False,
+        )
+    measured = results.cells[results.cells.key.isin(keys)]
+    conclude(results, measured, folder, report, console, complete=not unmeasured)
 
 
 def _evaluate_checkpoint(
