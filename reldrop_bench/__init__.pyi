@@ -22,8 +22,8 @@ from .kinds.model import Model
 from .kinds.recipe import Recipe
 from .kinds.record import Metric, Record
 from .kinds.regularizer import Regularizer
-from .kinds.step import Step
 from .kinds.section import Block, Figure, Prose, ReportSection, Table
+from .kinds.step import Step
 from .kinds.task import Task
 from .matrix.spec import BenchmarkSpec
 from .occlusion import shape

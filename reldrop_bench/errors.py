@@ -1,7 +1,9 @@
 """Errors that a user can act on: one line that says what, where and what to do next."""
 
 import difflib
+import errno
 import importlib.util
+import re
 from collections.abc import Iterable
 
 
@@ -9,11 +11,37 @@ class UserError(Exception):
     """Wrong use: the command line prints the message as one line and exits with code 2."""
 
 
-def one_line(text: object, limit: int = 300) -> str:
-    """Fold `text` into one line of at most `limit` characters."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, changes its colours or turns the direction of what follows."""
+
+
+def printable(text: object) -> str:
+    """Return `text` without what a file or a terminal cannot show, or would obey; lines stay lines."""
     # A lone surrogate cannot be written to a file or a terminal.
-    folded = " ".join(str(text).encode("utf-8", "replace").decode().split())
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text).encode("utf-8", "replace").decode())
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """Fold `text` into one line of at most `limit` characters that can be printed."""
+    folded = printable(" ".join(str(text).split()))
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def shortened(text: object, limit: int = 20_000) -> str:
+    """Return `text` as it can be printed, without the middle of what is longer than `limit`."""
+    whole = printable(text)
+    if len(whole) <= limit:
+        return whole
+    half = limit // 2
+    return f"{whole[:half]}\n[… {len(whole) - 2 * half} characters …]\n{whole[-half:]}"
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether a disk, or what of it one may use, is full."""
+    return error.errno in FULL
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def require_library(name: str, extra: str, user: str) -> None:

@@ -11,6 +11,11 @@ def write_atomically(path: Path, content: bytes, durable: bool = True) -> str:
 
     The folder is made where it is missing. durable: wait until the disk has the content, so that
     the file survives a loss of power as well.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; it names the file, and nothing of it stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -21,9 +26,11 @@ def write_atomically(path: Path, content: bytes, durable: bool = True) -> str:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:  # a full disk, or Ctrl-C
+    except BaseException as error:  # a full disk, or Ctrl-C
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     return hashlib.sha256(content).hexdigest()
 

@@ -15,7 +15,6 @@ from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins import registry
 from reldrop_bench.seeding import torch_generator
 
-
 PluginFolders = Sequence[str | Path]
 
 

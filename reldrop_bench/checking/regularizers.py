@@ -187,9 +187,7 @@ def penalty_is_a_finite_scalar(case: Case) -> None:
         f"penalty() returns {_described(value)}; return a scalar tensor, such as .mean(), or None",
     )
     require(bool(torch.isfinite(value)), f"penalty() is {value.item()}; look for log(0) or 0 / 0")
-    require(
-        value.requires_grad or value.item() == 0, f"penalty() {NO_EFFECT}; {CREATE_GRAPH}"
-    )
+    require(value.requires_grad or value.item() == 0, f"penalty() {NO_EFFECT}; {CREATE_GRAPH}")
     (logits.sum() * 0 + value).backward()  # what training does with it
 
 

@@ -50,6 +50,10 @@ def evaluate(
     threads: Annotated[
         int | None, Option(min=1, help="With --model: CPU threads (else 1).")
     ] = None,
+    replace: Annotated[
+        bool,
+        Option("--replace", help="With --model: in place of one of the same label and seed."),
+    ] = False,
     output: options.Output = None,
     workers: options.Workers = None,
     plugins: options.Plugins = None,
@@ -60,6 +64,7 @@ def evaluate(
 ) -> None:
     """Measure more on trained cells (nothing is trained), or on a checkpoint of your own."""
     only_checkpoint = {"label": label, "seed": seed, "relevance": relevance, "threads": threads}
+    only_checkpoint["replace"] = replace or None
     source = _source(folder, model, weights, task, only_checkpoint)
     if not isinstance(source, Path):
         if executor is not None:

@@ -38,10 +38,14 @@ class Stopping:
                 signal.signal(number, self._hear)
 
     def end(self) -> None:
-        """Hear no more, unless the process is ending because of one."""
-        if self.signal is None:
-            for number, before in self._before.items():
-                signal.signal(number, before)  # type: ignore[arg-type]
+        """Hear no more; where the process is ending because of one, nothing else may end it now.
+
+        The interpreter puts the default action in the place of every handler while it ends, but leaves
+        a signal ignored.
+        """
+        for number, before in self._before.items():
+            after = before if self.signal is None else signal.SIG_IGN
+            signal.signal(number, after)  # type: ignore[arg-type]
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()

@@ -147,5 +147,7 @@ def compute_penalty(
             raise
         hint = "say `needs_input_gradient = True` in the class, and differentiate by batch.inputs"
         if regularizer.needs_input_gradient:
-            hint = "differentiate something made of `logits` by `batch.inputs` itself, not by a copy"
+            hint = (
+                "differentiate something made of `logits` by `batch.inputs` itself, not by a copy"
+            )
         raise UserError(f"penalty() of {regularizer.name}: {error}; {hint}") from error

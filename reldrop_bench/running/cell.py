@@ -8,7 +8,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from reldrop_bench.running.measuring import (
     restored,
     trained_context,
 )
+from reldrop_bench.running.output import drop_if_empty, kept_in
 from reldrop_bench.running.training import Trained, cell_stream, train
 from reldrop_bench.running.watch import ProcessWatch
 from reldrop_bench.seeding import global_seed
@@ -86,6 +87,7 @@ class Job:
         record = self.store.read_cell(self.key) or CellRecord.new(self.cell)
         record.end(status, reason)
         self._conclude(record)
+        drop_if_empty(self.store.output_file(self.key))
 
     def _conclude(self, record: CellRecord) -> None:
         self.store.write_cell(record)
@@ -97,18 +99,23 @@ class Job:
         Every failure that Python can catch becomes the cell's status and traceback. What kills the
         process is noted by the executor that started it.
         """
-        with registry.restricted_to(self.sources) if worker else nullcontext():
-            status = self._run(worker)
-            if worker and not registry.is_restricted():
+        if not worker:  # what is printed is for who looks for a fault
+            return self._run(worker)
+        with (
+            registry.restricted_to(self.sources),
+            kept_in(self.store.output_file(self.key)) as look_at_output,
+        ):
+            status = self._run(worker, look_at_output)
+            if not registry.is_restricted():
                 foreign.spoil()  # it asked for a plugin that its spec does not name
         return status
 
-    def _run(self, worker: bool) -> Status:
+    def _run(self, worker: bool, look_at_output: Callable[[], None] = lambda: None) -> Status:
         cell = self.cell
         record = self.store.read_cell(self.key) or CellRecord.new(cell)
         with (
             warnings.catch_warnings(record=True) as caught,
-            ProcessWatch(self.memory_limit, worker) as watch,
+            ProcessWatch(self.memory_limit, worker, look_at_output) as watch,
             numerics(cell),
             global_seed("cell", *cell_stream(cell)),  # what is drawn depends on nothing before it
         ):

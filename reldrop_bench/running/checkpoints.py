@@ -71,6 +71,8 @@ class Checkpoint:
     relevance: str = DEFAULT_RELEVANCE
     threads: int = 1
     """CPU threads: they change the last bits, so that results belong to their number."""
+    replace: bool = False
+    """Whether it takes the place of another one of its label and seed."""
 
 
 def load_builder(text: str) -> tuple[Path, Callable[..., Any]]:
@@ -258,7 +260,8 @@ def evaluate_checkpoint(
     Raises
     ------
     UserError
-        The checkpoint cannot be had or does not fit, or the folder holds something else.
+        The checkpoint cannot be had or does not fit, or the folder holds something else, or another
+        one of this label and seed that it shall not replace.
     """
     registry.refresh(plugins)
     cell, build = checkpoint_cell(checkpoint, evaluations)
@@ -269,6 +272,13 @@ def evaluate_checkpoint(
         warnings.simplefilter("default")
         context = checkpoint_context(checkpoint, cell, build, root)  # before anything is written
         with store.locked():
+            known = store.read_benchmark()
+            if (other := _rival(known, cell)) and not checkpoint.replace:
+                raise UserError(
+                    f"{store.folder} has another {other.label!r} of seed {other.seed} on {other.task!r} "
+                    "(the weights, the model's file or the relevance method differ): give this one "
+                    "another --label or --seed, or --replace the former"
+                )
             record = store.repair(cell, progress) or CellRecord.new(cell)
             store.write_weights(record, context.model.state_dict())
             record.trained = True
@@ -277,7 +287,7 @@ def evaluate_checkpoint(
             parameters = sum(parameter.numel() for parameter in context.model.parameters())
             record.training = Training(parameters=parameters)
             store.write_cell(record)
-            store.write_benchmark(_benchmark(store.read_benchmark(), cell))
+            store.write_benchmark(_benchmark(known, cell))
             for evaluation in pending_evaluations(cell, record, lambda key: False):
                 context.progress = partial(_tell, progress, evaluation.name)
                 context.progress("started")
@@ -298,15 +308,26 @@ def _entry(plugin: ResolvedPlugin) -> SpecEntry:
     return plugin.name if plain else {plugin.name: dict(plugin.parameters)}
 
 
+def _rival(known: BenchmarkRecord | None, cell: CellSpec) -> MatrixEntry | None:
+    """Return the other cell that tables could not tell from this one, if there is any."""
+    if known is None:
+        return None
+    place = MatrixEntry.of(cell).place
+    matches = (entry for entry in known.matrix if entry.place == place and entry.key != cell.key)
+    return next(matches, None)
+
+
 def _benchmark(before: BenchmarkRecord | None, cell: CellSpec) -> BenchmarkRecord:
-    """Return the folder's record with the cell, in place of one of the same label and seed."""
+    """Return the folder's record with the cell, at the place of one of the same label and seed."""
     known = [] if before is None else before.matrix
     identities = {} if before is None else before.evaluation_identities
     entry = MatrixEntry.of(cell)
     for other in known:
         if other.key == cell.key:  # what was measured before is measured still
             entry.evaluations = other.evaluations | entry.evaluations
-    matrix = [*(other for other in known if other.place != entry.place), entry]
+    matrix = [entry if other.place == entry.place else other for other in known]
+    if entry not in matrix:
+        matrix.append(entry)
     labels = list(dict.fromkeys(entry.label for entry in matrix))
     spec = BenchmarkSpec(
         name=NAME,

@@ -19,7 +19,9 @@ FIRST_STEPS = 3
 """So many steps of a training, and the first of each epoch, are looked at value by value."""
 _GIVEN = ("inputs", "targets", "masks", "samples", "places")
 NO_EFFECT = "returns a number that does not depend on the weights, so that it changes nothing"
-CREATE_GRAPH = "compute it from `logits` without detaching; torch.autograd.grad takes create_graph=True"
+CREATE_GRAPH = (
+    "compute it from `logits` without detaching; torch.autograd.grad takes create_graph=True"
+)
 
 
 class TrainingError(RuntimeError):

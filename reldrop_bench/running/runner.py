@@ -1,14 +1,17 @@
 """Run a benchmark from its spec to its results."""
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from reldrop_bench.errors import FULL
+from reldrop_bench.kinds.executor import Job as AnyJob
 from reldrop_bench.kinds.executor import Resources
 from reldrop_bench.matrix.spec import SpecEntry
 from reldrop_bench.plugins import registry
-from reldrop_bench.results import Results
+from reldrop_bench.results import Results, Status
 from reldrop_bench.running.benchmark import Benchmark, Options, Source, devices, prepare
 from reldrop_bench.running.cell import Job
 from reldrop_bench.running.foreign import sources
@@ -84,6 +87,14 @@ def _tell_of_lost_processes(store: Store, listener: Listener) -> None:
         )
 
 
+def _stop_where_the_disk_is_full(store: Store, key: str) -> None:
+    """End the run where a cell failed for want of disk: every further one would be trained in vain."""
+    record = store.read_cell(key)
+    error = "" if record is None else record.error
+    if record is not None and (full := next((c for c in FULL if os.strerror(c) in error), None)):
+        raise OSError(full, os.strerror(full), str(store.folder))
+
+
 def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> None:
     """Compute every chosen cell that is not complete, and write its record.
 
@@ -108,15 +119,19 @@ def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> Non
         to_do = {planned.cell.key: planned for planned in plan.to_do}
         if not to_do:
             return
+
+        def finished(job: AnyJob, status: Status) -> None:
+            listener.finished(to_do[job.key], status)
+            if status == "failed":
+                _stop_where_the_disk_is_full(store, job.key)
+
         jobs = _jobs(benchmark, plan.to_do)
         resources = Resources(benchmark.workers, benchmark.spec.limits.seconds, devices())
         executor = benchmark.executor
         # One of one's own may need what it has set itself.
         ours = executor.isolates and registry.find("executors", executor.name).built_in
         with benchmark.surroundings.restored() if ours else nullcontext():
-            executor.run(
-                jobs, lambda job, status: listener.finished(to_do[job.key], status), resources
-            )
+            executor.run(jobs, finished, resources)
 
 
 def run(

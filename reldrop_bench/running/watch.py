@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 import psutil
@@ -19,12 +20,19 @@ class ProcessWatch:
     """Context manager that samples this process's resident memory in a thread.
 
     Above `limit` bytes the process ends itself at once with exit code 77, so that one greedy cell
-    costs itself alone; with `worker=True` it also ends (code 78) when its parent has died.
+    costs itself alone; with `worker=True` it also ends (code 78) when its parent has died. `also` is
+    called at each look.
     """
 
-    def __init__(self, limit: int | None = None, worker: bool = False) -> None:
+    def __init__(
+        self,
+        limit: int | None = None,
+        worker: bool = False,
+        also: Callable[[], None] = lambda: None,
+    ) -> None:
         self.limit = limit
         self.worker = worker
+        self.also = also
         self.peak = 0
         self._process = psutil.Process()
         self._parent = os.getppid()
@@ -38,6 +46,7 @@ class ProcessWatch:
             os._exit(MEMORY_EXIT)
         if self.worker and os.getppid() != self._parent:
             os._exit(ORPHAN_EXIT)
+        self.also()
 
     def _sample(self) -> None:
         while not self._stop.wait(INTERVAL):

@@ -23,6 +23,7 @@ from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.store.documents import NewerSchemaError, read_record, write_record
 from reldrop_bench.store.records import (
     EPOCHS_FILE,
+    OUTPUT_FILE,
     WEIGHTS_FILE,
     BenchmarkRecord,
     CellRecord,
@@ -306,6 +307,10 @@ class Store:
         record.status = "interrupted"
         self.write_cell(record)
         return record
+
+    def output_file(self, key: str) -> Path:
+        """Return the file that keeps what the code of a cell prints."""
+        return self.cell_folder(key) / OUTPUT_FILE
 
     def heartbeat_file(self, key: str) -> Path:
         """Return the file that tells other processes what is computed of a cell."""

@@ -11,7 +11,7 @@ import pydantic
 from pydantic import Field, JsonValue
 
 from reldrop_bench.data import Facts
-from reldrop_bench.errors import one_line, suggest
+from reldrop_bench.errors import one_line, shortened, suggest
 from reldrop_bench.files import short_file_name
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.components import SCHEMA, Components, Schema, Stored, digest
@@ -20,6 +20,8 @@ from reldrop_bench.results import IDENTITY, Place, Setting, Status
 
 WEIGHTS_FILE = "model.safetensors"
 EPOCHS_FILE = "train.parquet"
+OUTPUT_FILE = "output.txt"
+"""What the cell's code printed, where it printed anything; no part of its result."""
 
 
 Key = Annotated[str, Field(pattern="^[0-9a-f]+$", max_length=64)]
@@ -323,7 +325,7 @@ class CellRecord(Stored):
 
     def end(self, status: Status, error: str = "", traceback: str = "") -> None:
         """Note how its computation ended."""
-        self.status, self.error, self.traceback = status, one_line(error), traceback
+        self.status, self.error, self.traceback = status, one_line(error), shortened(traceback)
 
     def note_warnings(self, caught: Iterable[WarningMessage]) -> None:
         """Add warnings that Python has caught, each once."""

@@ -20,8 +20,8 @@ from reldrop_bench import (
     UserError,
     regularizer,
 )
-from reldrop_bench.checking.rules import run_check
 from reldrop_bench.checking.regularizers import CHECKS
+from reldrop_bench.checking.rules import run_check
 from reldrop_bench.matrix.cells import CellSpec, expand
 from reldrop_bench.matrix.entries import ResolvedPlugin
 from reldrop_bench.matrix.spec import load_spec
@@ -114,7 +114,8 @@ def test_in_evaluation_mode_nothing_acts() -> None:
     own = AllHooks(share=1.0, weight=9.0).attach(model)
     own.model.eval()
     x, y = own.transform(INPUTS, TARGETS)
-    assert x is INPUTS and y is TARGETS
+    assert x is INPUTS
+    assert y is TARGETS
     assert torch.equal(own.loss(INPUTS, TARGETS), F.cross_entropy(model(INPUTS), TARGETS))
     x, _ = regularizer("cutout").apply(model.eval(), INPUTS, TARGETS)
     assert x is INPUTS
@@ -180,7 +181,10 @@ def test_a_loop_of_ones_own_gives_the_bits_of_the_harness(
     ("use", "said"),
     [
         (lambda: AllHooks().apply(linear(), INPUTS, TARGETS), "builds something into the model"),
-        (lambda: regularizer("mixup").attach(linear(), attributor="lrp"), "no relevance method is called"),
+        (
+            lambda: regularizer("mixup").attach(linear(), attributor="lrp"),
+            "no relevance method is called",
+        ),
         (
             lambda: regularizer("reldrop-block").attach(
                 linear(), attributor="loss-gradient-x-input"
@@ -276,7 +280,8 @@ def test_the_usual_mistakes_of_a_penalty_get_the_advice_that_mends_them(
 ) -> None:
     check = next(check for check in CHECKS if check.__name__ == "penalty_is_a_finite_scalar")
     result = run_check(check, plugin)
-    assert result.status == "failed" and advice in result.message, result.message
+    assert result.status == "failed"
+    assert advice in result.message
     with pytest.raises((UserError, RuntimeError), match=advice):
         train(_cell(plugin()), None)
 
@@ -291,9 +296,11 @@ def test_the_harness_trains_with_the_gradient_of_the_formula(plugin_folder: Path
 
         def penalty(self, logits: Tensor, batch: Batch, step: Step) -> Tensor | None:
             value = super().penalty(logits, batch, step)
-            assert value is not None and batch.inputs.requires_grad
+            assert value is not None
+            assert batch.inputs.requires_grad
             seen.append(value.item())
             return value
 
     train(_cell(Told()), None, steps=2)
-    assert seen and all(math.isfinite(value) and value > 0 for value in seen)
+    assert seen
+    assert all(math.isfinite(value) and value > 0 for value in seen)

@@ -16,7 +16,6 @@ from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import docstrings_of, parameters_of
 from reldrop_bench.plugins.scaffold import KINDS, create_plugin
 
-
 TEMPLATES = [*KINDS, "regularizer-penalty"]
 """By the word for a kind, and the form where there is another than the usual one."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
@@ -103,6 +104,32 @@ def test_several_are_compared_by_seed_and_what_is_measured_adds_up(folder: Path)
     assert set(results.metrics["label"]) == {"mine", "other"}
     assert main_code("report", str(out)) == 0
     assert "trained elsewhere" in (out / "report" / "report.html").read_text()
+
+
+def test_another_of_the_same_label_and_seed_is_refused_or_replaces_it_where_it_stood(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "out"
+    for label in ("first", "second"):
+        evaluate_checkpoint(checkpoint(folder, label=label), out, ["accuracy"])
+    before = load_results(out)
+    other = {"weights": folder / "w1.safetensors", "label": "first"}
+    with pytest.raises(UserError, match=r"has another 'first' of seed 0 .*--label or --seed"):
+        evaluate_checkpoint(checkpoint(folder, **other), out, ["accuracy"])
+    after = load_results(out)
+    pd.testing.assert_frame_equal(after.cells, before.cells)
+    pd.testing.assert_frame_equal(after.metrics, before.metrics)
+
+    arguments = ("--model", f"{folder / 'net.py'}:build", "--weights", str(other["weights"]))
+    more = ("--task", "tiny-blobs", "--label", "first", "--output", str(out), "-e", "accuracy")
+    assert main_code("evaluate", *arguments, *more, "--no-report") == 2
+    assert "--replace the former" in capsys.readouterr().err
+    assert main_code("evaluate", *arguments, *more, "--no-report", "--replace") == 0
+    replaced = load_results(out)
+    assert replaced.labels == ("first", "second")
+    assert replaced.baseline == "first"
+    assert replaced.cells["key"].iloc[0] != before.cells["key"].iloc[0]
+    assert replaced.cells["key"].iloc[1] == before.cells["key"].iloc[1]
 
 
 def main_code(*arguments: str) -> int:
