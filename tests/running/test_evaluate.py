@@ -201,3 +201,18 @@ def test_options_of_checkpoints_are_refused_for_a_folder(trained: Path) -> None:
 def test_the_spec_to_repeat_it_names_what_was_added(trained: Path) -> None:
     results = evaluate(trained, ["{calibration: {bins: 7}}"], workers=0)
     assert results.spec["evaluations"] == ["accuracy", "shifts", {"calibration": {"bins": 7}}]
+
+
+def test_a_cell_whose_weights_are_cut_is_told_and_the_exit_code_says_so(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = sorted(trained.rglob("model.safetensors"))[0]
+    weights.write_bytes(weights.read_bytes()[:1000])
+    command = ["evaluate", str(trained), "-e", "calibration", "--workers", "0", "--no-report"]
+    for _ in range(2):
+        assert call(*command) == 1
+        told = capsys.readouterr().out
+        assert f"cell {weights.parent.name}: its weights are missing or damaged" in told
+        assert "1 cell was not measured, of 4; run the spec again" in " ".join(told.split())
+    measured = load_results(trained).metrics.query("evaluation == 'calibration'")
+    assert measured["key"].nunique() == 3
