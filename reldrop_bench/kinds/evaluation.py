@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -97,7 +97,13 @@ class Context:
     @cached_property
     def shifts(self) -> Shifts:
         """The shifted test sets by name."""
-        return self.task.shifts(self.root)
+        return {
+            name: partial(self._shifted, name, make)
+            for name, make in self.task.shifts(self.root).items()
+        }
+
+    def _shifted(self, name: str, make: Callable[[], Split]) -> Split:
+        return check_split(f"task {self.task.name}, {name}", make(), len(self.facts.classes))
 
     def with_model(self, model: nn.Module) -> Context:
         """Return a context for another model on the same data, which it shares with this one."""

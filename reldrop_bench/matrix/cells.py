@@ -301,9 +301,10 @@ def select(cells: Sequence[CellSpec], conditions: Sequence[str]) -> list[CellSpe
         column, equals, patterns = condition.partition("=")
         column = column.strip()
         if not equals or column not in IDENTITY[1:]:
+            known = column in IDENTITY[1:]
+            hint = "" if known else f"; {suggest(column, IDENTITY[1:])}"
             raise UserError(
-                f"--only {condition!r}: write COLUMN=PATTERN, such as task=digits; "
-                f"{suggest(column, IDENTITY[1:])}"
+                f"--only {condition!r}: write COLUMN=PATTERN, such as task=digits{hint}"
             )
         options = [pattern.strip() for pattern in patterns.split("|")]
         remaining = [

@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from torchvision.models import densenet121
 
 from reldrop_bench import UserError, explain, regularizer
-from reldrop_bench.data import TensorSplit, TrainingSplits
+from reldrop_bench.data import Facts, Shifts, TensorSplit, TrainingSplits
 from reldrop_bench.kinds.attributor import NoLogitsError
+from reldrop_bench.kinds.evaluation import Context
 from reldrop_bench.kinds.labels import LabelError, check_split, class_labels
+from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.spec import load_spec
+from reldrop_bench.plugins.registry import create
 from reldrop_bench.running.training import train
 
 METHODS = [
@@ -26,6 +29,7 @@ METHODS = [
     "loss-gradient-x-input",
 ]
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+FACTS = Facts("image", ("a", "b", "c"), (3, 8, 8), (0.0,) * 3, (1.0,) * 3)
 
 
 def network(classes: int = 3) -> nn.Sequential:
@@ -161,3 +165,44 @@ def test_training_refuses_a_task_with_wrong_targets(monkeypatch: pytest.MonkeyPa
         LabelError, match="task digits, train: a target class is -1; allowed: 0 to 9"
     ):
         train(cell, None)
+
+
+@pytest.mark.parametrize(("targets", "message"), WRONG.values(), ids=WRONG)
+def test_a_shifted_set_with_wrong_targets_is_refused_by_name_when_it_is_opened(
+    targets: Tensor, message: str
+) -> None:
+    class Shifted(Task):
+        """A task whose shifted sets have other labels."""
+
+        name = "shifted-labels"
+        default_model = "small-cnn"
+        recipe = Recipe()
+
+        def facts(self, root: Path | None) -> Facts:
+            return FACTS
+
+        def splits(self, root: Path | None, seed: int) -> TrainingSplits:
+            raise AssertionError("evaluation opens no training data")
+
+        def test(self, root: Path | None) -> TensorSplit:
+            return TensorSplit(IMAGES, torch.tensor([0, 1, 2, 0]))
+
+        def shifts(self, root: Path | None) -> Shifts:
+            wrong = TensorSplit(IMAGES[: len(targets)], targets)
+            return {"right": lambda: self.test(root), "wrong": lambda: wrong}
+
+    context = Context(
+        model=network(),
+        task=Shifted(),
+        facts=FACTS,
+        root=None,
+        regularizer=regularizer("none"),
+        attributor=create("attributors", METHODS[0]),
+        training_attributor=create("attributors", METHODS[0]),
+        seed=0,
+    )
+    assert len(context.shifts["right"]()) == 4
+    if len(targets) == 3:  # a split cannot know how many there should be
+        return
+    with pytest.raises(LabelError, match=f"task shifted-labels, wrong: .*{message}"):
+        context.shifts["wrong"]()
