@@ -4,7 +4,9 @@ import difflib
 import errno
 import importlib.util
 import re
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -34,6 +36,12 @@ def shortened(text: object, limit: int = 20_000) -> str:
         return whole
     half = limit // 2
     return f"{whole[:half]}\n[… {len(whole) - 2 * half} characters …]\n{whole[-half:]}"
+
+
+def where(error: BaseException) -> str:
+    """Return the file and line that raised an error, such as ``my_drop.py:12``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
 
 
 def is_full(error: OSError) -> bool:

@@ -3,20 +3,18 @@
 import functools
 import inspect
 import random
-import traceback
 import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 
-from reldrop_bench.errors import UserError, one_line
+from reldrop_bench.errors import UserError, one_line, where
 from reldrop_bench.plugins.base import Plugin
 
 Check = Callable[[type[Any]], None]
@@ -200,11 +198,6 @@ def example(cls: type[Plugin]) -> Any:
         ) from None
 
 
-def _where(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
-
-
 def run_check(check: Check, cls: type[Plugin]) -> CheckResult:
     """Run one check; whatever the plugin raises is a failure that says where."""
     name = check.__name__
@@ -216,6 +209,6 @@ def run_check(check: Check, cls: type[Plugin]) -> CheckResult:
     except Broken as broken:
         return CheckResult(name, "failed", one_line(broken, 600))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
-        text = f"{type(error).__name__}: {error} ({_where(error)})"
+        text = f"{type(error).__name__}: {error} ({where(error)})"
         return CheckResult(name, "failed", one_line(f"it raises {text}; no hook may", 600))
     return CheckResult(name, "passed")

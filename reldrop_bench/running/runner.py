@@ -1,14 +1,14 @@
 """Run a benchmark from its spec to its results."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from reldrop_bench.errors import FULL
+from reldrop_bench.errors import FULL, UserError, one_line, where
+from reldrop_bench.kinds.executor import Executor, Resources
 from reldrop_bench.kinds.executor import Job as AnyJob
-from reldrop_bench.kinds.executor import Resources
 from reldrop_bench.matrix.spec import SpecEntry
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import Results, Status
@@ -18,7 +18,7 @@ from reldrop_bench.running.foreign import sources
 from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
-from reldrop_bench.store.records import WEIGHTS_FILE
+from reldrop_bench.store.records import WEIGHTS_FILE, CellRecord
 
 
 class Listener:
@@ -87,11 +87,10 @@ def _tell_of_lost_processes(store: Store, listener: Listener) -> None:
         )
 
 
-def _stop_where_the_disk_is_full(store: Store, key: str) -> None:
+def _stop_where_the_disk_is_full(record: CellRecord, store: Store) -> None:
     """End the run where a cell failed for want of disk: every further one would be trained in vain."""
-    record = store.read_cell(key)
-    error = "" if record is None else record.error
-    if record is not None and (full := next((c for c in FULL if os.strerror(c) in error), None)):
+    full = next((code for code in FULL if os.strerror(code) in record.error), None)
+    if full is not None:
         raise OSError(full, os.strerror(full), str(store.folder))
 
 
@@ -120,18 +119,59 @@ def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> Non
         if not to_do:
             return
 
-        def finished(job: AnyJob, status: Status) -> None:
-            listener.finished(to_do[job.key], status)
-            if status == "failed":
-                _stop_where_the_disk_is_full(store, job.key)
+        _compute(benchmark, to_do, listener)
 
-        jobs = _jobs(benchmark, plan.to_do)
-        resources = Resources(benchmark.workers, benchmark.spec.limits.seconds, devices())
-        executor = benchmark.executor
-        # One of one's own may need what it has set itself.
-        ours = executor.isolates and registry.find("executors", executor.name).built_in
+
+def _compute(benchmark: Benchmark, to_do: Mapping[str, PlannedCell], listener: Listener) -> None:
+    """Let the executor compute cells, and take from it only what their records say as well."""
+    executor, store = benchmark.executor, benchmark.store
+    untold = set(to_do)
+    stop: Exception | None = None
+
+    def finished(job: AnyJob, told: Status) -> None:
+        nonlocal stop
+        record = store.read_cell(job.key)
+        status = "missing" if record is None else record.status
+        untold.discard(job.key)
+        try:
+            if status != told:
+                raise UserError(
+                    f"executor {executor.name!r} tells {one_line(repr(told), 40)} of cell {job.key}, whose "
+                    f"record says {status!r}; {_look_at(executor)}"
+                )
+            listener.finished(to_do[job.key], status)
+            if record is not None and status == "failed":
+                _stop_where_the_disk_is_full(record, store)
+        except Exception as error:
+            stop = error
+            raise
+
+    jobs = _jobs(benchmark, list(to_do.values()))
+    resources = Resources(benchmark.workers, benchmark.spec.limits.seconds, devices())
+    built_in = registry.find("executors", executor.name).built_in
+    # One of one's own may need what it has set itself.
+    ours = executor.isolates and built_in
+    try:
         with benchmark.surroundings.restored() if ours else nullcontext():
             executor.run(jobs, finished, resources)
+    except Exception as error:
+        if built_in or error is stop:
+            raise
+        raise UserError(
+            f"executor {executor.name!r} raised {one_line(f'{type(error).__name__}: {error}')} "
+            f"({where(error)}); {_look_at(executor)}"
+        ) from error
+    if stop is not None:
+        raise stop
+    if untold:
+        raise UserError(
+            f"executor {executor.name!r} returned without telling how {len(untold)} of {len(to_do)} cells "
+            f"ended; {_look_at(executor)}"
+        )
+
+
+def _look_at(executor: Executor) -> str:
+    return f"what is computed is kept; `reldrop-bench check {executor.name}` says what to mend"
 
 
 def run(

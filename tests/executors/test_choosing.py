@@ -175,3 +175,53 @@ def test_a_cell_whose_model_a_method_refuses_names_methods_that_explain_it(
     for method in ("gradient-x-input", "my-method"):
         explained = run(spec | {"relevance": method}, output=tmp_path / method, workers=0)
         assert explained.exit_code == 0
+
+
+BAD = '''
+"""Executors that a run cannot believe."""
+
+from reldrop_bench import Executor
+
+
+class Bad(Executor):
+    """Does it wrong."""
+
+    isolates = False
+    how: str = ""
+
+    name = "bad"
+
+    def run(self, jobs, finished, resources):
+        if self.how == "raises":
+            raise KeyError("what")
+        for job in jobs[:-1]:
+            finished(job, job.run(worker=False))
+        if self.how == "lies":
+            finished(jobs[-1], "done")
+        if self.how == "invents":
+            finished(jobs[-1], "fine\\nand good")
+'''
+
+
+@pytest.mark.parametrize(
+    ("how", "said", "computed"),
+    [
+        ("raises", r"raised KeyError: 'what' \(bad\.py:17\)", 0),
+        ("forgets", "returned without telling how 1 of 2 cells ended", 1),
+        ("lies", "tells 'done' of cell .* whose record says 'missing'", 1),
+        ("invents", "tells 'fine.*' of cell .* whose record says 'missing'", 1),
+    ],
+)
+def test_an_executor_is_believed_only_what_records_say(
+    how: str, said: str, computed: int, own_spec: dict[str, Any], tmp_path: Path, add_plugins: Any
+) -> None:
+    (tmp_path / "executors").mkdir()
+    (tmp_path / "executors" / "bad.py").write_text(BAD, encoding="utf-8")
+    add_plugins(tmp_path)
+    spec = own_spec | {"evaluations": ["accuracy"]}
+    with pytest.raises(UserError, match=said) as told:
+        run(spec, output=tmp_path / "out", executor={"bad": {"how": how}})
+    assert "check bad" in str(told.value)
+    assert "\n" not in str(told.value)
+    cells = load_results(tmp_path / "out").cells
+    assert list(cells.status).count("done") == computed, "what was computed is lost"
