@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reldrop_bench.data import Batch, Facts
-from reldrop_bench.errors import UserError
+from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.kinds.attributor import (
     DEFAULT_RELEVANCE,
     Attributor,
@@ -50,6 +50,13 @@ class Attached:
         method: Attributor = (
             registry.create("attributors", chosen) if isinstance(chosen, str) else chosen
         )
+        if not isinstance(method, Attributor):
+            raise UserError(
+                f"attributor = {one_line(repr(method), 80)} is not allowed: give a name, such as "
+                f"{DEFAULT_RELEVANCE!r}, or an instance"
+            )
+        if generator is not None and generator.device.type != "cpu":
+            raise UserError(f"the generator is on {generator.device}; give one of the CPU")
         if method.from_training and regularizer.uses_relevance:
             raise UserError(
                 f"{method.name} takes maps of former epochs, which a loop of one's own does not keep; "
@@ -103,7 +110,7 @@ class Attached:
             The method is not for such inputs, or requires masks.
         """
         self._last = None
-        if not self.model.training:
+        if not self.model.training or len(inputs) == 0:
             return inputs, targets
         facts = self._facts(inputs, masks is not None)
         targets = check_targets(targets, len(inputs), len(facts.classes))
@@ -125,7 +132,7 @@ class Attached:
             No batch was transformed before, or one of another size.
         """
         nothing = logits.new_zeros(())
-        if not self._regularizer.has_penalty or not self.model.training:
+        if not self._regularizer.has_penalty or not self.model.training or len(logits) == 0:
             return nothing
         if self._last is None or len(self._last[0]) != len(logits):
             raise UserError(

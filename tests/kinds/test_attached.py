@@ -197,12 +197,24 @@ def test_a_loop_of_ones_own_gives_the_bits_of_the_harness(
         ),
         (lambda: AllHooks().attach(linear()).penalty(torch.zeros(8, 5)), "transform each batch"),
         (lambda: regularizer("none", plugins=["no-such-folder"]), "no-such-folder"),
+        (lambda: regularizer("none").attach(linear(), attributor=3), "attributor = 3"),  # type: ignore[arg-type]
+        (
+            lambda: regularizer("reldrop-block").attach(linear()).loss(INPUTS * math.nan, TARGETS),
+            "outputs are NaN: look for NaN in its inputs and weights",
+        ),
     ],
 )
 def test_misuse_is_told_in_a_line(use: Any, said: str) -> None:
     with pytest.raises(UserError, match=said) as told:
         use()
     assert "\n" not in str(told.value)
+
+
+def test_an_empty_batch_goes_through() -> None:
+    own = AllHooks().attach(linear())
+    x, y = own.transform(INPUTS[:0], TARGETS[:0])
+    assert (x.shape, len(y)) == ((0, 3, 6, 6), 0)
+    assert own.penalty(own.model(x)) == 0
 
 
 def test_masks_are_asked_for_where_they_are_required() -> None:

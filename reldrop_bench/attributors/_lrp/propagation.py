@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from reldrop_bench.kinds.attributor import UnexplainableError, target_logits
+from reldrop_bench.kinds.attributor import NoLogitsError, UnexplainableError, target_logits
 from reldrop_bench.kinds.model import Routing
 
 from .graph import Interpreter, Network, Operation, read_network
@@ -105,12 +105,20 @@ def check_logits(logits: Any, expected: Any) -> None:
     ------
     TraceError
         They are others: a map would be that of another network.
+    NoLogitsError
+        The model's own are NaN. Infinite ones are compared: some models rule classes out so.
     """
     if isinstance(logits, Tensor) and isinstance(expected, Tensor):
-        given = logits.detach()[: len(expected)]
-        tolerance = 0.01 * expected.abs().max() + 1e-6
-        if given.shape == expected.shape and ((given - expected).abs() <= tolerance).all():
-            return
+        if expected.isnan().any():
+            raise NoLogitsError(
+                "the model's outputs are NaN: look for NaN in its inputs and weights"
+            )
+        given, finite = logits.detach()[: len(expected)], expected.isfinite()
+        tolerance = 0.01 * expected[finite].abs().max() + 1e-6 if finite.any() else 0.0
+        if given.shape == expected.shape:
+            near = (given - expected).abs() <= tolerance
+            if torch.where(finite, near, given == expected).all():
+                return
     raise TraceError("its outputs are not those of the graph that it is read as")
 
 
