@@ -1,6 +1,6 @@
 """How each label compares with the baseline over all tasks: the numbers behind every verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,14 +10,17 @@ from reldrop_bench.reporting.outcomes import SATURATED, Outcome, margin_of, outc
 from reldrop_bench.reporting.rows import Setting, labels, settings
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
+from reldrop_bench.statistics.decision import decision_interval, holm_divisors, standard_error
 from reldrop_bench.statistics.equivalence import equivalence_p
 from reldrop_bench.statistics.overall import overall_difference
 from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.permutation import sign_flip
-from reldrop_bench.statistics.verdicts import verdict
+from reldrop_bench.statistics.verdicts import TAIL, verdict
 
 DECIDED = ("better", "worse", "higher", "lower", "equivalent")
 """Words of a verdict that says something."""
+DECISION = ["verdict_low", "verdict_high", "confidence"]
+"""Columns of the interval that a verdict rests on."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +158,9 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
     Returns a row a (label, outcome): the fields of `OverallDifference`; p_sign_flip, the smallest
     value that it can have and the number of differing pairs, which decides that; p_equivalence (NaN
     where no margin applies); p_pair, Holm-adjusted over the outcomes of this label alone; p_page and
-    p_page_equivalence, over all labels and outcomes; verdict, by p_pair; and holds, whether it is
-    also reached by p_page. All but p_page, p_page_equivalence and holds depend on the label's and
+    p_page_equivalence, over all labels and outcomes; verdict, by p_pair; verdict_low, verdict_high and
+    confidence, the interval that it rests on (see `statistics.decision`); margin (NaN: none); and holds,
+    whether it is also reached by p_page. All but p_page, p_page_equivalence and holds depend on the label's and
     the baseline's own cells alone.
     """
     lined_up = paired_outcomes(results) if lined_up is None else lined_up
@@ -173,25 +177,38 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
     frame["p_page"] = holm(frame["p"].to_numpy())
     frame["p_page_equivalence"] = holm(frame["p_equivalence"].to_numpy())
     for adjusted, raw in (("p_pair", "p"), ("p_pair_equivalence", "p_equivalence")):
-        frame[adjusted] = _holm_by_label(frame, raw)
+        frame[adjusted] = _by_label(frame, raw, holm)
     directions = frame["outcome"].map({i.outcome.key: i.outcome.direction for i in lined_up})
     frame["verdict"], on_the_page = (
         list(map(verdict, frame["mean"], frame[p], frame[f"{p}_equivalence"], directions))
         for p in ("p_pair", "p_page")
     )
     frame["holds"] = (frame["verdict"] == on_the_page) & frame["verdict"].isin(DECIDED)
+    divisors = _by_label(frame, "p", holm_divisors)
+    of_equivalence = _by_label(frame, "p_equivalence", holm_divisors)
+    intervals = [
+        decision_interval(
+            row["mean"], row["error"], row["df"], row["verdict"], divisor,
+            None if np.isnan(row["margin"]) else of_margin,
+        )
+        for row, divisor, of_margin in zip(
+            frame.to_dict("records"), divisors, of_equivalence, strict=True
+        )
+    ]  # fmt: skip
+    frame[DECISION] = intervals
     return frame
 
 
-def _holm_by_label(frame: pd.DataFrame, p: str) -> pd.Series:
-    return frame.groupby("label", sort=False)[p].transform(lambda part: holm(part.to_numpy()))
+def _by_label(frame: pd.DataFrame, p: str, adjust: Callable[[np.ndarray], np.ndarray]) -> pd.Series:
+    return frame.groupby("label", sort=False)[p].transform(lambda part: adjust(part.to_numpy()))
 
 
 def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
     """Compare every label with the baseline on every single task.
 
     Returns the rows of `against_baseline` with outcome, saturated, p_holm (adjusted over all tasks and
-    outcomes of the label that are not saturated) and verdict ("saturated" where they cannot).
+    outcomes of the label that are not saturated), verdict ("saturated" where they cannot) and the
+    columns of `DECISION`.
     """
     parts = [
         against_baseline(item.frame, results.baseline).assign(outcome=item.outcome.key)
@@ -204,14 +221,21 @@ def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
         of[key].is_saturated((task, model), label, results.baseline)
         for key, task, model, label in frame[columns].itertuples(index=False, name=None)
     ]
-    frame["p_holm"] = _holm_by_label(frame[~frame["saturated"]], "p")
+    tested = frame[~frame["saturated"]]
+    frame["p_holm"] = _by_label(tested, "p", holm)
+    frame["divisor"] = _by_label(tested, "p", holm_divisors)
+    frame["error"] = standard_error(frame["low"], frame["high"], frame["n"], TAIL)
     frame["verdict"] = [
         "saturated"
         if row["saturated"]
         else verdict(row["mean"], row["p_holm"], direction=of[row["outcome"]].outcome.direction)
         for row in frame.to_dict("records")
     ]
-    return frame
+    frame[DECISION] = [
+        decision_interval(row["mean"], row["error"], row["n"] - 1, row["verdict"], row["divisor"])
+        for row in frame.to_dict("records")
+    ]
+    return frame.drop(columns=["divisor", "error"])
 
 
 def _row(results: Results, item: Paired, label: str) -> dict[str, object]:
@@ -224,6 +248,7 @@ def _row(results: Results, item: Paired, label: str) -> dict[str, object]:
         "p_sign_flip": flipped.p,
         "smallest_p_sign_flip": flipped.smallest_p,
         "differing": int(np.count_nonzero(pairs)),
+        "margin": np.nan if margin is None else margin,
         "p_equivalence": np.nan
         if margin is None
         else equivalence_p(difference.mean, difference.error, difference.df, margin),

@@ -1,7 +1,7 @@
 """Tables that several sections show: means over seeds, and differences to the baseline."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -189,6 +189,38 @@ def interval_text(
     )
     return (
         f"{mean} [no interval]{count}" if np.isnan(row["low"]) else f"{mean} [{low}, {high}]{count}"
+    )
+
+
+def decided(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row of `judge` or `judge_tasks` with the interval that its verdict rests on."""
+    return {**row, "low": row["verdict_low"], "high": row["verdict_high"]}
+
+
+def decided_text(row: Mapping[Any, Any], digits: int = 3, counted: bool = True) -> str:
+    """Write a verdict's difference and interval, with as many digits as show what was decided."""
+    row, margin = decided(row), row.get("margin", np.nan)
+    bounds = [0.0] if np.isnan(margin) else [0.0, margin, -margin]
+    numbers = [row[name] for name in ("mean", "low", "high")]
+    return interval_text(row, telling_digits(numbers, bounds, digits), counted)
+
+
+def telling_digits(numbers: Sequence[float], bounds: Sequence[float], digits: int = 3) -> int:
+    """Return the least digits, `digits` or more, with which rounding puts no number on a bound or past it."""
+
+    def side(number: float, bound: float) -> int:
+        return (number > bound) - (number < bound)
+
+    pairs = [(number, bound) for number in numbers for bound in bounds]
+    return next(
+        (
+            places
+            for places in range(digits, 12)
+            if all(
+                side(number, bound) == side(round(number, places), bound) for number, bound in pairs
+            )
+        ),
+        12,
     )
 
 

@@ -1,24 +1,20 @@
 """What is better than the baseline, by how much, how sure that is, and what cannot be concluded."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style
+from reldrop_bench.reporting.headlines import headline, nothing_compared
 from reldrop_bench.reporting.judgement import Paired, judge, judge_tasks, paired_outcomes
 from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
-from reldrop_bench.reporting.tables import interval_text
 from reldrop_bench.statistics.power import limits_of
 from reldrop_bench.statistics.verdicts import LEVEL
 
 from .figures import forest
 from .tables import by_task, details, scoreboard
-
-NAMED = 3
-"""Labels that a headline names; the table has all."""
 
 
 class Verdict(ReportSection):
@@ -35,12 +31,12 @@ class Verdict(ReportSection):
             return [Prose(f"No cell has a value of {what}, so nothing can be compared.", "warning")]
         compared = judge(results, lined_up)
         if compared.empty or not compared["n"].sum():
-            reason = _nothing(results, lined_up)
+            reason = nothing_compared(results, lined_up)
             return [Prose(f"{reason}: nothing can be compared.", "warning")]
         keys = set(compared["outcome"])
         judged = [item for item in lined_up if item.outcome.key in keys]
         blocks: list[Block] = [
-            *(Prose(_headline(results, item, compared), "headline") for item in judged),
+            *(Prose(headline(results, item, compared), "headline") for item in judged),
             scoreboard(results, lined_up, compared),
             forest(results, style, judged, compared),
             Prose("What cannot be concluded, and why:"),
@@ -53,65 +49,6 @@ class Verdict(ReportSection):
                 blocks.append(details(results, item, compared))
             blocks.append(by_task(results, item, tasks, folded=number > 0))
         return blocks
-
-
-def _nothing(results: Results, lined_up: Sequence[Paired]) -> str:
-    if all(not item.telling for item in lined_up):
-        full = ", ".join(lined_up[0].settings.values())
-        return f"Every cell reaches {lined_up[0].outcome.text} of {SATURATED} or more on {full}"
-    return f"No label has a pair with the baseline “{results.baseline}”"
-
-
-def _headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
-    """Say in plain words what the tests show, and nothing more."""
-    rows = compared[compared["outcome"] == item.outcome.key].to_dict("records")
-    by_word: dict[str, list[dict[Any, Any]]] = {}
-    for row in sorted(rows, key=lambda row: (not row["holds"], -abs(row["mean"]))):
-        by_word.setdefault(row["verdict"], []).append(row)
-    named = f"“{results.baseline}”"
-    sentences = []
-    if item.outcome.direction == "neither":
-        sentences.append("neither direction is better.")
-    elif "better" not in by_word:
-        sentences.append(f"no regularizer is shown to be better than {named}.")
-    for word in ("better", "worse", "higher", "lower"):
-        said = by_word.get(word, [])
-        firm, alone = ([row for row in said if row["holds"] == flag] for flag in (True, False))
-        if firm:
-            sentences.append(f"{word} than {named}: {_named(firm)}.")
-        if alone:
-            how = f"{word} on its own, but not after adjustment for the whole page (*)"
-            sentences.append(f"{how}: {_named(alone)}.")
-    if said := by_word.get("equivalent", []):
-        names = ", ".join(f"“{row['label']}”" for row in said)
-        margin = margin_of(results, item.outcome)
-        sentences.append(f"Equivalent to it within ±{margin:g}: {names}.")
-    if said := by_word.get("unclear", []):
-        sentences.append(f"{len(said)} of {len(rows)} labels are unclear.")
-    ceiling = [
-        label
-        for label in item.planned
-        if label not in {row["label"] for row in rows}
-        and label != results.baseline
-        and item.shared(label, results.baseline)
-    ]
-    if ceiling:
-        sentences.append(f"{len(ceiling)} more are saturated, like the baseline.")
-    if said := by_word.get("no measure", []):
-        sentences.append(f"{len(said)} of {len(rows)} cannot be compared.")
-    text = " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
-    return f"{item.outcome.text[0].upper()}{item.outcome.text[1:]}: {text[0].lower()}{text[1:]}"
-
-
-def _named(rows: Sequence[Mapping[Any, Any]]) -> str:
-    texts = []
-    for row in rows[:NAMED]:
-        tasks = f"{row['settings']} task{'s' * (row['settings'] != 1)}"
-        if row["settings"] < row["settings_expected"]:
-            tasks = f"{row['settings']} of {row['settings_expected']} tasks"
-        texts.append(f"“{row['label']}” by {interval_text(dict(row))} on {tasks}")
-    more = f"; and {len(rows) - NAMED} more, see the table" if len(rows) > NAMED else ""
-    return "; ".join(texts) + more
 
 
 def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame) -> list[Block]:
@@ -178,10 +115,11 @@ def _protocol(results: Results, judged: Sequence[Paired], compared: pd.DataFrame
     text = f"""
     How to read it. A label is compared with “{results.baseline}” on equal task, model and seed: same data,
     order and first weights. The seed-paired differences are averaged within each task, then over tasks with
-    equal weight; the 95 % interval and p are of a t test that lets every task have its own spread
+    equal weight; p is of a t test that lets every task have its own spread
     (Satterthwaite’s degrees of freedom, made more cautious where pairs are few). The verdict adjusts p by
-    Holm’s method over the {len(judged)} outcome{"s" * (len(judged) != 1)} of that label alone, so that it
-    does not depend on which other labels are in the benchmark; a label that does nothing was called
+    Holm’s method over the {len(judged)} outcome{"s" * (len(judged) != 1)} of that label alone, and its
+    interval is the one at the level that decided; so neither depends on which other labels are in the
+    benchmark. A label that does nothing was called
     different in at most 6 % of simulated benchmarks (3 to 10 seeds, up to 12 tasks). An asterisk marks a
     verdict that does not hold when all {len(compared)} comparisons of this section are adjusted together.
     Of these, {raw} are significant without adjustment, {own} as adjusted for their own label, {page} for

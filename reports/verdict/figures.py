@@ -35,8 +35,8 @@ def forest(
     )
     return Figure(
         "verdict-forest",
-        "Seed-paired differences over all tasks: the large marker is the mean, the line its 95 % "
-        "interval (not adjusted); below it a small dot is one pair of seeds (where there are few "
+        "Seed-paired differences over all tasks: the large marker is the mean, the line the "
+        "interval that the verdict rests on; below it a small dot is one pair of seeds (where there are few "
         "enough), a ring the mean on one of several tasks. Right of the zero line is "
         "higher than the baseline. Scales differ between panels. A hollow large marker lacks "
         f"pairs or tasks that were planned.{band if any(i.outcome.bounded for i in lined_up) else ''}",
@@ -75,8 +75,8 @@ def _panel(
             rings = look | {"marker": "o", "markerfacecolor": "none", "markersize": 3.5}
             axis.plot(means, [height + 0.3] * len(means), **rings, markeredgewidth=0.8)
         whole = row["n"] == row["n_expected"] and row["settings"] == row["settings_expected"]
-        if not pd.isna(row["low"]):
-            ends = [row["low"], row["high"]]
+        if not pd.isna(row["verdict_low"]):
+            ends = [row["verdict_low"], row["verdict_high"]]
             axis.plot(ends, [height, height], **style.series(label), linewidth=1.6)
         fill = look["color"] if whole else "white"
         axis.plot([row["mean"]], [height], **look, markerfacecolor=fill, markersize=6.5)

@@ -9,16 +9,32 @@ from reldrop_bench import Results, Table
 from reldrop_bench.reporting.judgement import DECIDED, Paired
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.rows import in_order, labels, settings
-from reldrop_bench.reporting.tables import interval_text, p_text, without_empty
+from reldrop_bench.reporting.tables import decided_text, p_text, without_empty
 from reldrop_bench.statistics.verdicts import LEVEL
 
 TONES = {"better": "good", "worse": "bad", "unclear": "muted", "no measure": "warn"}
 
 
+INTERVAL = (
+    "It is the one at the level that Holm’s method decided at, so it leaves out 0 where a difference "
+    "is claimed and nowhere else; of “equivalent”, that of the two one-sided tests, which lies within "
+    "the margin."
+)
+
+
+def numbers_of(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of `judge` with the verdict's interval as low and high, and the plain one as low_95."""
+    renamed = {"low": "low_95", "high": "high_95", "verdict_low": "low", "verdict_high": "high"}
+    frame = compared.rename(columns=renamed)
+    names = [name for name in frame.columns if name not in ("low", "high", "confidence")]
+    place = names.index("mean") + 1
+    return frame[[*names[:place], "low", "high", "confidence", *names[place:]]]
+
+
 def verdict_text(row: Mapping[Any, Any]) -> str:
-    """Write a verdict with its difference, and the interval on a line of its own."""
+    """Write a verdict with its difference, and its interval on a line of its own."""
     star = "" if row["holds"] or row["verdict"] not in DECIDED else "*"
-    difference, _, interval = interval_text(dict(row)).partition(" [")
+    difference, _, interval = decided_text(row).partition(" [")
     return f"{row['verdict']}{star} {difference}" + (f"\n[{interval}" if interval else "")
 
 
@@ -45,12 +61,11 @@ def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFr
         rows.append(texts)
     caption = (
         f"Every label against “{results.baseline}”: verdict and mean seed-paired difference over "
-        "tasks with its 95 % interval. The interval is not adjusted and the verdict is: one that "
-        "leaves out 0 may still be unclear. * does not hold after adjustment for the whole page; "
-        "(n=5/6): pairs that are there, of those planned."
+        f"tasks with the interval that the verdict rests on. {INTERVAL} * does not hold after "
+        "adjustment for the whole page; (n=5/6): pairs that are there, of those planned."
     )
-    numbers = ["mean", "low", "high", "p", "p_pair", "p_page"]
-    data = compared[["label", "outcome", "verdict", "holds", *numbers]]
+    numbers = ["mean", "low", "high", "confidence", "p", "p_pair", "p_page"]
+    data = numbers_of(compared)[["label", "outcome", "verdict", "holds", *numbers]]
     return Table("verdict", caption, pd.DataFrame(rows), data=data, tones=tones)
 
 
@@ -72,7 +87,7 @@ def details(results: Results, item: Paired, compared: pd.DataFrame) -> Table:
             {
                 "label": row["label"],
                 "verdict": verdict_text(row).partition(" ")[0],
-                "difference [95 % interval]": interval_text(row, counted=False),
+                "difference [interval]": decided_text(row, counted=False),
                 "tasks": f"{row['settings']}/{row['settings_expected']}",
                 "pairs": f"{row['n']}/{row['n_expected']}",
                 "p": p_text(row["p"]),
@@ -87,11 +102,13 @@ def details(results: Results, item: Paired, compared: pd.DataFrame) -> Table:
     )
     return Table(
         f"verdict-{item.outcome.key}",
-        f"{item.outcome.text}: the numbers behind the verdicts. p: t test of the mean over tasks; "
+        f"{item.outcome.text}: the numbers behind the verdicts. The interval is the one that the "
+        "verdict rests on; the CSV holds its confidence, and the unadjusted 95 % interval as low_95 "
+        "and high_95. p: t test of the mean over tasks; "
         f"own outcomes, page: adjusted by Holm’s method; sign flips: permutation test, not adjusted; "
         f"equivalence: {_equivalence(results, item)}.",
         without_empty(frame),
-        data=rows.drop(columns="outcome"),
+        data=numbers_of(rows).drop(columns="outcome"),
         tones=TONES | {f"{word}*": tone for word, tone in TONES.items()},
         folded=True,
     )
@@ -118,7 +135,7 @@ def by_task(results: Results, item: Paired, tasks: pd.DataFrame, folded: bool) -
                 "task": row["setting"],
                 "label": row["label"],
                 "verdict": row["verdict"],
-                "difference [95 % interval]": interval_text(row, counted=False),
+                "difference [interval]": decided_text(row, counted=False),
                 "baseline": base.get((row["task"], row["model"])),
                 "pairs": f"{row['n']}/{row['n_expected']}",
                 "d_z": row["d_z"],
@@ -133,11 +150,12 @@ def by_task(results: Results, item: Paired, tasks: pd.DataFrame, folded: bool) -
         f"verdict-{item.outcome.key}-by-task",
         f"{item.outcome.text} task by task: difference to “{results.baseline}”, effect size d_z "
         "(mean over standard deviation of the differences), paired t test, and a verdict by p "
-        "adjusted over all tasks and outcomes of the label. It tells where a difference over all "
+        "adjusted over all tasks and outcomes of the label, with the interval that it rests on (in the "
+        "CSV as low and high; low_95 and high_95 are not adjusted). It tells where a difference over all "
         f"tasks comes from. Saturated: all cells of the label and of the baseline reach {SATURATED}.",
         without_empty(frame),
         {"d_z": "{:.2f}", "baseline": "{:.3f}"},
-        data=rows.drop(columns="setting"),
+        data=numbers_of(rows.drop(columns="setting")),
         tones=TONES | {"saturated": "muted"},
         folded=folded,
     )

@@ -18,7 +18,7 @@ from reldrop_bench.errors import UserError
 from reldrop_bench.files import write_atomically
 from reldrop_bench.reporting.page import rendered
 from reldrop_bench.reporting.style import printable
-from reldrop_bench.reporting.tables import digits_of, interval_text
+from reldrop_bench.reporting.tables import digits_of, interval_text, telling_digits
 from reldrop_bench.statistics.spread import shown
 from reldrop_bench.store.folder import BENCHMARK_FILE
 
@@ -178,7 +178,8 @@ def _shown(row: Mapping[Any, Any], digits: int) -> dict[str, Any]:
 
 def _interval(pairs: dict[str, Any], digits: int) -> str:
     whole = pairs | {"n": int(pairs["n"]), "n_expected": int(pairs["n_expected"])}
-    return interval_text(whole, digits)
+    numbers = [whole[name] for name in ("mean", "low", "high")]
+    return interval_text(whole, telling_digits(numbers, [0.0], digits))
 
 
 Parts = tuple[pd.DataFrame, pd.DataFrame]

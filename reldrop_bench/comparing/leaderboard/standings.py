@@ -28,9 +28,9 @@ COLUMNS = (
 )  # fmt: skip
 """One row a label of a setting of a set. value, sd, n, n_expected: of the metric over seeds.
 baseline: the label that the set is compared with. difference, low, high: of seed-paired differences
-to it with the 95 % t interval. p: of the paired t test; p_holm: adjusted for all rows. done,
-planned: cells. step_ratio: time of a training step relative to the baseline's, geometric mean over
-seeds. page: the file that shows the row's cells."""
+to it with the 95 % t interval, NaN where no test could be made. p: of the paired t test; p_holm:
+adjusted for all rows. done, planned: cells. step_ratio: time of a training step relative to the
+baseline's, geometric mean over seeds. page: the file that shows the row's cells."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,8 @@ def _of_set(
     rows = over_seeds(cells[[*ROW, "seed", "value"]], ROW).rename(columns={"mean": "value"})
     renamed = {"mean": "difference", "n": "pairs", "n_expected": "pairs_expected"}
     paired = against_baseline(cells[[*keys, "value"]], baseline).rename(columns=renamed)
+    untested = paired["p"].isna()  # an interval of no width would say more than was tested
+    paired.loc[untested, ["low", "high"]] = np.nan
     columns = [*ROW, "difference", "low", "high", "pairs", "pairs_expected", "p", "note"]
     steps = cells[keys].assign(value=np.log(cells["step_seconds"].astype(np.float64)))
     ratio = against_baseline(steps, baseline)

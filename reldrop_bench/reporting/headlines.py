@@ -1,0 +1,74 @@
+"""The verdict in a sentence: what the tests show, and nothing more."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from reldrop_bench.reporting.judgement import Paired
+from reldrop_bench.reporting.outcomes import SATURATED, margin_of
+from reldrop_bench.reporting.tables import decided_text
+from reldrop_bench.results import Results
+
+NAMED = 3
+"""Labels that a headline names; the table has all."""
+
+
+def nothing_compared(results: Results, lined_up: Sequence[Paired]) -> str:
+    """Say why no label can be compared with the baseline."""
+    if all(not item.telling for item in lined_up):
+        full = ", ".join(lined_up[0].settings.values())
+        return f"Every cell reaches {lined_up[0].outcome.text} of {SATURATED} or more on {full}"
+    return f"No label has a pair with the baseline “{results.baseline}”"
+
+
+def headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
+    """Say in plain words what the tests show, and nothing more."""
+    rows = compared[compared["outcome"] == item.outcome.key].to_dict("records")
+    by_word: dict[str, list[dict[Any, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (not row["holds"], -abs(row["mean"]))):
+        by_word.setdefault(row["verdict"], []).append(row)
+    named = f"“{results.baseline}”"
+    sentences = []
+    if item.outcome.direction == "neither":
+        sentences.append("neither direction is better.")
+    elif "better" not in by_word:
+        sentences.append(f"no regularizer is shown to be better than {named}.")
+    for word in ("better", "worse", "higher", "lower"):
+        said = by_word.get(word, [])
+        firm, alone = ([row for row in said if row["holds"] == flag] for flag in (True, False))
+        if firm:
+            sentences.append(f"{word} than {named}: {_named(firm)}.")
+        if alone:
+            how = f"{word} on its own, but not after adjustment for the whole page (*)"
+            sentences.append(f"{how}: {_named(alone)}.")
+    if said := by_word.get("equivalent", []):
+        names = ", ".join(f"“{row['label']}”" for row in said)
+        margin = margin_of(results, item.outcome)
+        sentences.append(f"Equivalent to it within ±{margin:g}: {names}.")
+    if said := by_word.get("unclear", []):
+        sentences.append(f"{len(said)} of {len(rows)} labels are unclear.")
+    ceiling = [
+        label
+        for label in item.planned
+        if label not in {row["label"] for row in rows}
+        and label != results.baseline
+        and item.shared(label, results.baseline)
+    ]
+    if ceiling:
+        sentences.append(f"{len(ceiling)} more are saturated, like the baseline.")
+    if said := by_word.get("no measure", []):
+        sentences.append(f"{len(said)} of {len(rows)} cannot be compared.")
+    text = " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+    return f"{item.outcome.text[0].upper()}{item.outcome.text[1:]}: {text[0].lower()}{text[1:]}"
+
+
+def _named(rows: Sequence[Mapping[Any, Any]]) -> str:
+    texts = []
+    for row in rows[:NAMED]:
+        tasks = f"{row['settings']} task{'s' * (row['settings'] != 1)}"
+        if row["settings"] < row["settings_expected"]:
+            tasks = f"{row['settings']} of {row['settings_expected']} tasks"
+        texts.append(f"“{row['label']}” by {decided_text(row)} on {tasks}")
+    more = f"; and {len(rows) - NAMED} more, see the table" if len(rows) > NAMED else ""
+    return "; ".join(texts) + more
