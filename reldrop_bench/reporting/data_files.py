@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from reldrop_bench.reporting.csv_text import csv_text
 from reldrop_bench.results import Results
 
 FRAMES = ("cells", "metrics", "curves", "examples", "samples", "epochs", "notes")
@@ -60,7 +61,7 @@ def _json(value: Any) -> Any:
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False, lineterminator="\n").encode("utf-8", "replace")
+    return csv_text(frame).encode("utf-8", "replace")
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

@@ -11,6 +11,7 @@ from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.files import write_atomically
 from reldrop_bench.kinds.section import Figure, Prose, ReportSection, Table
 from reldrop_bench.reporting import data_files, latex, markdown
+from reldrop_bench.reporting.csv_text import csv_text
 from reldrop_bench.reporting.figures import METADATA, render
 from reldrop_bench.reporting.page import BuiltSection, Choice, TakenName, kind_of, page
 from reldrop_bench.reporting.parallel import cores, in_processes
@@ -148,7 +149,7 @@ def _write_parts(folder: Path, built: list[BuiltSection], format: Format) -> Non
         for block in section.blocks:
             if isinstance(block, Table):
                 frame = block.frame if block.data is None else block.data
-                text = frame.to_csv(index=False, lineterminator="\n")
+                text = csv_text(frame)
                 write_atomically(
                     folder / "tables" / f"{block.name}.csv", text.encode("utf-8", "replace")
                 )

@@ -30,6 +30,14 @@ VALUES = (
     "+0.031 [−0.010, +0.072]", "–", "−0.010", "<0.001", "0.973 ± 0.004", "1,200", "12", "9.5 (n=2/3)",
     "left out", "0", "2.11× (1.86–2.39)", "−1e-05",
 )  # fmt: skip
+FORMULAS = (
+    "=1+1",
+    "+1+cmd|' /C calc'!A0",
+    "@SUM(A1)",
+    "−2 x",
+    "-0.5",
+    "+0.031 [−0.010, +0.072] (n=2/3)",
+)
 SORTED = (
     "−0.010", "−1e-05", "0", "<0.001", "+0.031 [−0.010, +0.072]", "0.973 ± 0.004",
     "2.11× (1.86–2.39)", "9.5 (n=2/3)", "12", "1,200", "–", "left out",
@@ -61,6 +69,7 @@ class Known(ReportSection):
             Table("many", "Many.", many),
             Table("matrix", "Pairs.", matrix),
             Table("folded", "digits: folded.", frame, folded=True),
+            Table("formulas", "Formulas.", pd.DataFrame({"=a": FORMULAS})),
         ]
 
 
@@ -180,6 +189,19 @@ def test_copied_latex_is_escaped_like_the_written_one(open_page: Callable[..., A
     assert "\\begin{tabular}{lrrrrrrr}" in text
     assert text.count("\\\\\n") == 1 + len(LABELS)
     assert "\\toprule" in text
+
+
+def test_copied_csv_holds_no_formula(open_page: Callable[..., Any]) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    part = sheet(page, "formulas")
+    part.get_by_role("button", name="Copy CSV").click()
+    part.get_by_role("button", name="Copied").wait_for()
+    text = page.evaluate("navigator.clipboard.readText()")
+    heads, *rows = csv.reader(io.StringIO(text))
+    assert heads == ["'=a"]
+    assert [row[0] for row in rows] == [
+        "'=1+1", "'+1+cmd|' /C calc'!A0", "'@SUM(A1)", "'-2 x", "-0.5", "+0.031 [-0.010, +0.072] (n=2/3)",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("allowed", [True, False])

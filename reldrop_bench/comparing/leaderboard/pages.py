@@ -16,6 +16,7 @@ from reldrop_bench.comparing.reproduction import reproduction, reproduction_rema
 from reldrop_bench.comparing.result_sets import ResultSet, open_sets
 from reldrop_bench.errors import UserError
 from reldrop_bench.files import write_atomically
+from reldrop_bench.reporting.csv_text import csv_text
 from reldrop_bench.reporting.page import rendered
 from reldrop_bench.reporting.style import printable
 from reldrop_bench.reporting.tables import digits_of, interval_text, telling_digits
@@ -127,7 +128,7 @@ def _files(
                 "method": list(dict.fromkeys(standings.rows["label"])),
             },
         ),
-        "leaderboard.csv": standings.rows.to_csv(index=False, lineterminator="\n"),
+        "leaderboard.csv": csv_text(standings.rows),
         DATA: json.dumps(data, indent=1, allow_nan=False) + "\n",
     }
     by_set = {

@@ -56,8 +56,13 @@
       .map((each) => characters[each] ?? "U+" + each.codePointAt(0).toString(16).toUpperCase().padStart(4, "0"))
       .join("").replace(/--/g, "-{}-{}").replace(/,,/g, ",{},{}");
 
+  // As in the written files: what a spreadsheet would take for a formula gets an apostrophe.
+  const number = String.raw`\d+(\.\d+)?(e[+-]?\d+)?`;
+  const numbers = new RegExp(`^[+-]?${number}( ± ${number})?( \\[[+-]?${number}, [+-]?${number}\\]| \\[no interval\\])?( \\(n=\\d+/\\d+\\))?$`, "i");
+  const defused = (text) => (/^'*[=+\-@＝＋－＠]/.test(text) && !numbers.test(text) ? `'${text}` : text);
+
   const inCsv = (text) => {
-    const ascii = text === "–" ? "" : text.replace(/−(?=[\d.])/g, "-");
+    const ascii = defused(text === "–" ? "" : text.replace(/−(?=[\d.])/g, "-"));
     return /[",\n\r]/.test(ascii) ? `"${ascii.replace(/"/g, '""')}"` : ascii;
   };
 
