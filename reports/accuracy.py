@@ -58,7 +58,9 @@ class Accuracy(ReportSection):
             values = frames[evaluation, metric]
             if len(values):
                 name = f"accuracy-{metric.replace('_', '-')}"
-                table = by_setting(results, name, caption, values)
+                table = by_setting(
+                    results, name, caption, values, better=results.directions.get(metric, "neither")
+                )
                 blocks.append(replace(table, folded=metric in FOLDED))
         return blocks
 

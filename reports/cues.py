@@ -62,7 +62,7 @@ class Cues(ReportSection):
         blocks: list[Block] = [paragraph(self.opening)]
         if len(values):
             caption = f"accuracy by removed cues, {OVER_SEEDS}."
-            tables = by_column(results, "cues", caption, values)
+            tables = by_column(results, "cues", caption, values, better="higher")
             further = difference_tables(results, "cues-differences", "these accuracies", values)
             blocks += [*_curves(results, style, values), *task_by_task(results, [tables, further])]
         if len(use):

@@ -118,7 +118,7 @@ def _gains(results: Results, rows: pd.DataFrame, methods: list[str]) -> dict[str
         f"SRG by fill, of the label's probability and of the accuracy, {OVER_SEEDS} (higher: more "
         "faithful; random order: 0)."
     )
-    return _by_method(results, "faithfulness", caption, gains, methods)
+    return _by_method(results, "faithfulness", caption, gains, methods, "higher")
 
 
 def _areas(results: Results, rows: pd.DataFrame, methods: list[str]) -> dict[str, Table]:
@@ -138,13 +138,22 @@ def _areas(results: Results, rows: pd.DataFrame, methods: list[str]) -> dict[str
 
 
 def _by_method(
-    results: Results, name: str, caption: str, rows: pd.DataFrame, methods: list[str]
+    results: Results,
+    name: str,
+    caption: str,
+    rows: pd.DataFrame,
+    methods: list[str],
+    better: str = "neither",
 ) -> dict[str, Table]:
     """Return for each setting a table with the methods of a label below one another."""
     tables = stacked(
         {
             method: by_column(
-                results, name, caption, with_holes(results, rows[rows["method"] == method])
+                results,
+                name,
+                caption,
+                with_holes(results, rows[rows["method"] == method]),
+                better=better,
             )
             for method in methods
         },

@@ -96,7 +96,7 @@ def _by_order(results: Results, name: str, caption: str, values: pd.DataFrame) -
     for order, areas in _orders(values):
         beside = clean.merge(areas[["task", "model"]].drop_duplicates())
         both = pd.concat([beside, areas], ignore_index=True)
-        parts[order] = by_column(results, name, caption, both)
+        parts[order] = by_column(results, name, caption, both, better="higher")
     return stacked(parts, "order")
 
 

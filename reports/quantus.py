@@ -37,12 +37,16 @@ class Quantus(ReportSection):
         rows = rows.assign(group=parts[0], name=parts[2]).sort_values("name", kind="stable")
         names = zip(rows["metric"], rows["name"], strict=True)
         rows["column"] = [directed(results, metric, name) for metric, name in names]
+        metrics = dict(zip(rows["column"], rows["metric"], strict=True))
+        better = {
+            column: results.directions.get(metric, "neither") for column, metric in metrics.items()
+        }
         tables = []
         for group in sorted(set(rows["group"]), key=usual_first(GROUPS)):
             values, name = with_holes(results, rows[rows["group"] == group]), f"quantus-{group}"
             what = f"these scores of {group}"
             tables += [
-                by_column(results, name, f"{group}, {OVER_SEEDS}.", values, None),
+                by_column(results, name, f"{group}, {OVER_SEEDS}.", values, None, better),
                 difference_tables(results, f"{name}-differences", what, values, None),
             ]
         return [paragraph(self.opening), *task_by_task(results, tables)]

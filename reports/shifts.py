@@ -65,7 +65,7 @@ class Shifts(ReportSection):
             return [Prose("No shifted test set was evaluated in this benchmark.")]
         caption = f"accuracy by kind of shift, {OVER_SEEDS}."
         tables = [
-            by_column(results, "shifts", caption, values),
+            by_column(results, "shifts", caption, values, better="higher"),
             difference_tables(results, "shifts-differences", "these accuracies", values),
             _corruption_errors(results, values),
         ]

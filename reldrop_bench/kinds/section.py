@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -38,7 +38,9 @@ class Table:
     (the index is not shown); numbers stay numbers, `formats` says how a column is printed
     (``{"accuracy": "{:.3f}"}``). Where the cells are composed texts ("0.973 ± 0.004"), `data` holds
     the plain numbers for the CSV. `tones` colours cells by their whole text: good, bad, warn, muted.
-    A folded table is shown behind its caption.
+    A folded table is shown behind its caption. `best`: by column, the rows whose cell is bold, each named
+    by its values in `keys`. `signs`: what LaTeX prints for the word that a cell begins with, where the
+    same words would stand in every cell ({"better": "↑"}).
     """
 
     name: str
@@ -48,6 +50,9 @@ class Table:
     data: pd.DataFrame | None = None
     tones: Mapping[str, str] | None = None
     folded: bool = False
+    best: Mapping[str, Set[tuple[str, ...]]] | None = None
+    keys: tuple[str, ...] = ("label",)
+    signs: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

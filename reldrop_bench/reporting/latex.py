@@ -1,10 +1,11 @@
 """The report as LaTeX: booktabs tables in files of their own, and a document that holds them."""
 
 import unicodedata
+from typing import NamedTuple
 
 from reldrop_bench.kinds.section import Figure, Prose, Table
 from reldrop_bench.reporting.style import printable
-from reldrop_bench.reporting.values import headed, left_out, rows_of
+from reldrop_bench.reporting.values import headed, left_out, legend_of, rows_of
 
 GREEK = [
     "alpha", "beta", "gamma", "delta", "varepsilon", "zeta", "eta", "theta", "iota", "kappa",
@@ -124,19 +125,24 @@ def _column(texts: list[str], numeric: bool) -> str:
     return "l" if longest <= WIDE else r"p{6.5cm}" if longest <= 4 * WIDE else r"p{11cm}"
 
 
-def _lines_of(row: list[str], columns: list[str]) -> int:
+class _Text(NamedTuple):
+    text: str
+    is_bold: bool
+
+
+def _lines_of(row: list[_Text], columns: list[str]) -> int:
     """Return about how many lines a row takes."""
     room = {"p{6.5cm}": 36, r"p{11cm}": 62}
     lines = (
-        -(-len(text) // room[column]) if column in room else 1
-        for text, column in zip(row, columns, strict=True)
+        -(-len(cell.text) // room[column]) if column in room else 1
+        for cell, column in zip(row, columns, strict=True)
     )
     return max(lines, default=1)
 
 
-def _split(rows: list[list[str]], columns: list[str]) -> list[list[list[str]]]:
+def _split(rows: list[list[_Text]], columns: list[str]) -> list[list[list[_Text]]]:
     """Return the rows in parts that fit on a page each."""
-    parts: list[list[list[str]]] = [[]]
+    parts: list[list[list[_Text]]] = [[]]
     height = 0
     for row in rows:
         lines = _lines_of(row, columns)
@@ -154,10 +160,12 @@ def table(block: Table) -> str:
     It needs the packages booktabs and graphicx: what is wider than the line is scaled to it.
     """
     names, cells = rows_of(block)
-    numeric = [bool(cells) and all(row[i][1] for row in cells) for i in range(len(names))]
-    rows = [[_shortened(text) for text, _, _ in row] for row in cells]
-    columns = [_column([row[place] for row in rows], flag) for place, flag in enumerate(numeric)]
-    caption = " ".join(filter(None, (block.caption, left_out(block))))
+    numeric = [bool(cells) and all(row[i].is_number for row in cells) for i in range(len(names))]
+    rows = [[_Text(_shortened(cell.brief), cell.is_best) for cell in row] for row in cells]
+    columns = [
+        _column([row[place].text for row in rows], flag) for place, flag in enumerate(numeric)
+    ]
+    caption = " ".join(filter(None, (block.caption, legend_of(block), left_out(block))))
     parts = _split(rows, columns)
     return "\n".join(
         _part(names, part, columns, caption if number == 0 else "(continued)", number > 0)
@@ -169,9 +177,9 @@ def _shortened(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _cell(text: str, column: str) -> str:
+def _cell(cell: _Text, column: str) -> str:
     """Return a cell's text; one that wraps may do so within a path or a name as well."""
-    written = escaped(text)
+    written = rf"\textbf{{{escaped(cell.text)}}}" if cell.is_bold else escaped(cell.text)
     if column.startswith("p"):
         for mark in ("/", r"\_", "."):
             written = written.replace(mark, mark + r"\hspace{0pt}")
@@ -179,7 +187,7 @@ def _cell(text: str, column: str) -> str:
 
 
 def _part(
-    names: list[str], rows: list[list[str]], columns: list[str], caption: str, continued: bool
+    names: list[str], rows: list[list[_Text]], columns: list[str], caption: str, continued: bool
 ) -> str:
     lines = [
         r"\begin{table}[htbp]",

@@ -4,7 +4,7 @@ import re
 
 from reldrop_bench.kinds.section import Figure, Prose, Table
 from reldrop_bench.reporting.style import printable
-from reldrop_bench.reporting.values import headed, left_out, rows_of
+from reldrop_bench.reporting.values import Cell, headed, left_out, rows_of
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 
@@ -41,10 +41,14 @@ def table(block: Table) -> str:
         "| " + " | ".join(escaped(column) for column in columns) + " |",
         "|" + " --- |" * len(columns),
     ]
-    lines += ["| " + " | ".join(escaped(text) for text, _, _ in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     caption = f"*{escaped(block.caption)}* ([CSV](tables/{block.name}.csv))"
     parts = [caption, escaped(left_out(block)), "\n".join(lines)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _cell(cell: Cell) -> str:
+    return f"**{escaped(cell.text)}**" if cell.is_best else escaped(cell.text)
 
 
 def figure(block: Figure) -> str:

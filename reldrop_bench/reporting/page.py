@@ -18,7 +18,7 @@ from reldrop_bench.reporting import latex
 from reldrop_bench.reporting.figures import inline_png, inline_svg
 from reldrop_bench.reporting.rows import labels, settings
 from reldrop_bench.reporting.style import Style, printable
-from reldrop_bench.reporting.values import headed, left_out, rows_of
+from reldrop_bench.reporting.values import headed, left_out, legend_of, rows_of
 from reldrop_bench.results import Results
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -156,6 +156,7 @@ def page(
         kind_of=kind_of,
         printable=printable,
         rows_of=rows_of,
+        legend_of=legend_of,
         left_out=left_out,
         headed=headed,
         inlined=_inlined,

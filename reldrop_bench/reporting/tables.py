@@ -1,7 +1,7 @@
 """Tables that several sections show: means over seeds, and differences to the baseline."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench.kinds.section import Table
+from reldrop_bench.reporting.best import BOLD, best_labels, best_overall
 from reldrop_bench.reporting.rows import labels, settings, summary, within
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.spread import shown
 
+OVER_TASKS = "mean over tasks"
 OVER_SEEDS = "mean ± standard deviation over seeds"
 
 
@@ -69,25 +71,81 @@ def _spread_out(results: Results, frame: pd.DataFrame, column: str) -> pd.DataFr
 
 
 def by_setting(
-    results: Results, name: str, caption: str, values: pd.DataFrame, digits: int = 3
+    results: Results,
+    name: str,
+    caption: str,
+    values: pd.DataFrame,
+    digits: int = 3,
+    better: str = "neither",
 ) -> Table:
-    """Return a table with a row a label and a column a setting, "mean ± sd" in each cell."""
+    """Return a table with a row a label and a column a setting, "mean ± sd" in each cell.
+
+    Where there are several settings, the mean over them stands last. better: "higher" or "lower":
+    then the best of a column is bold.
+    """
     frame = summary(results, values)
     wide = _spread_out(results, frame.assign(text=texts(frame, digits)), "setting")
-    return Table(name, caption, wide, data=frame, tones=_tones(wide))
+    names = settings(results)
+    of_labels = best_labels(values, frame, better)
+    best = {names[task, model]: _keys(labels) for (task, model), labels in of_labels.items()}
+    if frame["setting"].nunique() > 1:
+        means = _over_settings(frame)
+        wide[OVER_TASKS] = [_mean_text(means, label, digits) for label in wide["label"]]
+        whole = means.loc[means["n"] == means["n_expected"], "mean"]
+        best[OVER_TASKS] = _keys(best_overall(results, values, whole, better))
+        caption += " The last column is the mean over tasks, each with the same weight."
+    tones = _tones(wide)
+    return Table(name, _with_bold(caption, best), wide, data=frame, tones=tones, best=best)
+
+
+def _over_settings(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return mean, n and n_expected by label, of those that have a value in every setting."""
+    there = frame[frame["n"] > 0].groupby("label", sort=False)
+    means = there.agg(
+        mean=("mean", "mean"), n=("n", "sum"), n_expected=("n_expected", "sum"), count=("n", "size")
+    )
+    return means[means["count"] == frame["setting"].nunique()]
+
+
+def _mean_text(means: pd.DataFrame, label: str, digits: int) -> str:
+    if label not in means.index:
+        return "–"
+    row = means.loc[label]
+    short = "" if row["n"] == row["n_expected"] else f" (n={row['n']:.0f}/{row['n_expected']:.0f})"
+    return f"{row['mean']:.{digits}f}{short}".replace("-", "−")
+
+
+def _keys(labels: Iterable[str]) -> set[tuple[str, ...]]:
+    return {(label,) for label in labels}
+
+
+def _with_bold(caption: str, best: Mapping[str, Any]) -> str:
+    return f"{caption} {BOLD}" if any(best.values()) else caption
 
 
 def by_column(
-    results: Results, name: str, caption: str, values: pd.DataFrame, digits: int | None = 3
+    results: Results,
+    name: str,
+    caption: str,
+    values: pd.DataFrame,
+    digits: int | None = 3,
+    better: Mapping[str, str] | str = "neither",
 ) -> dict[str, Table]:
-    """Return for each setting a table with a row a label and a column for each `column`."""
+    """Return for each setting a table with a row a label and a column for each `column`.
+
+    better: "higher" or "lower", of all columns or by column: then the best of it is bold.
+    """
     frame = summary(results, values)
-    tables = {}
+    tables, names = {}, settings(results)
+    best: dict[str, dict[str, set[tuple[str, ...]]]] = {}
+    for (task, model, column), of_column in best_labels(values, frame, better).items():
+        best.setdefault(names[task, model], {})[column] = _keys(of_column)
     for setting, part in frame.groupby("setting", sort=False):
         wide = _spread_out(results, part.assign(text=texts(part, digits)), "column")
-        whole = f"{setting}: {caption}"
+        bold = best.get(str(setting), {})
+        whole = _with_bold(f"{setting}: {caption}", bold)
         tables[str(setting)] = Table(
-            f"{name}-{setting}", whole, wide, data=part, tones=_tones(wide)
+            f"{name}-{setting}", whole, wide, data=part, tones=_tones(wide), best=bold
         )
     return tables
 
@@ -112,8 +170,14 @@ def stacked(parts: Mapping[str, Mapping[str, Table]], heading: str) -> dict[str,
             for table in of_setting.values()
             for text, tone in (table.tones or {}).items()
         }
+        best: dict[str, set[tuple[str, ...]]] = {}
+        for part, table in of_setting.items():
+            for column, keys in (table.best or {}).items():
+                best.setdefault(column, set()).update((part, *key) for key in keys)
         first = next(iter(of_setting.values()))
-        joined[setting] = replace(first, frame=frame, data=data, tones=tones)
+        joined[setting] = replace(
+            first, frame=frame, data=data, tones=tones, best=best, keys=(heading, *first.keys)
+        )
     return joined
 
 
@@ -201,7 +265,7 @@ def decided_text(row: Mapping[Any, Any], digits: int = 3, counted: bool = True) 
     """Write a verdict's difference and interval, with as many digits as show what was decided."""
     row, margin = decided(row), row.get("margin", np.nan)
     bounds = [0.0] if np.isnan(margin) else [0.0, margin, -margin]
-    numbers = [row[name] for name in ("mean", "low", "high")]
+    numbers = [row[name] for name in ("low", "high")]
     return interval_text(row, telling_digits(numbers, bounds, digits), counted)
 
 

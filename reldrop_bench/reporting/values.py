@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,15 +51,52 @@ def text_of(table: Table, column: str, value: Any) -> str:
     return printable(value)
 
 
-def rows_of(table: Table) -> tuple[list[str], list[list[tuple[str, bool, str]]]]:
-    """Return the column names, and the first `ROWS` rows as (text, is a number, tone)."""
+class Cell(NamedTuple):
+    """What is shown of one value."""
+
+    text: str
+    is_number: bool
+    tone: str
+    is_best: bool
+    brief: str
+    """The text of a paper's table: with a sign in place of its first word, where the table has any."""
+
+
+def rows_of(table: Table) -> tuple[list[str], list[list[Cell]]]:
+    """Return the column names, and the first `ROWS` rows."""
     columns = [printable(column) for column in table.frame.columns]
-    tones = table.tones or {}
+    tones, best = table.tones or {}, table.best or {}
     rows = []
     for record in table.frame.head(ROWS).itertuples(index=False, name=None):
+        by_name = dict(zip(table.frame.columns, record, strict=True))
+        key = tuple(str(by_name.get(name)) for name in table.keys)
         cells = []
-        for column, value in zip(table.frame.columns, record, strict=True):
+        for column, value in by_name.items():
             text = text_of(table, column, value)
-            cells.append((text, is_number(value), tones.get(text, "")))
+            facts = (is_number(value), tones.get(text, ""), key in best.get(column, ()))
+            cells.append(Cell(text, *facts, _brief(table, text)))
         rows.append(cells)
     return columns, rows
+
+
+def _brief(table: Table, text: str) -> str:
+    """Return "better* +0.031 …" as "+0.031↑* …"."""
+    word, _, rest = text.partition(" ")
+    plain = word.rstrip("*")
+    if not rest or plain not in (table.signs or {}):
+        return text
+    number, space, interval = rest.replace("\n", " ").partition(" ")
+    return f"{number}{(table.signs or {})[plain]}{word[len(plain) :]}{space}{interval}"
+
+
+def legend_of(table: Table) -> str:
+    """Say what the signs of a paper's table stand for; "" where it has none."""
+    begun = {
+        str(value).partition(" ")[0].rstrip("*")
+        for name in table.frame
+        for value in table.frame[name]
+    }
+    signs = {word: sign for word, sign in (table.signs or {}).items() if word in begun}
+    told = [f"{sign} {word}" for word, sign in signs.items() if sign]
+    silent = [word for word, sign in signs.items() if not sign]
+    return ", ".join([*told, *(f"no sign: {word}" for word in silent)]) + "." if signs else ""

@@ -21,6 +21,11 @@ INTERVAL = (
     "the margin."
 )
 
+SIGNS = {
+    "better": "↑", "worse": "↓", "higher": "↑", "lower": "↓", "equivalent": "≈", "unclear": ""
+}  # fmt: skip
+"""What stands for the words in a paper’s table, where they would be repeated in every cell."""
+
 
 def numbers_of(compared: pd.DataFrame) -> pd.DataFrame:
     """Return a table of `judge` with the verdict's interval as low and high, and the plain one as low_95."""
@@ -66,7 +71,7 @@ def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFr
     )
     numbers = ["mean", "low", "high", "confidence", "p", "p_pair", "p_page"]
     data = numbers_of(compared)[["label", "outcome", "verdict", "holds", *numbers]]
-    return Table("verdict", caption, pd.DataFrame(rows), data=data, tones=tones)
+    return Table("verdict", caption, pd.DataFrame(rows), data=data, tones=tones, signs=SIGNS)
 
 
 def sign_flip_text(row: Mapping[Any, Any]) -> str:

@@ -179,7 +179,7 @@ def _shown(row: Mapping[Any, Any], digits: int) -> dict[str, Any]:
 
 def _interval(pairs: dict[str, Any], digits: int) -> str:
     whole = pairs | {"n": int(pairs["n"]), "n_expected": int(pairs["n_expected"])}
-    numbers = [whole[name] for name in ("mean", "low", "high")]
+    numbers = [whole[name] for name in ("low", "high")]
     return interval_text(whole, telling_digits(numbers, [0.0], digits))
 
 

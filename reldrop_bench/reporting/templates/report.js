@@ -195,13 +195,20 @@
     }
 
     latex() {
-      const [names, ...rows] = this.shown();
+      const [names] = this.shown();
+      const rows = [...this.body.rows].filter((row) => !row.classList.contains("off"));
       const heads = this.heads.filter((head) => !head.classList.contains("off"));
       const columns = heads.map((head) => (head.classList.contains("number") ? "r" : "l")).join("");
-      const line = (row) => row.map(inLatex).join(" & ") + " \\\\";
+      const legend = this.table.dataset.legend ? ` ${this.table.dataset.legend}` : "";
+      const text = (cell) => {
+        const written = inLatex(cell.dataset.brief ?? cell.textContent);
+        return cell.classList.contains("best") ? `\\textbf{${written}}` : written;
+      };
+      const line = (texts) => texts.join(" & ") + " \\\\";
       return [
-        "\\begin{table}[htbp]", "\\centering\\small", `\\caption{${inLatex(this.caption)}}`,
-        `\\begin{tabular}{${columns}}`, "\\toprule", line(names), "\\midrule", ...rows.map(line),
+        "\\begin{table}[htbp]", "\\centering\\small", `\\caption{${inLatex(this.caption + legend)}}`,
+        `\\begin{tabular}{${columns}}`, "\\toprule", line(names.map(inLatex)), "\\midrule",
+        ...rows.map((row) => line(this.cells({ row }).map(text))),
         "\\bottomrule", "\\end{tabular}", "\\end{table}", "",
       ].join("\n");
     }
