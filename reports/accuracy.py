@@ -38,6 +38,7 @@ class Accuracy(ReportSection):
     name = "accuracy"
     title = "Accuracy and calibration"
     order = 300
+    shows = tuple(f"{evaluation}/test/{metric}" for evaluation, metric, _ in METRICS)
     opening = """
     How well the models do on the clean test split, seed by seed. The standard deviation is over seeds,
     not over test items; two labels whose ranges overlap may still differ in every pair, so read

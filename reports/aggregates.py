@@ -9,6 +9,7 @@ import pandas as pd
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.judgement import Paired, paired_outcomes
 from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.outcomes import JUDGED
 from reldrop_bench.reporting.scopes import Scope, left_out, scopes
 from reldrop_bench.reporting.tables import interval_text
 from reldrop_bench.statistics import aggregates as of
@@ -53,6 +54,7 @@ class AggregateScores(ReportSection):
     name = "aggregate-scores"
     title = "Aggregate scores"
     order = 730
+    shows = JUDGED
     opening = """
     All runs of a group of tasks in one number. The interquartile mean is the mean of the middle half of
     all runs: less moved by outliers than the mean, and by single tasks than the median. The optimality gap

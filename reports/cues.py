@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style
+from reldrop_bench.reporting.further import further_tables
 from reldrop_bench.reporting.layout import paragraph, task_by_task
 from reldrop_bench.reporting.paging import numbered, pages
 from reldrop_bench.reporting.rows import (
@@ -32,6 +33,7 @@ USE: Mapping[str, str] = {
     "without_cue_mass": "samples without relevance on a cue",
 }
 """Columns of the table that sets the two answers side by side."""
+FURTHER = ("cues/test/(roi_mass|without_cue_mass|samples)",)
 
 AGREEING = """
 Agreement checks the explanation: the overlap (0 to 1) and the rank correlation (−1 to 1) of the cues'
@@ -45,6 +47,7 @@ class Cues(ReportSection):
     name = "cues"
     title = "Cues: which features are used"
     order = 600
+    shows = ("cues/.*",)
     opening = """
     In a cue task several redundant cues, numbered from the easiest, each suffice to tell the classes
     apart. Columns name the cues that were removed from the test inputs (“01”: cues 0 and 1). A model that
@@ -76,7 +79,8 @@ class Cues(ReportSection):
         blocks += by_column(results, "cues-shapley", caption, shapley).values()
         caption = f"share of the positive relevance mass by cue, {OVER_SEEDS}."
         masses = by_column(results, "cues-mass", caption, mass).values()
-        return [*blocks, *(replace(table, folded=True) for table in masses)]
+        blocks += (replace(table, folded=True) for table in masses)
+        return [*blocks, *further_tables(results, "cues-further", FURTHER).values()]
 
 
 def _use(results: Results, rows: pd.DataFrame) -> pd.DataFrame:

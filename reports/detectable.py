@@ -9,6 +9,7 @@ import pandas as pd
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.judgement import Paired, comparable, paired_outcomes
 from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.outcomes import JUDGED
 from reldrop_bench.reporting.rows import labels
 from reldrop_bench.statistics.coverage import Shape, interval_coverage
 from reldrop_bench.statistics.power import (
@@ -30,6 +31,7 @@ class Detectable(ReportSection):
     name = "detectable"
     title = "What could have been found"
     order = 745
+    shows = JUDGED
     opening = f"""
     An unclear verdict may mean no difference, or too few seeds. The smallest detectable difference is the
     one that the verdict’s test finds with {POWER:.0%} probability, given how much these differences scatter

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.further import further_tables
 from reldrop_bench.reporting.layout import paragraph, task_by_task
 from reldrop_bench.reporting.rows import (
     CELL,
@@ -58,6 +59,10 @@ class FeatureDiversity(ReportSection):
     name = "diversity"
     title = "Feature diversity"
     order = 550
+    # Of the faithfulness of maps, that of the benchmark's own method.
+    shows = (
+        "(diversity|agreement)/.*", "accuracy/test/accuracy", r"faithfulness/test/.*/srg/probability",
+    )  # fmt: skip
     opening = """
     How widely a model's relevance is spread over the input, and in how many directions its features vary.
     The word behind a statistic (higher, lower) says which way is more diverse (relevance mass and rank
@@ -75,6 +80,7 @@ class FeatureDiversity(ReportSection):
             return [Prose("Neither feature diversity nor agreement was measured here.")]
         tables = _tables(results, values, control)
         tables.append(_agreement_tables(results, agreement))
+        tables.append(further_tables(results, "diversity-further", ("diversity/.*/samples",)))
         present = settings_in(results, values)
         blocks: list[Block] = [paragraph(self.opening)] if len(values) else []
         blocks += [paragraph(AGREEING)] if len(agreement) else []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.further import further_tables
 from reldrop_bench.reporting.layout import paragraph, task_by_task
 from reldrop_bench.reporting.paging import numbered, pages
 from reldrop_bench.reporting.rows import (
@@ -38,6 +39,12 @@ LINES: Mapping[str, str] = {"mrf": "-", "lrf": "--", "": ":"}
 WAYS: Mapping[str, str] = {"mrf": "MRF", "": "random", "lrf": "LRF"}
 """The same as columns: the random order stands between the two of each method."""
 
+FURTHER = (
+    r"faithfulness/test/(clean_.*|samples|.*/constant_maps)",
+    r"faithfulness/test/(?!.*/srg/).*/accuracy/area",
+)
+"""What its own tables do not show."""
+
 
 class FaithfulnessOfMaps(ReportSection):
     """Symmetric relevance gain by label, method and fill; curves beside the random order."""
@@ -45,6 +52,7 @@ class FaithfulnessOfMaps(ReportSection):
     name = "faithfulness"
     title = "Faithfulness of the explanations"
     order = 520
+    shows = ("faithfulness/test/.*",)
     opening = """
     This compares explanations of one and the same model: elements are hidden most relevant first (MRF),
     least relevant first (LRF) and in random order. The symmetric relevance gain, SRG, is the area under
@@ -68,6 +76,7 @@ class FaithfulnessOfMaps(ReportSection):
         if not methods:
             return [Prose("The faithfulness of explanations was not measured in this benchmark.")]
         tables = [_gains(results, rows, methods), _areas(results, rows, methods)]
+        tables.append(further_tables(results, "faithfulness-further", FURTHER))
         blocks: list[Block] = [paragraph(self.opening), *_constant(results)]
         present = settings_in(results, curves)
         if len(detailed(present)) < len(present):

@@ -9,6 +9,7 @@ import pandas as pd
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.judgement import Paired, comparable, paired_outcomes
 from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.outcomes import JUDGED
 from reldrop_bench.reporting.rows import labels
 from reldrop_bench.reporting.tables import interval_text, without_empty
 from reldrop_bench.statistics.bayes import Posterior, available, signed_rank_posterior
@@ -27,6 +28,7 @@ class OtherTasks(ReportSection):
     name = "other-tasks"
     title = "Would it hold on other tasks?"
     order = 725
+    shows = JUDGED
     opening = """
     Here the tasks are taken as a sample of tasks like them. The mixed-effects model has a random
     difference for every task and seeds within tasks; its interval is wider than that of the verdict,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.further import further_tables
 from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.paging import label_pages, numbered, pages
 from reldrop_bench.reporting.rows import (
@@ -36,6 +37,10 @@ BANDS = 4
 """Labels with a band each that still can be told apart in one panel."""
 BAND = ", with a band of ± 1 standard deviation"
 TARGET = "epochs_to_"
+FURTHER = (
+    "generalization/test/(train_accuracy|train_loss|test_loss)",
+    "generalization/validation/(accuracy_gap|best_validation_epoch)",
+)
 GAPS = {"accuracy_gap": "accuracy gap", "loss_gap": "loss gap"}
 
 
@@ -51,6 +56,7 @@ class LearningCurves(ReportSection):
     name = "learning-curves"
     title = "Learning curves"
     order = 800
+    shows = ("generalization/.*",)
     opening = """
     Validation accuracy and training loss, mean over the seeds that reached the epoch. A curve that still
     rises at the end says that the method was stopped early, not that it is worse; training loss is on
@@ -60,9 +66,10 @@ class LearningCurves(ReportSection):
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         epochs, tables = results.epochs, _tables(results)
+        further = further_tables(results, "generalization-further", FURTHER).values()
         if epochs.empty:
             nothing = Prose("No epoch was recorded, and no generalization gap measured.")
-            return tables or [nothing]
+            return [*tables, *further] or [nothing]
         present = settings_in(results, epochs)
         figures = _curves(results, style, epochs, present)
         blocks: list[Block] = [paragraph(self.opening)]
@@ -70,7 +77,7 @@ class LearningCurves(ReportSection):
             seeds = results.cells.groupby(["task", "model", "label"])["seed"].nunique()
             few = f" With {seeds.min()} seeds such a deviation is itself very uncertain."
             blocks.append(paragraph(BANDS_SAY + few * bool(seeds.min() < 5), "note"))
-        return [*blocks, *without_figures(results, present), *figures, *tables]
+        return [*blocks, *without_figures(results, present), *figures, *tables, *further]
 
 
 def _curves(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.further import further_tables
 from reldrop_bench.reporting.layout import paragraph, task_by_task
 from reldrop_bench.reporting.paging import numbered, pages
 from reldrop_bench.reporting.rows import (
@@ -36,6 +37,8 @@ ORDERS = ("random", "random-blocks", "random-ball", "mask", "reference")
 BIASED = "origin"
 """A fill that tells a model that something was hidden."""
 
+FURTHER = ("occlusion/test/samples",)
+
 
 class Occlusion(ReportSection):
     """Robustness curves and their areas, raw and relative to the clean accuracy."""
@@ -43,6 +46,7 @@ class Occlusion(ReportSection):
     name = "occlusion"
     title = "Robustness to occlusion"
     order = 500
+    shows = ("occlusion/test/.*",)
     opening = """
     Test inputs are hidden step by step with the same masks for every model and seed. The order says
     where: at random (single elements, blocks or balls), mask (the region of interest first, where a task
@@ -78,6 +82,7 @@ class Occlusion(ReportSection):
             for order, values in _orders(raw)
         }
         tables.append(stacked(parts, "order"))
+        tables.append(further_tables(results, "occlusion-further", FURTHER))
         present = settings_in(results, curves)
         if len(detailed(present)) < len(present):
             blocks += _overview(results, style, curves, present)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style
+from reldrop_bench.reporting.further import further_tables
 from reldrop_bench.reporting.layout import paragraph, task_by_task
 from reldrop_bench.reporting.rows import metric_rows, usual_first, with_holes
 from reldrop_bench.reporting.tables import OVER_SEEDS, by_column, difference_tables, directed
@@ -16,6 +17,7 @@ class Quantus(ReportSection):
     name = "quantus"
     title = "Quantus metrics"
     order = 650
+    shows = ("quantus/test/.*",)
     opening = """
     Quantus scores the maps of the benchmark's own attribution method on each model (Hedström et al.,
     JMLR 2023); for Quantus' own descriptions see its documentation by these names. The word behind a
@@ -49,4 +51,5 @@ class Quantus(ReportSection):
                 by_column(results, name, f"{group}, {OVER_SEEDS}.", values, None, better),
                 difference_tables(results, f"{name}-differences", what, values, None),
             ]
+        tables.append(further_tables(results, "quantus-further", ("quantus/test/samples",)))
         return [paragraph(self.opening), *task_by_task(results, tables)]

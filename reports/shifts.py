@@ -51,6 +51,7 @@ class Shifts(ReportSection):
     name = "shifts"
     title = "Shifted test sets"
     order = 400
+    shows = ("accuracy/test/accuracy", "shifts/.*/accuracy")
     opening = """
     Accuracy on altered copies of the test split, averaged over the severities of each kind of shift (a
     cell counts only if it has all severities). Read it beside the clean accuracy: a higher number here

@@ -275,10 +275,15 @@ class Evaluation(Plugin, ABC):
         return facts.modality in self.modalities and self.requires <= facts.offers
 
     @classmethod
+    def declared(cls, metric: str) -> Metric | None:
+        """Return what `metrics` says of a metric; None where it does not name it."""
+        fitting = (each for key, each in cls.metrics.items() if fnmatchcase(metric, key))
+        return next(fitting, None)
+
+    @classmethod
     def direction(cls, metric: str) -> Direction | None:
         """Return which direction of `metric` is better; None where `metrics` does not name it."""
-        fitting = (each for key, each in cls.metrics.items() if fnmatchcase(metric, key))
-        found = next(fitting, None)
+        found = cls.declared(metric)
         return None if found is None else found.direction
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -83,6 +84,22 @@ class ReportSection(Plugin, ABC):
     """Place in the report: small numbers first."""
     opening: ClassVar[str] = ""
     """What it shows and how to read that; line breaks have no meaning."""
+    shows: ClassVar[Sequence[str]] = ()
+    """The metrics whose values it shows: regular expressions, each for a whole "EVALUATION/SPLIT/METRIC".
+    What no section names is shown in a section for the rest, metric by metric."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        patterns = [cls.shows] if isinstance(cls.shows, str) else list(cls.shows)
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except (TypeError, re.error) as error:
+                raise TypeError(
+                    f"{cls.__name__}.shows: {pattern!r} is no regular expression ({error}); write "
+                    'shows = ("my-evaluation/test/.*",)'
+                ) from None
+        cls.shows = tuple(patterns)
 
     @abstractmethod
     def build(self, results: Results, style: Any) -> Sequence[Block]:

@@ -69,6 +69,8 @@ OUTCOMES: tuple[Outcome, ...] = (
     ),
 )
 """The claims that a regularizer makes, the leading one first."""
+JUDGED = tuple(outcome.pattern for outcome in OUTCOMES)
+"""The metrics that these are made of, as `ReportSection.shows` names them."""
 
 
 def outcomes(results: Results) -> list[Outcome]:

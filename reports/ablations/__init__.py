@@ -10,6 +10,7 @@ import pandas as pd
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.judgement import Paired, paired_outcomes
 from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.outcomes import JUDGED
 from reldrop_bench.reporting.rows import Setting, in_order, labels
 from reldrop_bench.reporting.tables import interval_text, p_text, without_empty
 from reldrop_bench.statistics.adjustment import holm
@@ -30,6 +31,7 @@ class Ablations(ReportSection):
     name = "ablations"
     title = "Ablations: a parameter against the outcome"
     order = 750
+    shows = JUDGED
     opening = """
     Labels of one regularizer that differ in exactly one parameter, held against what methods are judged by
     here. A figure shows the mean seed-paired difference to “{baseline}” (the zero line) with its 95 % t

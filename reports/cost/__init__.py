@@ -9,7 +9,7 @@ import pandas as pd
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.judgement import Paired, paired
 from reldrop_bench.reporting.layout import paragraph
-from reldrop_bench.reporting.outcomes import ranked
+from reldrop_bench.reporting.outcomes import JUDGED, ranked
 from reldrop_bench.reporting.rows import (
     CELL,
     Setting,
@@ -54,6 +54,7 @@ class Cost(ReportSection):
     name = "cost"
     title = "Cost against benefit"
     order = 700
+    shows = ("cost/test/.*", *JUDGED[:BENEFITS])
     axis: Literal["all", "time", "passes"] = "all"
     """What the figures count as cost: the time of a step, its passes, or each of them."""
 
@@ -204,6 +205,9 @@ def _further(results: Results) -> dict[str, pd.DataFrame]:
     columns = {
         "passes per step": passes,
         "passes of an explanation": results.cells.loc[guided, CELL].merge(explanation, how="inner"),
+        "10⁶ operations of a forward pass": metric_values(
+            results, "cost", "test", "forward_megaflops"
+        ),
         "energy [kJ]": results.cells[CELL].assign(
             value=results.cells["energy"].astype(np.float64) / 1000
         ),

@@ -11,7 +11,7 @@ import pandas as pd
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.judgement import Paired, paired
 from reldrop_bench.reporting.layout import paragraph
-from reldrop_bench.reporting.outcomes import outcomes
+from reldrop_bench.reporting.outcomes import JUDGED, outcomes
 from reldrop_bench.reporting.outcomes import ranked as ranked_outcomes
 from reldrop_bench.reporting.scopes import Scope, left_out, scopes
 from reldrop_bench.reporting.tables import interval_text, p_text
@@ -65,6 +65,7 @@ class Significance(ReportSection):
     name = "significance"
     title = "Significance: ranks and pairs of labels"
     order = 720
+    shows = JUDGED
     opening = """
     Ranks are made of each task’s mean over seeds: 1 is the best label, ties share their ranks. Labels are
     ranked over tasks that all of them ran on. Friedman’s test (with Iman and Davenport’s correction) asks

@@ -9,7 +9,7 @@ from reldrop_bench import Block, Prose, ReportSection, Results, Style
 from reldrop_bench.reporting.headlines import headline, nothing_compared
 from reldrop_bench.reporting.judgement import Paired, judge, judge_tasks, paired_outcomes
 from reldrop_bench.reporting.layout import paragraph
-from reldrop_bench.reporting.outcomes import SATURATED, margin_of
+from reldrop_bench.reporting.outcomes import JUDGED, SATURATED, margin_of
 from reldrop_bench.statistics.power import limits_of
 from reldrop_bench.statistics.verdicts import LEVEL
 
@@ -23,6 +23,7 @@ class Verdict(ReportSection):
     name = "verdict"
     title = "Verdict: what is better, by how much, how sure"
     order = 100
+    shows = JUDGED
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         lined_up = paired_outcomes(results)
