@@ -14,6 +14,7 @@ from reldrop_bench.cli.output import (
     make_console,
     names_of,
     print_json,
+    print_verdict,
     report_is_current,
     write_report,
 )
@@ -103,11 +104,12 @@ def run(
     with ProgressDisplay(console, benchmark) as display:
         execute(benchmark, display)
     folder = benchmark.store.folder
-    if display.done == 0 and (not report or report_is_current(folder)):
-        return  # every cell was complete already, and the page shows them
+    if display.done == 0 and report and report_is_current(folder):
+        print_verdict(folder, console)  # every cell was complete already, and the page shows them
+        return
     results = load_results(folder)
     asked = results.cells[results.cells.key.isin([cell.key for cell in benchmark.chosen])]
-    conclude(results, asked, folder, report, console)
+    conclude(results, asked, folder, report, console, verdict=True)
 
 
 @app.command(epilog="Example: reldrop-bench status results/quickstart")

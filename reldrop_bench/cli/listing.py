@@ -1,6 +1,8 @@
 """What `list` and `show` tell of plugins."""
 
 import inspect
+import itertools
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from reldrop_bench.cli.listing_cache import only_built_in, with_cache
+from reldrop_bench.matrix.spec import shipped_specs
 from reldrop_bench.plugins import broken_entry_points, registry
 from reldrop_bench.plugins.base import Plugin, docstrings_of, parameters_of
 
 ALIASES = {"relevance": "attributors"}
 """Other names of kinds, such as the key of a spec."""
+SPECS = "specs"
 WIDE = 110
 """Columns of a terminal that a table of metrics needs."""
 
@@ -23,13 +27,16 @@ WIDE = 110
 def listing(kind: str | None = None) -> list[dict[str, Any]]:
     """Return one row a plugin: kind, name, modalities, description, file, status, error.
 
-    The rows of evaluations also hold `metrics` and what is `refused`.
+    The rows of evaluations also hold `metrics` and what is `refused`. The specs that `run` knows by
+    name are the kind "specs".
 
     Raises
     ------
     UserError
         An unknown kind.
     """
+    if kind == SPECS:
+        return _spec_rows()
     name = None if kind is None else ALIASES.get(kind, kind)
     if name is not None and name not in registry.KINDS:
         registry.entries(name)  # says so
@@ -38,10 +45,23 @@ def listing(kind: str | None = None) -> list[dict[str, Any]]:
     else:
         rows = _rows(registry.KINDS if name is None else [name])
     if kind is None:
+        rows += _spec_rows()
         rows += [
             _broken("entry point", point, "", reason)
             for point, reason in broken_entry_points.items()
         ]
+    return rows
+
+
+def _spec_rows() -> list[dict[str, Any]]:
+    """Return a row a shipped spec, described by the first sentence of the comment that it begins with."""
+    rows = []
+    for name, path in shipped_specs().items():
+        lines = itertools.takewhile(lambda line: line.startswith("#"), path.open(encoding="utf-8"))
+        text = " ".join(line.strip("# \n") for line in lines)
+        first = re.split(r"(?<=[.?:])\s", text, maxsplit=1)[0].rstrip(":")
+        row = _broken(SPECS, name, str(path), "")
+        rows.append(row | {"description": first, "status": "ok"})
     return rows
 
 
@@ -145,7 +165,7 @@ def print_listing(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
         if not any(row["modalities"] for row in here):
             del columns["modalities"]
         console.print(f"[bold]{kind}[/]")
-        console.print(_table(columns, here))
+        console.print(_table(columns, here), soft_wrap=False)
         console.print()
     if list(kinds) == ["evaluations"]:  # asked for alone: tell everything
         for row in rows:
@@ -173,7 +193,7 @@ def print_details(found: Mapping[str, Any], console: Console) -> None:
     if found["parameters"]:
         columns = {"name": "parameter", "type": "type", "default": "default", "help": "what it is"}
         console.print()
-        console.print(_table(columns, found["parameters"]))
+        console.print(_table(columns, found["parameters"]), soft_wrap=False)
     for preset, values in found["presets"].items():
         text = ", ".join(f"{key}={value}" for key, value in values.items())
         console.print(f"preset {preset}: {text or 'the defaults'}", markup=False)
@@ -191,7 +211,7 @@ def _print_measures(row: Mapping[str, Any], console: Console) -> None:
         if lines and columns is refused:
             console.print()
         if lines and console.width >= WIDE:
-            console.print(_table(columns, lines))
+            console.print(_table(columns, lines), soft_wrap=False)
             continue
         for line in lines:
             console.print(f"[bold]{escape(line['metric'])}[/]")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import typer
+
+from reldrop_bench.errors import one_line
+from reldrop_bench.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +61,9 @@ def conclude(
     report: bool,
     console: Console,
     complete: bool = True,
+    verdict: bool = False,
 ) -> NoReturn:
-    """Tell of failures, write the report where it is wanted, and end as `cells` did.
+    """Tell of failures and, if wanted, the verdict; write the report where it is; end as `cells` did.
 
     complete: whether everything was done that was asked for, as far as their statuses do not tell.
     """
@@ -67,7 +72,60 @@ def conclude(
     print_failures(results, console)
     if report and not report_is_current(folder):
         write_report(results, folder)
+    if verdict:
+        print_verdict(folder, console, results)
     raise typer.Exit(0 if complete and (cells["status"] == "done").all() else 1)
+
+
+SUMMARY = ".summary.json"
+"""The verdict in a few lines, beside the page that says it in full."""
+
+
+def print_verdict(folder: Path, console: Console, results: Results | None = None) -> None:
+    """Print what the results of a folder say; without `results`, what was kept beside its page."""
+    from reldrop_bench.cli.progress import print_summary
+    from reldrop_bench.reporting.summary import Summary, summarize
+
+    kept = folder / "report" / SUMMARY
+    if results is None:
+        try:
+            print_summary(Summary(**json.loads(kept.read_text(encoding="utf-8"))), console)
+            return
+        except (OSError, ValueError, TypeError):
+            from reldrop_bench.store.load import load_results
+
+            results = load_results(folder)
+    summary = summarize(results)
+    if kept.parent.is_dir():
+        with suppress(OSError):  # it can be made again
+            write_atomically(kept, json.dumps(summary.plain()).encode(), durable=False)
+    print_summary(summary, console)
+
+
+SECTIONS = ".sections.json"
+"""The names of the sections that a report was made of."""
+
+
+def _tell_of_lost_sections(target: Path, sections: Sequence[str] | None) -> None:
+    """Say which sections of the report that is replaced are not installed now, and note what is."""
+    from reldrop_bench.plugins import registry
+
+    if sections is not None:
+        return
+    kept, installed = target / SECTIONS, registry.names("sections")
+    try:
+        before = [str(name) for name in json.loads(kept.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        before = []
+    lost = [name for name in before if name not in installed]
+    if lost:
+        names = one_line(", ".join(map(repr, lost)), 200)
+        typer.echo(
+            f"note: the report in {target} had the section {names}, which is not installed here and is "
+            "left out; give its folder with --plugins DIR"
+        )
+    with suppress(OSError):  # the report itself says why nothing can be written
+        write_atomically(kept, json.dumps(installed).encode(), durable=False)
 
 
 def write_report(
@@ -86,6 +144,7 @@ def write_report(
     if not usual:
         stamp.remove(target)  # so that the next `run` writes its own page again
     Report(results, sections).write(target, cast(Any, formats))  # checked there
+    _tell_of_lost_sections(target, sections)
     if usual and "html" in formats:
         stamp.put(folder, target)
     for format in formats:

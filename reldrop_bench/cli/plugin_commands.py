@@ -35,12 +35,12 @@ def _print_checks(results: Sequence[CheckResult], console: Console) -> None:
 @app.command(name="list", epilog="Example: reldrop-bench list regularizers --json")
 def list_command(
     kind: Annotated[
-        str | None, typer.Argument(help="regularizers, tasks, models, …; all by default.")
+        str | None, typer.Argument(help="regularizers, tasks, models, … or specs; all by default.")
     ] = None,
     plugins: options.Plugins = None,
     as_json: options.Json = False,
 ) -> None:
-    """List the plugins that are installed, broken ones included."""
+    """List the plugins that are installed, broken ones included, and the specs that come along."""
     gc.disable()  # next to nothing of what is imported is garbage; looking for it takes a tenth
     try:
         from reldrop_bench.cli.listing import listing, print_listing

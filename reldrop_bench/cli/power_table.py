@@ -30,7 +30,7 @@ def print_power(power: PlannedPower, console: Console) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, overflow="fold")
     return table
 
 
@@ -44,7 +44,7 @@ def _print_tasks(power: PlannedPower, console: Console) -> None:
         if seen:
             row += [_number(reach.difference, 4), _number(reach.difference_own, 4), _seeds(reach)]
         table.add_row(*map(escape, row))
-    console.print(table)
+    console.print(table, soft_wrap=False)
 
 
 def _print_overall(power: PlannedPower, console: Console) -> None:
@@ -66,7 +66,7 @@ def _print_overall(power: PlannedPower, console: Console) -> None:
             row += [_number(difference, 4), seeds] if seen else []
             table.add_row(*map(escape, [*row, label]))
             head = [""] * len(head)
-    console.print(table)
+    console.print(table, soft_wrap=False)
 
 
 def _seeds(reach: Reach) -> str:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from rich.console import Console, Group
@@ -17,11 +17,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from reldrop_bench.reporting.style import printable
 from reldrop_bench.results import Results
 from reldrop_bench.running.benchmark import Benchmark
 from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.running.runner import Listener
 from reldrop_bench.store.folder import Store
+
+if TYPE_CHECKING:
+    from reldrop_bench.reporting.summary import Summary
 
 
 def duration(seconds: float) -> str:
@@ -74,9 +78,9 @@ def plan_line(plan: Plan) -> str:
 
 def print_plan(plan: Plan, benchmark: Benchmark, console: Console) -> None:
     """Print the cells to do with the reasons, then the totals."""
-    table = Table(
-        "task", "regularizer", "model", "seed", "to do", "why", "time", box=None, pad_edge=False
-    )
+    table = Table(box=None, pad_edge=False)
+    for title in ("task", "regularizer", "model", "seed", "to do", "why", "time"):
+        table.add_column(title, overflow="fold", no_wrap=title in ("seed", "to do"))
     for planned in plan.cells:
         row = planned.row()
         cached = planned.action == "cached"
@@ -86,7 +90,7 @@ def print_plan(plan: Plan, benchmark: Benchmark, console: Console) -> None:
             escape(row["task"]), escape(row["label"]), escape(row["model"]), str(row["seed"]), action,
             escape(planned.reason), seconds,
         )  # fmt: skip
-    console.print(table)
+    console.print(table, soft_wrap=False)
     console.print(plan_line(plan), markup=False)
     console.print(f"output: {benchmark.store.folder}", markup=False)
 
@@ -108,6 +112,25 @@ def print_status(results: Results, running: list[dict[str, Any]], console: Conso
     )
     for beat in running:
         console.print(f"  running {_name(beat)}: {_stage(beat)}", markup=False)
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print the verdict's sentences and the table of the leading outcome."""
+    console.print()
+    for sentence in summary.sentences:
+        console.print(Text(printable(sentence)), soft_wrap=False)
+    if not summary.rows:
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("regularizer", overflow="fold")
+    for title in (summary.outcome, "tasks"):
+        table.add_column(printable(title), justify="right", no_wrap=len(title) < 12)
+    table.add_column(escape("difference [interval]"), overflow="fold")
+    table.add_column("verdict", overflow="fold")
+    for row in summary.rows:
+        table.add_row(*(Text(printable(text)) for text in row))
+    console.print()
+    console.print(table, soft_wrap=False)
 
 
 def _stage(beat: dict[str, Any]) -> str:

@@ -37,7 +37,10 @@ class Report:
             names = [entry.name for entry in entries]
             for name in self.sections:
                 if name not in names:
-                    raise UserError(f"no section {name!r}; {suggest(name, names)}")
+                    raise UserError(
+                        f"no section {name!r}; {suggest(name, names)}; one of your own needs its folder "
+                        "(--plugins DIR)"
+                    )
             entries = [entry for entry in entries if entry.name in self.sections]
             if not entries:
                 raise UserError(f"a report needs a section; {suggest('', names)}")

@@ -1,0 +1,98 @@
+"""The verdict in a few lines: what a terminal shows at the end of a run."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.reporting.headlines import headline, nothing_compared
+from reldrop_bench.reporting.judgement import DECIDED, Paired, judge, paired_outcomes
+from reldrop_bench.reporting.rows import labels
+from reldrop_bench.reporting.tables import decided_text
+from reldrop_bench.results import Results
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Sentences, and a row a label about the leading outcome."""
+
+    sentences: Sequence[str]
+    outcome: str = ""
+    """What the rows are about; "": there are none."""
+    rows: Sequence[Sequence[str]] = ()
+    """Label, mean over its tasks, how many tasks, difference to the baseline, verdict."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON knows it."""
+        rows = [list(row) for row in self.rows]
+        return {"sentences": list(self.sentences), "outcome": self.outcome, "rows": rows}
+
+
+def summarize(results: Results) -> Summary:
+    """Return what the results say; where that is nothing, why."""
+    lined_up = paired_outcomes(results)
+    unfinished = int((results.cells["status"] != "done").sum())
+    lacking = f"{unfinished} of {len(results.cells)} cells are not done" if unfinished else ""
+    if not lined_up:
+        what = results.metric or "test accuracy"
+        reasons = filter(None, (f"no cell has a value of {what}", lacking))
+        return Summary([f"No verdict: {'; '.join(reasons)}."])
+    compared = judge(results, lined_up)
+    if compared.empty or not compared["n"].sum():
+        reason = nothing_compared(results, lined_up)
+        reason = reason[0].lower() + reason[1:]
+        sentences = [f"No verdict: {'; '.join(filter(None, (reason, lacking)))}."]
+    else:
+        keys = set(compared["outcome"])
+        sentences = [
+            headline(results, item, compared) for item in lined_up if item.outcome.key in keys
+        ]
+        sentences += _why_not(compared)
+        sentences += [f"{lacking[0].upper()}{lacking[1:]}."] if lacking else []
+    item = lined_up[0]
+    rows = [_row(results, item, compared, label) for label in labels(results)]
+    return Summary(sentences, item.outcome.short, rows)
+
+
+def _why_not(compared: pd.DataFrame) -> list[str]:
+    """Say why comparisons were not tested."""
+    untested = compared[compared["p"].isna()]
+    if untested.empty:
+        return []
+    notes = Counter(
+        note.removesuffix(": no t test").removesuffix(": no interval")
+        for note in untested["note"]
+        if note
+    )
+    told = "; ".join(
+        f"{note} ({number})" if len(notes) > 1 else note for note, number in notes.items()
+    )
+    many = (
+        "Nothing"
+        if len(untested) == len(compared)
+        else f"{len(untested)} of {len(compared)} differences"
+    )
+    verb = "" if many == "Nothing" else "not "
+    more = " More seeds are needed for a verdict." if (untested["n"] < 2).any() else ""
+    text = f"{many} could {verb}be tested: {told}."
+    return [text + more]
+
+
+def _row(results: Results, item: Paired, compared: pd.DataFrame, label: str) -> list[str]:
+    values = item.frame[item.frame["label"] == label]
+    by_task = values.groupby(["task", "model"], sort=False)["value"]
+    means = by_task.mean().dropna()
+    mean = f"{means.to_numpy(np.float64).mean():.3f}".replace("-", "−") if len(means) else "–"
+    tasks = f"{len(means)}/{len(item.settings)}"
+    if label == results.baseline:
+        return [label, mean, tasks, "baseline", ""]
+    rows = compared[(compared["label"] == label) & (compared["outcome"] == item.outcome.key)]
+    if rows.empty:
+        shared = item.shared(label, results.baseline) if results.baseline in item.columns else ()
+        return [label, mean, tasks, "–", "saturated" if shared else "no pair"]
+    row = rows.to_dict("records")[0]
+    star = "" if row["holds"] or row["verdict"] not in DECIDED else "*"
+    return [label, mean, tasks, decided_text(row), f"{row['verdict']}{star}"]
