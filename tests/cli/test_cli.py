@@ -109,6 +109,9 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert "reldrop-block" in stdout
     assert "Traceback" in stdout, "broken plugins come with their traceback"
     rows = json.loads(call(capsys, "list", "--json")[1])
+    specs = [row["name"] for row in rows if row["kind"] == "specs"]
+    assert {"quickstart", "relevance"} <= set(specs)
+    rows = [row for row in rows if row["kind"] != "specs"]
     assert {row["kind"] for row in rows} == set(registry.KINDS)
     assert all(
         bool(row["modalities"]) == registry.KINDS[row["kind"]].has_inputs
