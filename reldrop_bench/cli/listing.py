@@ -13,8 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reldrop_bench.cli.listing_cache import only_built_in, with_cache
-from reldrop_bench.matrix.spec import shipped_specs
-from reldrop_bench.plugins import broken_entry_points, registry
+from reldrop_bench.plugins import broken_entry_points, registry, shipped_specs
 from reldrop_bench.plugins.base import Plugin, docstrings_of, parameters_of
 
 ALIASES = {"relevance": "attributors"}

@@ -15,7 +15,7 @@ import yaml
 
 from reldrop_bench.errors import UserError, one_line, suggest
 from reldrop_bench.kinds.attributor import DEFAULT_RELEVANCE
-from reldrop_bench.plugins import builtin_folder
+from reldrop_bench.plugins import shipped_specs
 
 SpecEntry = str | dict[str, Any]
 """A plugin in a spec: its name, ``{name: {parameters}}`` or ``{name: NAME, parameters…}``."""
@@ -135,13 +135,6 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def shipped_specs() -> dict[str, Path]:
-    """Return the specs that come with the package by name."""
-    root = builtin_folder()
-    folder = root / "benchmarks" if (root / "benchmarks").is_dir() else root.parent / "benchmarks"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def read_spec(source: str | Path | Mapping[str, Any] | BenchmarkSpec) -> dict[str, Any]:

@@ -34,6 +34,13 @@ def builtin_folder() -> Path:
     return here
 
 
+def shipped_specs() -> dict[str, Path]:
+    """Return the specs that come with the package by name."""
+    root = builtin_folder()
+    folder = root / "benchmarks" if (root / "benchmarks").is_dir() else root.parent / "benchmarks"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
 def _package_folders(package: str) -> list[Path]:
     """Return the folders of a package without running any code of it, nor of those around it.
 

@@ -1,6 +1,8 @@
 """What `list` keeps between calls is never told where it may no longer hold."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,3 +99,8 @@ def test_a_damaged_file_is_computed_again(calls: list[int], tmp_path: Path, cont
 def test_a_home_that_cannot_be_written_to_is_no_error(calls: list[int], tmp_path: Path) -> None:
     (tmp_path / "reldrop-bench").write_text("a file where the folder should be")
     assert with_cache(computed(calls)) == ROWS
+
+
+def test_what_lists_plugins_imports_no_torch() -> None:
+    code = "import sys, reldrop_bench.cli.listing; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
