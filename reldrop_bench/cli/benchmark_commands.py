@@ -167,13 +167,13 @@ def report(
     plugins: options.Plugins = None,
 ) -> None:
     """Write the comparison report of a results folder."""
-    from reldrop_bench.cli.progress import print_failures
+    from reldrop_bench.cli.progress import print_unfinished
     from reldrop_bench.reporting.question import asked
     from reldrop_bench.store.load import load_results
 
     add_plugins(plugins)
     results = asked(load_results(folder), baseline, metric, margin)
-    print_failures(results, make_console())
+    print_unfinished(results, make_console())
     usual = (sections, baseline, metric, margin, output) == (None,) * 5
     write_report(results, folder, formats or ["html"], names_of(sections), usual, output)
     raise typer.Exit(results.exit_code)

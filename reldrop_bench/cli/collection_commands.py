@@ -33,6 +33,7 @@ def compare(
     plugins: options.Plugins = None,
 ) -> None:
     """Show several result sets in one report; what only has the same name is told apart."""
+    from reldrop_bench.cli.progress import print_unfinished
     from reldrop_bench.comparing.compare import compare as compare_sets
     from reldrop_bench.store.folder import BENCHMARK_FILE
 
@@ -40,6 +41,7 @@ def compare(
         raise UserError(f"{output} holds results; choose another --output for the report")
     results = compare_sets(folders, baseline, metric, margin, strict, plugins or [])
     _print_notes(results.remarks)
+    print_unfinished(results, make_console())
     write_report(
         results, output, formats or ["html"], names_of(sections), usual=False, output=output
     )

@@ -67,14 +67,15 @@ def conclude(
 
     complete: whether everything was done that was asked for, as far as their statuses do not tell.
     """
-    from reldrop_bench.cli.progress import print_failures
+    from reldrop_bench.cli.progress import print_unfinished
 
-    print_failures(results, console)
+    done = bool((cells["status"] == "done").all())
+    print_unfinished(results, console)
     if report and not report_is_current(folder):
         write_report(results, folder)
     if verdict:
         print_verdict(folder, console, results)
-    raise typer.Exit(0 if complete and (cells["status"] == "done").all() else 1)
+    raise typer.Exit(0 if complete and done else 1)
 
 
 SUMMARY = ".summary.json"

@@ -114,6 +114,13 @@ def print_status(results: Results, running: list[dict[str, Any]], console: Conso
         console.print(f"  running {_name(beat)}: {_stage(beat)}", markup=False)
 
 
+def print_unfinished(results: Results, console: Console) -> None:
+    """Say how many cells are not done and why; nothing where all are."""
+    if results.exit_code:
+        print_status(results, [], console)
+        print_failures(results, console)
+
+
 def print_summary(summary: Summary, console: Console) -> None:
     """Print the verdict's sentences and the table of the leading outcome."""
     console.print()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,24 @@ def test_failed_cells_give_exit_code_one_and_a_report(
     page = (out / "report" / "report.html").read_text(encoding="utf-8")
     assert "deliberately &lt;b&gt;broken&lt;/b&gt;" in page
     assert "deliberately <b>" not in page
+
+
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [(4, "tiny: 0/4 cells done, 4 missing"), (1, "tiny: 3/4 cells done, 1 missing")],
+)
+def test_cells_that_are_gone_are_counted_by_every_command(
+    gone: int, told: str, capsys: pytest.CaptureFixture[str], make_set: Any
+) -> None:
+    out = make_set("out")
+    cells = sorted((out / "cells").iterdir())
+    for cell in cells[:gone]:
+        shutil.rmtree(cell)
+    if gone == len(cells):
+        (out / "cells").rmdir()
+    assert told in call(capsys, "status", str(out))[1]
+    code, stdout, _ = call(capsys, "report", str(out))
+    assert (code, told in stdout) == (1, True)
 
 
 def test_plan(capsys: pytest.CaptureFixture[str], spec_file: Path, tmp_path: Path) -> None:
