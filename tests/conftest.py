@@ -11,6 +11,7 @@ import pytest
 
 from reldrop_bench import plugins
 from reldrop_bench.plugins import registry
+from reldrop_bench.running.timings import CACHE_VARIABLE
 
 pytest_plugins = ["tests.tiny_benchmark", "tests.written_results"]
 PLUGIN_FOLDER = Path(__file__).parent / "plugin_folder"
@@ -20,6 +21,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that hold slow tests: at the end one process would wait for the other."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, item.path.name != "test_reproduction.py"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is remembered between runs out of the user's own folder, in subprocesses as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

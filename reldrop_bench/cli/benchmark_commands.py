@@ -30,6 +30,9 @@ def plan(
     settings: options.Settings = None,
     only: options.Only = None,
     executor: options.Executor = None,
+    no_time: Annotated[
+        bool, Option("--no-time", help="Time no steps: say of the time what is known already.")
+    ] = False,
     power: Annotated[
         bool, Option("--power", help="Say instead what its comparisons can show; trains nothing.")
     ] = False,
@@ -71,7 +74,7 @@ def plan(
         else:
             print_power(planned, make_console())
         return
-    made = benchmark.plan(measure=True)
+    made = benchmark.plan(measure=not no_time)
     if as_json:
         print_json(plan_data(made, benchmark))
     else:

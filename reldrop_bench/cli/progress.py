@@ -35,6 +35,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def duration_range(low: float, high: float) -> str:
+    """Return a range of time as a person says it: 3 to 8 min."""
+    first, last = duration(low), duration(high)
+    if first == last:
+        return last
+    number, _, unit = first.partition(" ")
+    return f"{number if last.endswith(' ' + unit) else first} to {last}"
+
+
 def size(count: float) -> str:
     """Return bytes as MB or GB."""
     return f"{count / 1e6:.0f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
@@ -52,6 +61,7 @@ def _name(row: Mapping[Any, Any]) -> str:
 
 def plan_data(plan: Plan, benchmark: Benchmark) -> dict[str, Any]:
     """Return a plan as plain data."""
+    training, evaluations = plan.shares
     return {
         "name": benchmark.spec.name,
         "output": str(benchmark.store.folder),
@@ -59,6 +69,12 @@ def plan_data(plan: Plan, benchmark: Benchmark) -> dict[str, Any]:
         "to_do": len(plan.to_do),
         "cached": len(plan.cells) - len(plan.to_do),
         "seconds": plan.seconds,
+        "seconds_low": None if plan.span is None else plan.span.low,
+        "seconds_high": None if plan.span is None else plan.span.high,
+        "training_seconds": training,
+        "evaluation_seconds": dict(evaluations),
+        "not_counted": plan.not_counted,
+        "advice": plan.advice,
         "disk_bytes": plan.disk_bytes,
         "cells": [planned.row() for planned in plan.cells],
     }
@@ -69,7 +85,8 @@ def plan_line(plan: Plan) -> str:
     cached = len(plan.cells) - len(plan.to_do)
     line = f"{len(plan.cells)} cells: {len(plan.to_do)} to do, {cached} cached"
     if plan.to_do:
-        estimate = "unknown" if plan.seconds is None else f"about {duration(plan.seconds)}"
+        span = plan.span
+        estimate = "unknown" if span is None else f"about {duration_range(span.low, span.high)}"
         plural = "" if plan.workers == 1 else "s"
         workers = f"{plan.workers} worker{plural}" if plan.workers else "this process"
         line += f"; time {estimate} with {workers}, disk about {size(plan.disk_bytes)}"
@@ -92,6 +109,10 @@ def print_plan(plan: Plan, benchmark: Benchmark, console: Console) -> None:
         )  # fmt: skip
     console.print(table, soft_wrap=False)
     console.print(plan_line(plan), markup=False)
+    if plan.not_counted and plan.span is not None:
+        console.print(f"not counted in the time: {', '.join(plan.not_counted)}", markup=False)
+    if plan.advice:
+        console.print(plan.advice, markup=False)
     console.print(f"output: {benchmark.store.folder}", markup=False)
 
 

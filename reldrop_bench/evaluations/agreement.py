@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from reldrop_bench import Context, Count, Evaluation, Metric, Record
+from reldrop_bench.kinds.workload import Workload
 
 from ._measures.features import linear_cka
 from ._measures.penultimate import FeaturesError
@@ -52,8 +53,14 @@ class Agreement(Evaluation):
         ),
     }
 
+    presets = {"fast": {"max_samples": 250}, "full": {"max_samples": 4000}}
+
     max_samples: Count = 1000
     """Test items whose features are compared; predictions are compared on all."""
+
+    def passes(self, workload: Workload) -> float:
+        others = len(workload.companions & SPLITS.keys())
+        return others * (workload.items + 2 * workload.sample(self.max_samples))
 
     def evaluate(self, context: Context, record: Record) -> None:
         for role, split in SPLITS.items():

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reldrop_bench import Batch, Context, Count, Evaluation, Metric, Record, Step
 from reldrop_bench.kinds.memory import RelevanceMemory
+from reldrop_bench.kinds.workload import PLAIN_STEP, Workload
 from reldrop_bench.seeding import global_seed
 
 
@@ -44,10 +45,17 @@ class Cost(Evaluation):
         ),
     }
 
+    presets = {"fast": {"steps": 2}, "full": {"steps": 32}}
+
     steps: Count = 8
     """Training steps of which the mean is taken: many methods act by chance."""
     batch_size: Count = 16
     """Samples of such a step."""
+
+    def passes(self, workload: Workload) -> float:
+        size = workload.sample(self.batch_size)
+        explained = workload.explanation if workload.step > PLAIN_STEP else 0
+        return size * (1 + self.steps * workload.step + explained)
 
     def evaluate(self, context: Context, record: Record) -> None:
         model = copy.deepcopy(context.model)

@@ -1,9 +1,12 @@
 """Which of several redundant cues does a model use? A causal and an attributive answer."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from reldrop_bench import Context, Count, Evaluation, Metric, Record
+from reldrop_bench.kinds.workload import Workload
 
 from ._measures.cues import (
     causal_shares,
@@ -20,6 +23,8 @@ _COST, _REMOVAL = "1 explanation", "2^K predictions"
 _BOTH = f"{_COST}, {_REMOVAL}"
 _LEAST = 1e-6
 """What all cues together must add to accuracy or probability: below it is rounding."""
+Answers = Mapping[str, tuple[Tensor, Tensor]]
+"""By test set, logits (n, K) and classes (n,) of the items that are predicted."""
 _EQUAL_SHARES = "all cues have equal shares, in relevance or in effect"
 _CAUSAL = "cue_*_shapley, causal_effective_cues, *_agreement"
 
@@ -72,11 +77,31 @@ class CueUse(Evaluation):
     }
     requires = {"cues"}
 
+    presets = {
+        "fast": {"max_samples": 64, "max_tested": 100},
+        "full": {"max_samples": 1024},
+    }
+
     max_samples: Count = 256
     """Test items that are explained."""
+    max_tested: Count | None = None
+    """Test items that are predicted with cues removed, those that are explained at least; None: all."""
+
+    @property
+    def tested(self) -> int | None:
+        """How many items are predicted with cues removed; None: all."""
+        return None if self.max_tested is None else max(self.max_tested, self.max_samples)
+
+    def passes(self, workload: Workload) -> float:
+        explained = workload.sample(self.max_samples) * workload.explanation
+        sets = 2**workload.facts.cues - 1
+        return explained + sets * workload.sample(self.tested)
 
     def evaluate(self, context: Context, record: Record) -> None:
-        self._accuracy(context, record)
+        answers = self._answers(context)
+        for name, (logits, targets) in answers.items():
+            split = "removed-none" if name == "test" else name
+            record.metric(split, "accuracy", correct(logits, targets).mean().item())
         items, mass, varied = self._mass(context)
         # A constant map weighs cues by their area: it says nothing of them.
         names = "effective_cues, roi_mass, cue_*_mass"
@@ -96,14 +121,11 @@ class CueUse(Evaluation):
             record.examples("test", "effective_cues", effective, items[seen])
             for cue, share in enumerate(shares.mean(0).tolist()):
                 record.metric("test", f"cue_{cue}_mass", share)
-        self._causal(context, record, items[seen], shares)
+        self._causal(context, record, answers, items[seen], shares)
 
-    def _accuracy(self, context: Context, record: Record) -> None:
+    def _answers(self, context: Context) -> Answers:
         names = [name for name in context.shifts if name.startswith("removed-")]
-        for name in ["test", *names]:
-            split = "removed-none" if name == "test" else name
-            right = correct(context.logits(name), context.targets(name))
-            record.metric(split, "accuracy", right.mean().item())
+        return {name: context.sampled(name, self.tested) for name in ["test", *names]}
 
     def _mass(self, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """Return the explained items (n,), their mass by part (n, 1 + K), whose map varies (n,)."""
@@ -117,15 +139,17 @@ class CueUse(Evaluation):
             parts.append(mass_by_part(relevance.cpu(), batch.masks.cpu(), context.facts.cues))
         return torch.cat(items), torch.cat(parts), torch.cat(varied)
 
-    def _causal(self, context: Context, record: Record, items: Tensor, shares: Tensor) -> None:
+    def _causal(
+        self, context: Context, record: Record, answers: Answers, items: Tensor, shares: Tensor
+    ) -> None:
         """Write what removal says, and how the relevance of `items` (n,), shares (n, K), fits."""
         names = removals(context.facts.cues)
-        missing = [name for name in names if name != "test" and name not in context.shifts]
+        missing = [name for name in names if name not in answers]
         if missing:
             reason = f"they need every subset of cues removed; there is no {', '.join(missing[:5])}"
             record.note("test", _CAUSAL, reason)
             return
-        hits = [correct(context.logits(name), context.targets(name)) for name in names]
+        hits = [correct(*answers[name]) for name in names]
         values = shapley_values(torch.stack([hit.mean() for hit in hits]))
         for cue, value in enumerate(values.tolist()):
             record.metric("test", f"cue_{cue}_shapley", value)
@@ -147,18 +171,20 @@ class CueUse(Evaluation):
             record.metric("test", "cue_agreement", agreement)
             ranks = rank_agreement(by_relevance, causal)
             record.metric("test", "cue_rank_agreement", ranks.mean, _EQUAL_SHARES)
-        self._by_sample(context, record, items, shares)
+        self._by_sample(context, record, answers, items, shares)
 
-    def _by_sample(self, context: Context, record: Record, items: Tensor, shares: Tensor) -> None:
+    def _by_sample(
+        self, context: Context, record: Record, answers: Answers, items: Tensor, shares: Tensor
+    ) -> None:
         name = "sample_cue_agreement, sample_cue_rank_agreement"
-        targets = context.targets()
-        names = removals(context.facts.cues)
-        if any(not torch.equal(context.targets(shift), targets) for shift in names):
+        found = [answers[shift] for shift in removals(context.facts.cues)]
+        _, targets = answers["test"]
+        if any(not torch.equal(classes, targets) for _, classes in found):
             record.note("test", name, "the test sets without cues do not hold the same items")
             return
-        worth = torch.stack(
-            [label_probability(context.logits(shift), targets)[items] for shift in names]
-        )
+        tested = context.subset(self.tested or len(context.order))
+        rows = torch.searchsorted(tested, items)
+        worth = torch.stack([label_probability(logits, targets)[rows] for logits, _ in found])
         causal, defined = causal_shares(shapley_values(worth).T, _LEAST)
         reason = "no cue adds to their class's probability"
         record.note_left_out("test", name, int(defined.sum()), len(defined), reason)

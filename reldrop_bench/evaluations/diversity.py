@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from reldrop_bench import Batch, Context, Count, Evaluation, Metric, Record, SubsetSplit
 from reldrop_bench.kinds.attributor import RelevanceError
 from reldrop_bench.kinds.evaluation import Explained
+from reldrop_bench.kinds.workload import Workload
 
 from ._measures import features, maps
 from ._measures.penultimate import FeaturesError, penultimate_features
@@ -152,10 +153,19 @@ class Diversity(Evaluation):
         ),
     }
 
+    presets = {"fast": {"max_samples": 64}, "full": {"max_samples": 1024}}
+
     max_samples: Count = 256
     """Test items that are measured."""
     control: bool = True
     """Whether the same is measured on a copy with permuted weights: as much again."""
+
+    def passes(self, workload: Workload) -> float:
+        features = 2 if workload.facts.modality in _CLOUDS else 1  # those of points as well
+        each = features + workload.explanation
+        # The control's batch norms are adapted, and its predictions are what is explained.
+        total = each + (2 + each if self.control else 0)
+        return workload.sample(self.max_samples) * total
 
     def evaluate(self, context: Context, record: Record) -> None:
         maps_of_labels = context.explained(self.max_samples, self.name)

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor
 
 from reldrop_bench import Attributor, Batch, Context, Count, Metric, Record
+from reldrop_bench.kinds.workload import Workload
 from reldrop_bench.occlusion.order import random_ranks, relevance_ranks
 from reldrop_bench.plugins.registry import create
 
 from ._measures.predictions import correct, label_probability
 from ._measures.samples import varies
 from ._occluding.curves import Curve, Occluder, maps_by_chunk
-from ._occluding.evaluation import OccludingEvaluation
+from ._occluding.evaluation import FEW, MANY, OccludingEvaluation
 
 RANDOM = "random-order"
 """What stands in place of a method's name for the baseline."""
@@ -55,6 +56,11 @@ class Faithfulness(OccludingEvaluation):
 
     usual_fills = {"image": ("mean", "inpaint"), "cloud": ("duplicate", "resample")}
 
+    presets = {
+        "fast": {"max_samples": 48, "fractions": FEW},
+        "full": {"max_samples": 512, "fractions": MANY},
+    }
+
     methods: tuple[str, ...] = ()
     """Attribution methods by name that are compared with the benchmark's own."""
     max_samples: Count = 128
@@ -69,6 +75,12 @@ class Faithfulness(OccludingEvaluation):
     @property
     def explainers(self) -> tuple[str, ...]:
         return self.methods
+
+    def passes(self, workload: Workload) -> float:
+        methods = 1 + len(self.methods)
+        maps = methods * workload.explanation
+        orders = 1 + 2 * methods
+        return workload.sample(self.max_samples) * (maps + self.predictions(workload.facts, orders))
 
     def evaluate(self, context: Context, record: Record) -> None:
         occluder = self.occluder(context, record)

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from reldrop_bench import Context, Count, Evaluation, Metric, Probability, Record, SubsetSplit
+from reldrop_bench.kinds.workload import Workload
 
 from ._measures.predictions import correct
 
@@ -38,10 +39,15 @@ class Generalization(Evaluation):
         "best_validation_epoch": Metric("neither", "first epoch of the best accuracy there", _LOG),
     }
 
+    presets = {"fast": {"max_samples": 500}, "full": {"max_samples": 20000}}
+
     targets: tuple[Probability, ...] = (0.5, 0.8, 0.9, 0.95)
     """Validation accuracies of which the first epoch is noted."""
     max_samples: Count = 2000
     """Training items that are predicted, at random."""
+
+    def passes(self, workload: Workload) -> float:
+        return min(self.max_samples, workload.training)
 
     def evaluate(self, context: Context, record: Record) -> None:
         self._final(context, record)

@@ -6,11 +6,12 @@ from typing import Literal
 from torch import Tensor
 
 from reldrop_bench import Batch, Context, Count, Metric, Record
+from reldrop_bench.kinds.workload import Workload
 from reldrop_bench.occlusion.order import ORDERS, random_ranks, relevance_ranks
 
 from ._measures.predictions import correct
 from ._occluding.curves import Occluder, Ranks, maps_by_chunk
-from ._occluding.evaluation import OccludingEvaluation
+from ._occluding.evaluation import FEW, MANY, OccludingEvaluation
 
 Order = Literal["random", "random-blocks", "random-ball", "mask", "reference"]
 """See `RandomOrder`; reference: the most relevant first by the maps of the reference model."""
@@ -51,12 +52,26 @@ class OcclusionRobustness(OccludingEvaluation):
         "cloud": ("duplicate", "resample", "noise", "origin"),
     }
 
+    presets = {
+        "fast": {"max_samples": 100, "fractions": FEW},
+        "full": {"max_samples": 2000, "fractions": MANY},
+    }
+
     max_samples: Count = 400
     orders: tuple[Order, ...] | None = None
     """None: all that the task allows."""
     fills: tuple[str, ...] | None = None
     """None: mean, noise, blur, other-sample and inpaint for images; duplicate, resample, noise and
     origin for clouds."""
+
+    def passes(self, workload: Workload) -> float:
+        facts, reference = workload.facts, "reference" in workload.companions
+        offered = {*ORDERS[facts.modality], *(["reference"] if reference else [])}
+        if not facts.masks:
+            offered.discard("mask")
+        orders = offered if self.orders is None else offered.intersection(self.orders)
+        maps = workload.explanation if "reference" in orders else 0
+        return workload.sample(self.max_samples) * (maps + self.predictions(facts, len(orders)))
 
     def evaluate(self, context: Context, record: Record) -> None:
         occluder = self.occluder(context, record)

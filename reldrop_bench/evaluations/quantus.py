@@ -1,13 +1,14 @@
 """Quality of explanations by the metrics of Quantus."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from reldrop_bench import Context, Count, Evaluation, Metric, Record, UserError
 from reldrop_bench.errors import one_line, suggest
+from reldrop_bench.kinds.workload import Workload
 
 from ._quantus.calls import joined, scores, visiting
 from ._quantus.catalogue import CATALOGUE, REFUSED, SIZES, Offered, Size
@@ -140,6 +141,26 @@ class QuantusMetrics(Evaluation):
                 reason = next(iter(reasons.values()))
                 raise UserError(f"{self.name}: {name} is not offered: {reason}")
 
+    def passes(self, workload: Workload) -> float:
+        facts, explanation = workload.facts, workload.explanation
+        each, noisy, anew = 1 + explanation, 0, False
+        for entry in self._wanted():
+            if facts.modality not in entry.modalities:
+                continue
+            budget = entry.allowed(self.size)
+            if entry.space.startswith("masked"):
+                each += budget
+            elif entry.name == "Continuity":
+                each += budget * (1 + explanation)
+            elif entry.space == "inputs":  # which are given the same noise, and share explanations
+                noisy = max(noisy, budget)
+            elif entry.name == "RandomLogit":
+                each += explanation
+            elif entry.space == "weights":
+                anew = True
+        explained = each + noisy * (1 + explanation) + anew * (3 + explanation)
+        return workload.sample(self.max_samples or SAMPLES[self.size]) * explained
+
     def evaluate(self, context: Context, record: Record) -> None:
         tallies = [_Tally(entry) for entry in self._chosen(context, record)]
         together = [tally for tally in tallies if tally.entry.space == "samples"]
@@ -164,15 +185,20 @@ class QuantusMetrics(Evaluation):
         for tally in tallies:
             tally.write(record, total)
 
+    def _wanted(self) -> Iterator[Offered]:
+        for entry in CATALOGUE.values():
+            if self.only is not None:
+                wanted = entry.name in self.only
+            else:
+                wanted = SIZES.index(entry.since) <= SIZES.index(self.size)
+            if wanted:
+                yield entry
+
     def _chosen(self, context: Context, record: Record) -> list[Offered]:
         """Return the metrics to take; what was asked for and cannot be is noted."""
         chosen: list[Offered] = []
         modality = context.facts.modality
-        for entry in CATALOGUE.values():
-            if self.only is None and SIZES.index(entry.since) > SIZES.index(self.size):
-                continue
-            if self.only is not None and entry.name not in self.only:
-                continue
+        for entry in self._wanted():
             if modality not in entry.modalities:
                 if self.only is not None:
                     record.note("test", entry.key, REFUSED[entry.name][modality])

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.data import Batch, Facts, Shifts, Split
+from reldrop_bench.data import Batch, Facts, Shifts, Split, SubsetSplit
 from reldrop_bench.kinds.attributor import Attributor, explain_with
 from reldrop_bench.kinds.labels import check_split
 from reldrop_bench.kinds.recipe import Recipe
@@ -23,11 +23,14 @@ from reldrop_bench.kinds.record import Direction, Metric, Record
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.step import Step
 from reldrop_bench.kinds.task import Task
+from reldrop_bench.kinds.workload import Workload
 from reldrop_bench.plugins.base import Plugin
 from reldrop_bench.seeding import numpy_generator, torch_generator
 
 ROLES = frozenset({"reference", "baseline", "first-seed"})
 """What an evaluation may name in `companions`."""
+SIZES = ("fast", "standard", "full")
+"""Presets that every evaluation has; one that does not say what they set is always the same."""
 
 
 class Explained(NamedTuple):
@@ -129,15 +132,7 @@ class Context:
 
         The same for every model and seed: the first n are what an evaluation of n samples takes.
         """
-        targets = self.test.targets.cpu().numpy()
-        generator = numpy_generator("evaluation", self.task.name, "subset")
-        shuffle, jitter = generator.random((2, len(targets)))
-        # Item i of the n shuffled members of its class goes to the quantile (i + jitter) / n.
-        order = np.lexsort((shuffle, targets))
-        _, start, count = np.unique(targets[order], return_index=True, return_counts=True)
-        rank = np.arange(len(targets)) - np.repeat(start, count)
-        place = (rank + jitter) / np.repeat(count, count)
-        return torch.from_numpy(order[np.argsort(place, kind="stable")])
+        return _mixed_order(self.test.targets, self.task.name)
 
     def subset(self, size: int) -> Tensor:
         """Return positions of at most `size` test items, sorted, stratified by class.
@@ -177,6 +172,28 @@ class Context:
         """Return classes (N,) on the CPU that go with `logits(name)`."""
         self.logits(name)
         return self._targets[name]
+
+    def sampled(self, name: str, size: int | None) -> tuple[Tensor, Tensor]:
+        """Return logits (n, K) and classes (n,) on the CPU of at most `size` items of a test set.
+
+        name: as for `logits`. The items are the first of an order like `order`, which it is where
+        the set has the classes of the test split; they come as the set has them. size: None for all.
+
+        Raises
+        ------
+        ValueError
+            They are not finite.
+        """
+        split = self.test if name == "test" or size is None else self.shifts[name]()
+        if size is None or size >= len(split):
+            return self.logits(name), self.targets(name)
+        # Anew, even of a set that is predicted as a whole: last bits depend on what is beside.
+        items = _mixed_order(split.targets, self.task.name)[:size].sort().values
+        part = SubsetSplit(split, items)
+        logits = torch.cat([self.predict(batch.inputs) for batch in self.batches(part)])
+        if not logits.isfinite().all():
+            raise ValueError(f"the model's outputs on {name!r} are not all finite")
+        return logits, part.targets.cpu()
 
     def explained(
         self, size: int, stage: str, attributor: Attributor | None = None
@@ -241,6 +258,18 @@ class Context:
         )
 
 
+def _mixed_order(targets: Tensor, task: str) -> Tensor:
+    """Return positions (N,) of which every prefix mixes the classes (N,) in proportion."""
+    classes = targets.cpu().numpy()
+    shuffle, jitter = numpy_generator("evaluation", task, "subset").random((2, len(classes)))
+    # Item i of the n shuffled members of its class goes to the quantile (i + jitter) / n.
+    order = np.lexsort((shuffle, classes))
+    _, start, count = np.unique(classes[order], return_index=True, return_counts=True)
+    rank = np.arange(len(classes)) - np.repeat(start, count)
+    place = (rank + jitter) / np.repeat(count, count)
+    return torch.from_numpy(order[np.argsort(place, kind="stable")])
+
+
 class Evaluation(Plugin, ABC):
     """A measurement on a trained model."""
 
@@ -265,6 +294,12 @@ class Evaluation(Plugin, ABC):
     - "first-seed": the same regularizer with the first seed; none for the first seed itself.
     """
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        own = cls.presets
+        if isinstance(own, Mapping):  # else it is told what is wrong with it
+            cls.presets = {size: {} for size in SIZES} | dict(own)
+
     @property
     def explainers(self) -> tuple[str, ...]:
         """Names of attribution methods that it uses beside the benchmark's own."""
@@ -273,6 +308,14 @@ class Evaluation(Plugin, ABC):
     def applies_to(self, facts: Facts) -> bool:
         """Whether the task offers what is required."""
         return facts.modality in self.modalities and self.requires <= facts.offers
+
+    def passes(self, workload: Workload) -> float | None:
+        """Return about how many forward passes of one sample it makes; None where that is unknown.
+
+        For estimates, so a factor of two is close enough. Predictions of the whole test split
+        (`Context.logits`) are not counted: they are made once for all.
+        """
+        return None
 
     @classmethod
     def declared(cls, metric: str) -> Metric | None:

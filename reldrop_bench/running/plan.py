@@ -1,17 +1,17 @@
 """What a run would do, before it does it: cells, reasons, time and disk."""
 
-import json
 import statistics
-import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from reldrop_bench.matrix.cells import CellSpec
-from reldrop_bench.matrix.components import Components, PluginIdentity
-from reldrop_bench.running.environment import compute_device
+from reldrop_bench.matrix.components import Components
+from reldrop_bench.matrix.entries import ResolvedPlugin
+from reldrop_bench.running.estimates import NO_TIME, Book, Estimate, Span
+from reldrop_bench.running.timings import Timing, remembered, this_machine, timing_of
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.records import CellRecord
 from reldrop_bench.store.state import (
@@ -24,7 +24,10 @@ from reldrop_bench.store.state import (
 
 Action = Literal["train", "evaluate", "cached"]
 
-PROBE_STEPS = 4
+MOST_MEASURING = 0.5
+"""What evaluations may take of the training's time without a word."""
+START_SECONDS = 5.0
+"""What a process takes until it computes its first cell."""
 TABLES_BYTES = 400_000
 """Disk that the tables of a cell take where no finished cell tells."""
 
@@ -36,16 +39,26 @@ class PlannedCell:
     cell: CellSpec
     action: Action
     reason: str
-    seconds: float | None
-    """Estimated seconds on one worker, from finished cells of this folder; None: nothing to go by."""
+    evaluations: tuple[ResolvedPlugin, ...] = ()
+    """Those that are to be done."""
+    estimate: Estimate = NO_TIME
+
+    @property
+    def seconds(self) -> float | None:
+        """Estimated seconds on one worker; None: nothing to go by."""
+        total = self.estimate.total
+        return None if total is None else total.middle
 
     def row(self) -> dict[str, Any]:
         """Return plain data for tables and JSON."""
+        total = self.estimate.total
         return {
             **self.cell.identity,
             "action": self.action,
             "reason": self.reason,
-            "seconds": self.seconds,
+            "seconds": None if total is None else total.middle,
+            "seconds_low": None if total is None else total.low,
+            "seconds_high": None if total is None else total.high,
         }
 
 
@@ -57,20 +70,72 @@ class Plan:
     workers: int
     disk_bytes: int
     """Estimated disk that the cells still to be trained will take."""
+    fast: Mapping[str, float] = field(default_factory=dict)
+    """Which share of its time an evaluation takes in size fast, where that is less."""
 
     @property
     def to_do(self) -> list[PlannedCell]:
         return [planned for planned in self.cells if planned.action != "cached"]
 
     @property
-    def seconds(self) -> float | None:
-        """Estimated wall time with this number of workers; None where nothing is known."""
-        known = [planned.seconds for planned in self.to_do if planned.seconds is not None]
-        if self.to_do and not known:
+    def span(self) -> Span | None:
+        """Estimated wall time with this number of workers; None where nothing is known.
+
+        Cells of which nothing is known count like the others.
+        """
+        totals = [planned.estimate.total for planned in self.to_do]
+        known = [total for total in totals if total is not None]
+        if not self.to_do:
+            return Span()
+        if not known:
             return None
-        mean = statistics.fmean(known) if known else 0.0
-        total = sum(mean if planned.seconds is None else planned.seconds for planned in self.to_do)
-        return total / max(1, min(self.workers or 1, len(self.to_do)))
+        whole = sum(known, start=Span()) * (len(totals) / len(known))
+        if self.workers:
+            busy = min(self.workers, len(totals))
+            return whole * (1 / busy) + Span(START_SECONDS, START_SECONDS / 2, 2 * START_SECONDS)
+        return whole
+
+    @property
+    def seconds(self) -> float | None:
+        """What is expected of `span`."""
+        return None if self.span is None else self.span.middle
+
+    @property
+    def not_counted(self) -> list[str]:
+        """Evaluations of which it is not known, for some cell, how long they take."""
+        missing = (name for planned in self.to_do for name in planned.estimate.missing)
+        return list(dict.fromkeys(missing))
+
+    @property
+    def advice(self) -> str:
+        """Say that evaluations take more than half of the training's time, where they do, and what helps."""
+        training, evaluations = self.shares
+        measuring = sum(evaluations.values())
+        if measuring <= MOST_MEASURING * training or not training:
+            return ""
+        line = f"evaluations take about {_times(measuring / training)} as long as training"
+        saved = {name: evaluations[name] * (1 - share) for name, share in self.fast.items()}
+        worth = [name for name in saved if saved[name] > 0.05 * measuring]
+        if worth:
+            left = (measuring - sum(saved[name] for name in worth)) / training
+            names = ", ".join(f"{name}:fast" for name in worth)
+            line += f"; with {names} in 'evaluations:' about {_times(left)}"
+        return line
+
+    @property
+    def shares(self) -> tuple[float, Mapping[str, float]]:
+        """Seconds of training, and of each evaluation, of the cells that are trained, on one worker."""
+        training, evaluations = 0.0, defaultdict[str, float](float)
+        for planned in self.to_do:
+            if planned.action == "train" and planned.estimate.training is not None:
+                training += planned.estimate.training.middle
+                for name, span in planned.estimate.evaluations.items():
+                    evaluations[name] += span.middle
+        return training, evaluations
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
 
 def _relatives(cell: CellSpec, records: Sequence[CellRecord]) -> list[CellRecord]:
@@ -107,66 +172,22 @@ def _why_train(cell: CellSpec, record: CellRecord | None, records: Sequence[Cell
     return "; ".join(sorted(changes, key=len)[0]) if changes else "new"
 
 
-class History:
-    """Time of finished cells, for estimates: of the same kind, else of the same task, else any.
-
-    Training is counted by epoch, and only for tasks and models with the same parameters.
-    """
-
-    def __init__(self, records: Sequence[CellRecord]) -> None:
-        self._times: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
-        for record in records:
-            training = record.training
-            if record.status == "done" and training.train_seconds is not None and training.epochs:
-                outcomes = record.evaluations.values()
-                evaluations = sum(outcome.seconds or 0.0 for outcome in outcomes)
-                epoch = training.train_seconds / training.epochs
-                self.add(record.components, epoch, evaluations)
-
-    def add(self, components: Components, epoch: float, evaluations: float = 0.0) -> None:
-        """Note the seconds that an epoch and all evaluations of a cell took."""
-        times = (epoch, evaluations)
-        for level in _levels(components):
-            self._times[level].append(times)
-
-    def knows(self, cell: CellSpec) -> bool:
-        """Return whether a cell of the same task, model and regularizer was ever finished or timed."""
-        return bool(self._times[_levels(cell.components)[0]])
-
-    def estimate(self, cell: CellSpec) -> float | None:
-        """Return the expected seconds of a cell, or None where nothing was ever finished."""
-        for level in _levels(cell.components):
-            if times := self._times[level]:
-                epoch, evaluations = (statistics.median(part) for part in zip(*times, strict=True))
-                return epoch * cell.recipe.epochs + evaluations
-        return None
-
-
-def _levels(components: Components) -> list[tuple[str, ...]]:
-    def text(part: PluginIdentity) -> str:
-        return json.dumps([part.name, part.parameters], sort_keys=True)
-
-    setting = (text(components.task), text(components.model))
-    return [(*setting, components.regularizer.name), setting, ()]
-
-
 def plan_cell(
     cell: CellSpec,
     record: CellRecord | None,
     records: Sequence[CellRecord],
-    history: History,
     available: Callable[[str], bool],
 ) -> PlannedCell:
     """Say what a cell needs, from its record as it lies on disk."""
     if is_complete(cell, record, available):
-        return PlannedCell(cell, "cached", "", 0.0)
+        return PlannedCell(cell, "cached", "")
     if record is not None and record.is_trained:
-        pending = [plugin.name for plugin in pending_evaluations(cell, record, available)]
-        reason = f"evaluations: {', '.join(pending)}" if pending else record.error
-        before = [record.evaluations.get(name) for name in pending]
-        seconds = sum((outcome and outcome.seconds) or 1.0 for outcome in before)
-        return PlannedCell(cell, "evaluate", reason, seconds)
-    return PlannedCell(cell, "train", _why_train(cell, record, records), history.estimate(cell))
+        pending = tuple(pending_evaluations(cell, record, available))
+        names = ", ".join(evaluation.name for evaluation in pending)
+        reason = f"evaluations: {names}" if pending else record.error
+        return PlannedCell(cell, "evaluate", reason, pending)
+    reason = _why_train(cell, record, records)
+    return PlannedCell(cell, "train", reason, tuple(cell.evaluations))
 
 
 def _folder_bytes(path: Path) -> int:
@@ -210,29 +231,31 @@ def _model_bytes(cell: CellSpec) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 
-def measured_seconds(cell: CellSpec, root: Path | None) -> float:
-    """Return the time of an epoch of a cell, extrapolated from a few steps on this machine."""
-    from reldrop_bench.running.training import train
+def _own_timings(
+    store: Store, cells: Sequence[CellSpec], records: Sequence[CellRecord]
+) -> list[Timing]:
+    """Return what the finished cells of a folder took."""
+    benchmark = store.read_benchmark()
+    identities = {} if benchmark is None else benchmark.evaluation_identities
+    same = [  # a record does not hold the parameters that its evaluations had
+        evaluation
+        for cell in cells[:1]
+        for evaluation in cell.evaluations
+        if identities.get(evaluation.name) == cell.evaluation_identity(evaluation)
+    ]
+    timings = (timing_of(record, same, trained=True) for record in records if record.trained)
+    return [timing for timing in timings if timing is not None]
 
-    short = replace(cell, recipe=cell.recipe.model_copy(update={"epochs": 1}))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        probe = train(short, root, device=compute_device(), steps=PROBE_STEPS)
-        train_split, _ = cell.task.plugin.splits(root, cell.seed)
-    per_epoch = max(1, len(train_split) // cell.recipe.batch_size)
-    return probe.step_seconds * per_epoch
 
-
-def _measure(cells: Sequence[CellSpec], history: History, root: Path | None) -> None:
-    """Time a few steps of every (task, regularizer) that no finished cell tells of."""
-    for cell in cells:
-        if history.knows(cell) or cell.regularizer.error:
-            continue
-        try:
-            seconds = measured_seconds(cell, root)
-        except (Exception, SystemExit):  # noqa: BLE001 - what fails here will be a failed cell, not a failed plan
-            continue
-        history.add(cell.components, seconds)
+def _known_times(
+    store: Store, cells: Sequence[CellSpec], records: Sequence[CellRecord], here: str
+) -> Book:
+    """Return what is known of cells' times: of this folder first, whatever the machine, then here."""
+    own, book = _own_timings(store, cells, records), Book()
+    book.add(timing for timing in own if timing.machine == here)
+    book.add(timing for timing in remembered() if timing.machine == here)
+    book.add(timing for timing in own if timing.machine != here)
+    return book
 
 
 def make_plan(
@@ -249,9 +272,6 @@ def make_plan(
     """
     records = list(store.records())
     by_key = {record.key: record for record in records}
-    history = History(records)
-    if measure:
-        _measure([cell for cell in cells if cell.key not in by_key], history, root)
     coming = {
         cell.key
         for cell in cells
@@ -267,7 +287,24 @@ def make_plan(
             # cell without weights is not trained again for what may never come.
             return is_trained(by_key.get(key)) or (key in coming and is_trained(record))
 
-        return plan_cell(cell, record, records, history, available)
+        return plan_cell(cell, record, records, available)
 
-    planned = tuple(map(planned_cell, cells))
-    return Plan(planned, workers, estimate_disk(store, planned, records, keep_models))
+    planned = [planned_cell(cell) for cell in cells]
+    to_do = [each for each in planned if each.action != "cached"]
+    book = Book()
+    if to_do:
+        book = _known_times(store, cells, records, this_machine(to_do[0].cell.threads))
+        if measure:
+            from reldrop_bench.running.probing import measure_unknown
+
+            measure_unknown([each.cell for each in to_do], book, root)
+    estimated = tuple(
+        each
+        if each.action == "cached"
+        else replace(
+            each, estimate=book.estimate(each.cell, each.evaluations, each.action == "train")
+        )
+        for each in planned
+    )
+    disk = estimate_disk(store, estimated, records, keep_models)
+    return Plan(estimated, workers, disk, book.fast([each.cell for each in to_do], root))

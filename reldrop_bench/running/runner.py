@@ -16,6 +16,7 @@ from reldrop_bench.running.benchmark import Benchmark, Options, Source, devices,
 from reldrop_bench.running.cell import Job
 from reldrop_bench.running.foreign import sources
 from reldrop_bench.running.plan import Plan, PlannedCell
+from reldrop_bench.running.timings import remember, timing_of
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
 from reldrop_bench.store.records import WEIGHTS_FILE, CellRecord
@@ -94,6 +95,20 @@ def _stop_where_the_disk_is_full(record: CellRecord, store: Store) -> None:
         raise OSError(full, os.strerror(full), str(store.folder))
 
 
+def _remember_times(store: Store, ended: Sequence[PlannedCell]) -> None:
+    """Keep how long the cells took that are done by now, for the plans of other benchmarks."""
+    timings = []
+    for planned in ended:
+        try:
+            record = store.read_cell(planned.cell.key)
+        except ValueError:  # damaged: the next run says so
+            continue
+        if record is not None and record.status == "done":
+            trained = planned.action == "train"
+            timings.append(timing_of(record, planned.evaluations, trained))
+    remember(timing for timing in timings if timing is not None)
+
+
 def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> None:
     """Compute every chosen cell that is not complete, and write its record.
 
@@ -118,8 +133,10 @@ def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> Non
         to_do = {planned.cell.key: planned for planned in plan.to_do}
         if not to_do:
             return
-
-        _compute(benchmark, to_do, listener)
+        try:
+            _compute(benchmark, to_do, listener)
+        finally:
+            _remember_times(store, plan.to_do)
 
 
 def _compute(benchmark: Benchmark, to_do: Mapping[str, PlannedCell], listener: Listener) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 import torch
@@ -30,6 +30,19 @@ from reldrop_bench.seeding import global_seed, torch_generator
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+
+class Place(Protocol):
+    """Where a training takes place: what is needed of `Fabric`."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def setup(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> Any:
+        """Return the two as they are to be used."""
+
+    def backward(self, tensor: Tensor) -> None:
+        """Go back through the graph of a loss."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +158,7 @@ class _Totals:
 class _Setup:
     """What the epochs work with."""
 
-    fabric: Fabric
+    fabric: Place
     train: Split
     validation: Split
     probe: Split
@@ -159,20 +172,25 @@ class _Setup:
     augmentation: torch.Generator
 
 
-def _set_up(cell: CellSpec, root: Path | None, device: torch.device) -> _Setup:
+def _fabric(cell: CellSpec, device: torch.device) -> Fabric:
     from lightning_fabric import Fabric  # takes seconds to import: only where it is needed
 
+    return Fabric(
+        accelerator=device.type,
+        devices=1 if device.index is None else [device.index],
+        precision=cell.recipe.precision,
+    )
+
+
+def _set_up(cell: CellSpec, root: Path | None, fabric: Place, steps: int | None) -> _Setup:
     stream = cell_stream(cell)
     facts = cell.task.plugin.facts(root)
     train, validation = (
         check_split(f"task {cell.task.name}, {part}", split, len(facts.classes))
         for part, split in cell.task.plugin.splits(root, cell.seed)._asdict().items()
     )
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=1 if device.index is None else [device.index],
-        precision=cell.recipe.precision,
-    )
+    if steps is not None:  # nor is more looked at than is trained on
+        validation = SubsetSplit(validation, torch.arange(len(validation))[: steps * 64])
     model = build_model(cell, facts)
     forward, optimizer = fabric.setup(model, make_optimizer(cell.recipe, model))
     generator = torch_generator("regularizer", cell.regularizer.name, *stream)
@@ -198,13 +216,14 @@ def train(
     progress: Callable[[int, int], None] = lambda epoch, epochs: None,
     device: torch.device | None = None,
     steps: int | None = None,
+    fabric: Place | None = None,
 ) -> Trained:
     """Train a cell.
 
     Weights, data order, splits and augmentation derive from (task, seed); the regularizer draws
     from a stream of its own, so that cells of equal (task, seed) are paired. Only the training and
     validation splits are opened. It runs on `device`, the CPU by default. `steps` cuts every epoch
-    short, to time a few.
+    short, to time a few, for which `fabric` may be a stand-in that is quick to import.
 
     Raises
     ------
@@ -212,7 +231,7 @@ def train(
         The loss is not finite; the message says at which step.
     """
     device = device or torch.device("cpu")
-    setup = _set_up(cell, root, device)
+    setup = _set_up(cell, root, fabric or _fabric(cell, device), steps)
     recipe, regularizer = cell.recipe, cell.regularizer.plugin
     fabric, optimizer, step, model = setup.fabric, setup.optimizer, setup.step, setup.step.model
     inspector = Inspector(regularizer, cell.regularizer.label)

@@ -8,11 +8,18 @@ import numpy as np
 from torch import Tensor
 
 from reldrop_bench import Context, Evaluation, Record
+from reldrop_bench.data import Facts
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.occlusion.fill import FILLS
 from reldrop_bench.plugins.base import Count, Probability
 
 from .curves import Occluder
+
+FEW = (0.0, 0.2, 0.5, 0.9)
+"""Some of the fractions that are usual, over the same range."""
+USUAL = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+MANY = (0.0, 0.05, 0.1, 0.15, 0.2, 0.275, 0.35, 0.425, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Those that are usual, and one between any two."""
 
 
 class OccludingEvaluation(Evaluation):
@@ -23,7 +30,7 @@ class OccludingEvaluation(Evaluation):
 
     max_samples: Count
     """Test items that are looked at."""
-    fractions: tuple[Probability, ...] = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+    fractions: tuple[Probability, ...] = USUAL
     """Hidden fractions, two or more that grow."""
     fills: tuple[str, ...] | None = None
 
@@ -38,6 +45,13 @@ class OccludingEvaluation(Evaluation):
         for fill in self.fills or ():
             if fill not in known:
                 raise UserError(f"{self.name}: no fill {fill!r}; {suggest(fill, known)}")
+
+    def predictions(self, facts: Facts, orders: int) -> int:
+        """Return how often a sample is predicted with something of it hidden."""
+        fills = self.usual_fills[facts.modality] if self.fills is None else self.fills
+        usable = FILLS[facts.modality]
+        hidden = sum(fraction > 0 for fraction in self.fractions)
+        return orders * hidden * sum(fill in usable for fill in dict.fromkeys(fills))
 
     def occluder(self, context: Context, record: Record) -> Occluder:
         """Return what hides the items; fills that were asked for by name and cannot be are noted."""
