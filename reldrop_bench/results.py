@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
+if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
+    import pandas as pd
+
 
 CELL_COLUMNS = (
     "key", "task", "model", "regularizer", "label", "relevance", "seed", "status", "error",
@@ -47,6 +49,8 @@ NOTE_COLUMNS = (*IDENTITY, "evaluation", "split", "metric", "reason")
 
 
 def _empty(columns: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
     return pd.DataFrame(columns=list(columns))
 
 

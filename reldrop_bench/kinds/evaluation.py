@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -27,10 +26,19 @@ from reldrop_bench.kinds.workload import Workload
 from reldrop_bench.plugins.base import Plugin
 from reldrop_bench.seeding import numpy_generator, torch_generator
 
+if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
+    import pandas as pd
+
 ROLES = frozenset({"reference", "baseline", "first-seed"})
 """What an evaluation may name in `companions`."""
 SIZES = ("fast", "standard", "full")
 """Presets that every evaluation has; one that does not say what they set is always the same."""
+
+
+def _no_epochs() -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame()
 
 
 class Explained(NamedTuple):
@@ -67,7 +75,7 @@ class Context:
     of a small network makes then stays in a CPU's cache."""
     progress: Callable[[str], None] = lambda stage: None
     """Called with a short text now and then, so that long evaluations show life."""
-    epochs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    epochs: pd.DataFrame = field(default_factory=_no_epochs)
     """The training log, a row an epoch; empty for a model that was trained elsewhere."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the training as a whole: seconds, steps, samples explained."""

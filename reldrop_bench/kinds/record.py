@@ -1,14 +1,18 @@
 """What an evaluation writes: one long table, what its metrics mean, and what was left out."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from torch import Tensor
 
 from reldrop_bench.errors import one_line
 from reldrop_bench.plugins.base import MODALITIES
+
+if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
+    import pandas as pd
 
 Direction = Literal["higher", "lower", "neither"]
 
@@ -102,6 +106,8 @@ class Record:
 
     def frame(self) -> pd.DataFrame:
         """Return all rows; columns COLUMNS, the names as categories."""
+        import pandas as pd
+
         if not self._parts:
             return pd.DataFrame(columns=list(COLUMNS))
         lengths = [len(values) for *_, values in self._parts]

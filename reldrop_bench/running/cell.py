@@ -191,9 +191,10 @@ def _heart(store: Store, cell: CellSpec) -> Beat:
 
 def _import_built_in(cell: CellSpec) -> None:
     """Import all built-in plugins of the kinds that a cell uses, and no others."""
-    importlib.import_module(
-        "lightning_fabric"
-    )  # it puts a function of its own around torch.compile
+    # What is first needed within a cell, so that no cell's time holds it; Fabric puts a function of
+    # its own around torch.compile.
+    for library in ("lightning_fabric", "pandas", "pyarrow.parquet"):
+        importlib.import_module(library)
     with registry.restricted_to(()):
         for kind in {plugin.kind for plugin in cell.plugins}:
             registry.entries(kind)

@@ -1,5 +1,7 @@
 """Evaluate a trained model and write what was found into its record."""
 
+from __future__ import annotations
+
 import functools
 import time
 import traceback
@@ -7,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -23,6 +25,9 @@ from reldrop_bench.results import Status
 from reldrop_bench.running.training import build_model
 from reldrop_bench.store.folder import EPOCHS_FILE, Store
 from reldrop_bench.store.records import CellRecord, EvaluationOutcome, Note, evaluation_file
+
+if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
+    import pandas as pd
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from reldrop_bench.running.foreign import sources
 from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.running.timings import remember, timing_of
 from reldrop_bench.store.folder import Store
-from reldrop_bench.store.load import load_results
 from reldrop_bench.store.records import WEIGHTS_FILE, CellRecord
 
 
@@ -236,4 +235,6 @@ def run(
     options = Options(output, workers, plugins, data, settings, only, executor)
     benchmark = prepare(spec, options)
     execute(benchmark, listener or Listener())
+    from reldrop_bench.store.load import load_results
+
     return load_results(benchmark.store.folder)

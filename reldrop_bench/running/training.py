@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,7 +27,8 @@ from reldrop_bench.running.energy import EnergyMeter
 from reldrop_bench.running.inspection import Inspector, TrainingError
 from reldrop_bench.seeding import global_seed, torch_generator
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
+    import pandas as pd
     from lightning_fabric import Fabric
 
 
@@ -312,6 +312,8 @@ def train(
                 f"{name} is not finite after the last step; try a lower learning rate"
             )
     model.eval()
+    import pandas as pd
+
     epochs = pd.DataFrame(rows)
     occluded = (epochs.occluded_fraction * epochs.samples).sum() / epochs.samples.sum()
     return Trained(

@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import safetensors.torch
 from torch import Tensor
 
@@ -30,6 +28,10 @@ from reldrop_bench.store.records import (
     Heartbeat,
     evaluation_file,
 )
+
+if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
+    import pandas as pd
+    import pyarrow as pa
 
 BENCHMARK_FILE = "benchmark.json"
 CELL_FILE = "cell.json"
@@ -231,6 +233,9 @@ class Store:
         ValueError
             The file is missing or damaged.
         """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         content = pa.BufferReader(self.read(key, file, checksum))
         # One small buffer: threads and reading ahead would only cost.
         return pq.ParquetFile(content, pre_buffer=False).read(use_threads=False)
