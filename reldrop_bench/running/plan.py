@@ -1,5 +1,6 @@
 """What a run would do, before it does it: cells, reasons, time and disk."""
 
+import os
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +27,10 @@ Action = Literal["train", "evaluate", "cached"]
 
 MOST_MEASURING = 0.5
 """What evaluations may take of the training's time without a word."""
-START_SECONDS = 5.0
-"""What a process takes until it computes its first cell."""
+START = Span(10.0, 4.0, 30.0)
+"""What processes take until they compute their first cell."""
+MOST_LOAD = 4.0
+"""Factor by which other work on the machine draws a range out at most."""
 TABLES_BYTES = 400_000
 """Disk that the tables of a cell take where no finished cell tells."""
 
@@ -70,6 +73,8 @@ class Plan:
     workers: int
     disk_bytes: int
     """Estimated disk that the cells still to be trained will take."""
+    load: float = 1.0
+    """How many processes wait for each core; above 1, the truth may be that much longer."""
     fast: Mapping[str, float] = field(default_factory=dict)
     """Which share of its time an evaluation takes in size fast, where that is less."""
 
@@ -92,8 +97,8 @@ class Plan:
         whole = sum(known, start=Span()) * (len(totals) / len(known))
         if self.workers:
             busy = min(self.workers, len(totals))
-            return whole * (1 / busy) + Span(START_SECONDS, START_SECONDS / 2, 2 * START_SECONDS)
-        return whole
+            whole = whole * (1 / busy) + START
+        return replace(whole, high=whole.high * min(max(self.load, 1.0), MOST_LOAD))
 
     @property
     def seconds(self) -> float | None:
@@ -132,6 +137,14 @@ class Plan:
                 for name, span in planned.estimate.evaluations.items():
                     evaluations[name] += span.middle
         return training, evaluations
+
+
+def _load() -> float:
+    """Return how many processes there were for each core in the last minute; 0 where that is unknown."""
+    try:
+        return os.getloadavg()[0] / (os.cpu_count() or 1)
+    except (AttributeError, OSError):
+        return 0.0
 
 
 def _times(ratio: float) -> str:
@@ -307,4 +320,5 @@ def make_plan(
         for each in planned
     )
     disk = estimate_disk(store, estimated, records, keep_models)
-    return Plan(estimated, workers, disk, book.fast([each.cell for each in to_do], root))
+    fast = book.fast([each.cell for each in to_do], root)
+    return Plan(estimated, workers, disk, _load(), fast)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 
 from reldrop_bench.cli.progress import duration_range, plan_data, plan_line
 from reldrop_bench.matrix.cells import CellSpec
+from reldrop_bench.plugins import VARIABLE
 from reldrop_bench.running.benchmark import Benchmark, Options, prepare
 from reldrop_bench.running.estimates import Book, Measured, Span
 from reldrop_bench.running.runner import run
@@ -223,6 +228,17 @@ def test_a_plan_with_workers_takes_less_and_counts_their_start(
     assert alone / 2 < two < alone / 2 + 60
 
 
+@pytest.mark.parametrize(("load", "factor"), [(0.0, 1), (0.9, 1), (2.0, 2), (50.0, 4)])
+def test_other_work_on_the_machine_draws_the_range_out(
+    tiny_spec: dict[str, Any], tmp_path: Path, load: float, factor: float
+) -> None:
+    benchmark = ready(tiny_spec, tmp_path / "out")
+    remember([took(cell, [1000.0], {}) for cell in benchmark.cells[:2]])
+    quiet, busy = (replace(benchmark.plan(), load=each).span for each in (0.0, load))
+    assert quiet is not None
+    assert busy == replace(quiet, high=quiet.high * factor)
+
+
 def test_ranges_are_said_as_a_person_says_them() -> None:
     assert duration_range(180, 480) == "3 to 8 min"
     assert duration_range(40, 480) == "40 s to 8 min"
@@ -255,3 +271,24 @@ def test_a_span_holds_its_middle_and_most_of_the_times(times: list[float]) -> No
     assert wide.low <= span.low
     assert wide.high >= span.high
     assert all(a <= b for a, b in itertools.pairwise((span.low, span.middle, span.high)))
+
+
+def test_a_plan_without_measuring_imports_no_library_that_it_does_not_need(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from reldrop_bench.running.benchmark import Options, prepare\n"
+        f"prepare('quickstart', Options({str(tmp_path / 'out')!r})).plan()\n"
+        "from reldrop_bench.cli import progress\n"
+        "print(*sys.modules)\n"
+    )
+    env = os.environ | {VARIABLE: ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+    )
+    imported = set(done.stdout.split())
+    assert "torch" in imported
+    needless = {
+        "lightning_fabric", "matplotlib", "pandas", "pyarrow", "quantus", "scipy.stats", "sklearn",
+        "statsmodels", "torch_geometric", "torchmetrics", "torchvision", "trimesh", "zennit",
+    }  # fmt: skip
+    assert imported & needless == set()
