@@ -13,14 +13,16 @@ class UserError(Exception):
     """Wrong use: the command line prints the message as one line and exits with code 2."""
 
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What moves a terminal's cursor, changes its colours or turns the direction of what follows."""
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+"""Control characters, which a terminal obeys and XML forbids; those that turn the direction of what
+follows; and what no encoding has."""
 
 
 def printable(text: object) -> str:
-    """Return `text` without what a file or a terminal cannot show, or would obey; lines stay lines."""
-    # A lone surrogate cannot be written to a file or a terminal.
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text).encode("utf-8", "replace").decode())
+    """Return the text with a mark in place of every character that cannot be shown; lines stay lines."""
+    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
 def one_line(text: object, limit: int = 300) -> str:

@@ -5,8 +5,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
-from reldrop_bench.kinds.evaluation import Evaluation
+from reldrop_bench import Block, Evaluation, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.further import fits
 from reldrop_bench.reporting.layout import paragraph

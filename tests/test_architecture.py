@@ -30,7 +30,7 @@ WORDS = {
     "cues": {"checking", "data", "reporting"},  # an outcome, and a fact of a task
     "cost": {"cli"},  # a column: what a metric costs
     "random": {"cli", "occlusion"},  # seeded; a score; an order
-    "verdict": {"reporting"},  # of a pair
+    "verdict": {"cli", "reporting"},  # of a pair
     "quantus": {"running"},  # the library, whose version is recorded
     # The defaults of a spec.
     "lrp-epsilon-plus-flat": {"kinds"},

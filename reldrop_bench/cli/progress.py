@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from reldrop_bench.errors import printable
 from reldrop_bench.results import Results
 from reldrop_bench.running.benchmark import Benchmark
 from reldrop_bench.running.plan import Plan, PlannedCell
@@ -143,8 +144,6 @@ def print_unfinished(results: Results, console: Console) -> None:
 
 def print_summary(summary: Summary, console: Console) -> None:
     """Print the verdict's sentences and the table of the leading outcome."""
-    from reldrop_bench.reporting.style import printable  # which plans do not need
-
     console.print()
     for sentence in summary.sentences:
         console.print(Text(printable(sentence)), soft_wrap=False)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from reldrop_bench.reporting.style import INK, MARK, RULE, Style, printable
+from reldrop_bench.errors import printable
+from reldrop_bench.reporting.style import INK, MARK, RULE, Style
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -3,8 +3,8 @@
 import unicodedata
 from typing import NamedTuple
 
+from reldrop_bench.errors import printable
 from reldrop_bench.kinds.section import Figure, Prose, Table
-from reldrop_bench.reporting.style import printable
 from reldrop_bench.reporting.values import headed, left_out, legend_of, rows_of
 
 GREEK = [

@@ -2,8 +2,8 @@
 
 import re
 
+from reldrop_bench.errors import printable
 from reldrop_bench.kinds.section import Figure, Prose, Table
-from reldrop_bench.reporting.style import printable
 from reldrop_bench.reporting.values import Cell, headed, left_out, rows_of
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")

@@ -13,11 +13,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from reldrop_bench.errors import printable
 from reldrop_bench.kinds.section import Block, Figure, Prose, Table
 from reldrop_bench.reporting import latex
 from reldrop_bench.reporting.figures import inline_png, inline_svg
 from reldrop_bench.reporting.rows import labels, settings
-from reldrop_bench.reporting.style import Style, printable
+from reldrop_bench.reporting.style import Style
 from reldrop_bench.reporting.values import headed, left_out, legend_of, rows_of
 from reldrop_bench.results import Results
 

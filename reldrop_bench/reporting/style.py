@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from reldrop_bench.errors import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,17 +68,6 @@ THEME: Any = {
     "ytick.left": True,
 }
 """What differs from seaborn's "whitegrid" style."""
-
-
-UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
-"""Control characters, which XML forbids, and those that turn the direction of what follows."""
-
-
-def printable(text: object) -> str:
-    """Return the text with a mark in place of every character that no page can show."""
-    return UNPRINTABLE.sub("\ufffd", str(text))
 
 
 @functools.cache

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reldrop_bench.errors import printable
 from reldrop_bench.kinds.section import Table
-from reldrop_bench.reporting.style import printable
 
 ROWS = 400
 """Rows of a table that a page or document shows; its CSV has all."""

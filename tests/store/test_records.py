@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from reldrop_bench import UserError, load_results
 from reldrop_bench.cli import main
+from reldrop_bench.errors import printable
 from reldrop_bench.matrix.components import SCHEMA, Components
 from reldrop_bench.store.documents import DOCUMENTS, json_schema, read_record, write_record
 from reldrop_bench.store.folder import Store
@@ -133,7 +134,7 @@ def test_what_is_written_is_read_again_or_refused(
     write_record(path, record)
     read = read_record(path, CellRecord)
     assert read is not None
-    assert read.traceback == traceback.encode("utf-8", "replace").decode()
+    assert read.traceback == printable(traceback)
     assert read.plain() | {"traceback": ""} == record.plain() | {"traceback": ""}
     if number - number == 0:
         record.training.energy = number

@@ -14,11 +14,10 @@ from reldrop_bench.comparing.alignment import Alignment, align
 from reldrop_bench.comparing.leaderboard.standings import Standings, compute_standings
 from reldrop_bench.comparing.reproduction import reproduction, reproduction_remarks
 from reldrop_bench.comparing.result_sets import ResultSet, open_sets
-from reldrop_bench.errors import UserError
+from reldrop_bench.errors import UserError, printable
 from reldrop_bench.files import write_atomically
 from reldrop_bench.reporting.csv_text import csv_text
 from reldrop_bench.reporting.page import rendered
-from reldrop_bench.reporting.style import printable
 from reldrop_bench.reporting.tables import digits_of, interval_text, telling_digits
 from reldrop_bench.statistics.spread import shown
 from reldrop_bench.store.folder import BENCHMARK_FILE
