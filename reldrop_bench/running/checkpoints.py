@@ -276,7 +276,7 @@ def evaluate_checkpoint(
             if (other := _rival(known, cell)) and not checkpoint.replace:
                 raise UserError(
                     f"{store.folder} has another {other.label!r} of seed {other.seed} on {other.task!r} "
-                    "(the weights, the model's file or the relevance method differ): give this one "
+                    "(the data, the weights, the model's file or the relevance method differ): give this one "
                     "another --label or --seed, or --replace the former"
                 )
             record = store.repair(cell, progress) or CellRecord.new(cell)

@@ -235,7 +235,7 @@ def test_masks_are_asked_for_where_they_are_required() -> None:
     assert not x.any()
 
 
-def test_plugin_folders_are_no_hyper_parameter(tmp_path: Path) -> None:
+def test_plugin_folders_are_no_hyper_parameter(tmp_path: Path, add_plugins: Any) -> None:
     (tmp_path / "regularizers").mkdir()
     (tmp_path / "regularizers" / "halved_inputs.py").write_text(
         '"""Halves."""\n'

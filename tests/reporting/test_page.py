@@ -16,6 +16,7 @@ import pytest
 from reldrop_bench.kinds.section import Block, Prose, ReportSection, Table
 from reldrop_bench.plugins import registry
 from reldrop_bench.reporting import latex, write_report
+from reldrop_bench.reporting.tables import OVER_TASKS
 from reldrop_bench.results import Results
 
 Make = Callable[..., Results]
@@ -240,7 +241,7 @@ def test_choosing_methods_and_tasks(open_page: Callable[..., Any]) -> None:
     assert not sheet(page, "folded").is_visible()
     accuracy = sheet(page, "accuracy-accuracy")
     heads = accuracy.locator("thead th:visible").all_text_contents()
-    assert [text.strip() for text in heads] == ["label", "cue-points"]
+    assert [text.strip() for text in heads] == ["label", "cue-points", OVER_TASKS]
     page.emulate_media(media="print")
     assert note.is_visible()
     page.emulate_media(media="screen")

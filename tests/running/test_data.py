@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -265,7 +266,10 @@ def test_checkpoints_are_measured_again_on_other_data(data: Path, tmp_path: Path
         results = evaluate_checkpoint(each, tmp_path / "out", ["accuracy"], data=data)
         keys.append(results.cells["key"].item())
     replaced(data)
-    results = evaluate_checkpoint(each, tmp_path / "out", ["accuracy"], data=data)
+    with pytest.raises(UserError, match="the data, the weights"):
+        evaluate_checkpoint(each, tmp_path / "out", ["accuracy"], data=data)
+    anew = dataclasses.replace(each, replace=True)
+    results = evaluate_checkpoint(anew, tmp_path / "out", ["accuracy"], data=data)
     keys.append(results.cells["key"].item())
     assert keys[0] == keys[1] != keys[2]
 
