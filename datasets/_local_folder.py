@@ -66,8 +66,15 @@ def list_classes(
 def _files(
     name: str, folder: Path, label: str, endings: tuple[str, ...], unread: tuple[str, ...]
 ) -> list[str]:
-    found = []
+    found, seen = [], set()
     for place, folders, files in os.walk(folder / label, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            raise UserError(
+                f"{name}: {place} is a link to a folder that was read already, so that its files would count "
+                "twice; remove the link"
+            )
+        seen.add(real)
         folders[:] = filter(_counts, folders)
         there = sorted(filter(_counts, files))
         if other := [file for file in there if file.lower().endswith(unread)]:
@@ -75,6 +82,8 @@ def _files(
                 f"{name}: {Path(place, other[0])} is of a kind that is not read; convert it (to one of "
                 f"{' '.join(endings)}), or move it away"
             )
+        if odd := [file for file in there if not Path(place, file).is_file()]:
+            raise UserError(f"{name}: {Path(place, odd[0])} is no file that can be read; remove it")
         found.append((place, [file for file in there if file.lower().endswith(endings)]))
     found = [(Path(place).relative_to(folder).as_posix(), files) for place, files in sorted(found)]
     return [f"{place}/{file}" for place, files in found for file in files]

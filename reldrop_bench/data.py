@@ -74,8 +74,11 @@ class Batch:
         return replace(self, **changes)
 
     def differentiable(self) -> Batch:
-        """Return the batch with inputs that require a gradient, and hang on nothing before them."""
-        return self.replace(inputs=self.inputs.detach().requires_grad_())
+        """Return the batch with inputs that have a gradient; those that have one are kept as they are."""
+        if self.inputs.requires_grad:  # something before the network is trained as well
+            return self
+        own = self.inputs.clone() if self.inputs.is_inference() else self.inputs.detach()
+        return self.replace(inputs=own.requires_grad_())
 
     @property
     def labels(self) -> Tensor:

@@ -129,8 +129,8 @@ def _read_index(file: Path) -> _Index:
             str(name): (_State(*map(int, state)), str(digest))
             for name, (state, digest) in content.items()
         }
-    except (OSError, ValueError, TypeError, AttributeError):  # none yet, or a damaged one
-        return {}
+    except (OSError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}  # none yet, or a damaged one
 
 
 def _write_index(file: Path, index: Mapping[str, tuple[_State, str]]) -> None:

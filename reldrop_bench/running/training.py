@@ -263,6 +263,9 @@ def train(
                 if learns_maps or regularizer.needs_input_gradient:
                     batch = batch.differentiable()
                 logits = setup.forward(batch.inputs)
+                if regularizer.needs_input_gradient and logits._backward_hooks:
+                    # Fabric's, which ends any backward pass through the logits but its own.
+                    logits._backward_hooks.clear()
                 loss = F.cross_entropy(logits.float(), batch.targets)
                 penalty = inspector.penalty(logits, batch, step)
                 if penalty is not None:

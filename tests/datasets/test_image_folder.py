@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,16 @@ def test_missing_folders_and_root(root: Path) -> None:
         ImageFolder(folder="birds").facts(root)
     with pytest.raises(UserError, match="'folder' is required"):
         ImageFolder.create({})
+
+
+def test_a_link_back_to_the_class_is_refused(root: Path) -> None:
+    folder = root / "pets" / "train" / "cat"
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    with pytest.raises(UserError, match="loop is a link to a folder that was read already"):
+        TASK.facts(root)
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(root: Path) -> None:
+    os.mkfifo(root / "pets" / "train" / "cat" / "pipe.png")
+    with pytest.raises(UserError, match=r"pipe\.png is no file that can be read"):
+        TASK.facts(root)

@@ -217,6 +217,26 @@ def test_an_empty_batch_goes_through() -> None:
     assert own.penalty(own.model(x)) == 0
 
 
+def test_what_lies_before_the_network_is_trained_as_well() -> None:
+    front = nn.Conv2d(3, 3, 1)
+    AllHooks().attach(linear()).loss(front(INPUTS), TARGETS).backward()
+    assert front.weight.grad is not None
+    assert front.weight.grad.abs().sum() > 0
+    with torch.inference_mode():
+        made = INPUTS * 2
+    AllHooks(share=0.0).attach(linear()).loss(made, TARGETS).backward()
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_a_penalty_by_inputs_works_in_mixed_precision(precision: str, plugin_folder: Path) -> None:
+    cell = _cell(AllHooks(share=0.0, weight=0.3))
+    recipe = cell.recipe.model_copy(update={"precision": precision})
+    mixed = train(CellSpec(**{**vars(cell), "recipe": recipe}), None, steps=2)
+    exact = train(cell, None, steps=2)
+    losses = [each.epochs["train_loss"].iloc[0] for each in (mixed, exact)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
 def test_masks_are_asked_for_where_they_are_required() -> None:
     class Masked(Regularizer):
         """Hides what is marked."""

@@ -196,3 +196,10 @@ def test_a_missing_file_is_an_error(files: DataFiles) -> None:
     (files.folder / NAMES[0]).unlink()
     with pytest.raises(FileNotFoundError):
         content_of(files)
+
+
+@pytest.mark.parametrize("damage", ['{"a.png": [[1e999, 0, 0], "x"]}', "[" * 200_000])
+def test_any_damage_of_the_index_is_none_at_all(damage: str, tmp_path: Path) -> None:
+    file = tmp_path / "index.json"
+    file.write_text(damage, encoding="utf-8")
+    assert content._read_index(file) == {}
