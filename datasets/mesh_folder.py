@@ -11,7 +11,6 @@ import torch
 from reldrop_bench import (
     DataFiles,
     Facts,
-    Recipe,
     Shifts,
     Task,
     TensorSplit,
@@ -21,7 +20,7 @@ from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted
 
 from ._holdout import cut_validation
 from ._local_folder import list_classes, local_folder, same_classes
-from ._meshes import sampled
+from ._meshes import RECIPE, sampled
 
 ENDINGS = (".off",)
 UNREAD = (".obj", ".ply", ".stl", ".glb", ".gltf", ".3ds", ".dae", ".fbx", ".pcd", ".las", ".xyz")
@@ -37,17 +36,7 @@ class MeshFolder(Task):
     name = "mesh-folder"
     modalities = {"cloud"}
     default_model = "pointnet"
-    recipe = Recipe(
-        epochs=100,
-        batch_size=32,
-        optimizer="adam",
-        learning_rate=1e-3,
-        weight_decay=1e-4,
-        schedule="step",
-        decay=0.7,
-        decay_epochs=20,
-        augmentation=("scale-shift",),
-    )
+    recipe = RECIPE
 
     folder: str
     """Where it lies, below the folder of local data."""

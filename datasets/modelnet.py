@@ -9,7 +9,6 @@ import torch
 from reldrop_bench import (
     DataFiles,
     Facts,
-    Recipe,
     Shifts,
     Task,
     TensorSplit,
@@ -20,7 +19,7 @@ from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted
 
 from ._holdout import cut_validation
 from ._local_folder import local_folder
-from ._meshes import sampled
+from ._meshes import RECIPE, sampled
 
 # fmt: off
 CLASSES_10: tuple[str, ...] = (
@@ -42,17 +41,7 @@ class ModelNet(Task):
 
     modalities = {"cloud"}
     default_model = "pointnet"
-    recipe = Recipe(
-        epochs=100,
-        batch_size=32,
-        optimizer="adam",
-        learning_rate=1e-3,
-        weight_decay=1e-4,
-        schedule="step",
-        decay=0.7,
-        decay_epochs=20,
-        augmentation=("scale-shift",),
-    )
+    recipe = RECIPE
     categories = CLASSES_40
 
     points: Annotated[int, pydantic.Field(ge=8)] = 1024

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from reldrop_bench.errors import UserError
+from reldrop_bench.kinds.content import DataFiles
 from reldrop_bench.plugins.datasets import _meshes
 from reldrop_bench.plugins.datasets.modelnet import CLASSES_10, CLASSES_40, ModelNet10, ModelNet40
 
@@ -193,3 +194,23 @@ def test_a_mesh_that_is_mended_at_the_same_size_is_read_again(raw: Path, tmp_pat
     after = TASK.test(tmp_path).inputs  # in the same process
     changed = (after != before).flatten(1).any(1)
     assert changed.nonzero().flatten().tolist() == [CLASSES_10.index("bed")]
+
+
+def test_a_mesh_far_from_the_origin_gives_the_cloud_of_the_same_mesh_at_the_origin(
+    tmp_path: Path,
+) -> None:
+    corners = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+    faces = ["0 1 3 2", "4 6 7 5", "0 4 5 1", "2 3 7 6", "0 2 6 4", "1 5 7 3"]
+    clouds = []
+    for place in ((0, 0, 0), (500_000, 5_400_000, 100)):
+        points = "\n".join(
+            " ".join(str(a + b) for a, b in zip(corner, place, strict=True)) for corner in corners
+        )
+        lines = "\n".join(f"4 {face}" for face in faces)
+        folder = tmp_path / str(place[0])
+        folder.mkdir()
+        (folder / "cube.off").write_text(f"OFF\n8 6 0\n{points}\n{lines}\n")
+        clouds.append(
+            _meshes.sampled("cubes", DataFiles(folder, ("cube.off",)), folder, "all", 256)
+        )
+    torch.testing.assert_close(clouds[1], clouds[0], rtol=0, atol=1e-6)
