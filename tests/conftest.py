@@ -31,9 +31,9 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def add_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
-    """Return a function that adds a plugin folder until the test ends."""
+    """Return a function that adds a plugin folder; those a test adds are gone when it ends."""
     path, modules = list(plugins.__path__), set(sys.modules)
     monkeypatch.setenv(plugins.VARIABLE, os.environ.get(plugins.VARIABLE, ""))
     yield plugins.add_folder

@@ -69,7 +69,7 @@ def test_a_cell_prints_to_its_own_file_and_what_it_raises_cannot_reach_the_termi
     assert set(lines) == {"by Python", "below Python"}
     assert len(lines) % 2 == 0
     assert LIMIT < much.stat().st_size < 33 * 2**20
-    assert much.read_text().splitlines()[0] == "by Python"
+    assert set(much.read_text().splitlines()[:2]) <= {"by Python", "below Python", "x" * 2**20}
     record = store.read_cell(cells.key.iloc[2])
     assert record is not None
     for text in (record.error, record.traceback):
