@@ -124,8 +124,9 @@ class Results:
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By task: the facts (modality, classes, input_shape, cues, masks …), description and recipe, and
     `data`, what its files held (files, bytes, content), where it reads any."""
-    directions: Mapping[str, str] = field(default_factory=dict)
-    """By metric: "higher", "lower" or "neither" is better."""
+    declared: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """By evaluation and metric, what the evaluation says of it: "higher", "lower" or "neither" is
+    better, and what it measures."""
     environments: tuple[Mapping[str, Any], ...] = ()
     """The different machines and versions that the cells ran on."""
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -157,6 +158,10 @@ class Results:
         Columns: those that name a cell, and evaluation.
         """
         return self.by_item.index
+
+    def direction(self, evaluation: str, metric: str) -> str:
+        """Return whether "higher", "lower" or "neither" is better."""
+        return self.declared.get((evaluation, metric), ("neither", ""))[0]
 
     def changed(self, **changes: Any) -> Results:
         """Return the results with other values of some fields; what was not read stays unread."""

@@ -60,7 +60,7 @@ class Accuracy(ReportSection):
             if len(values):
                 name = f"accuracy-{metric.replace('_', '-')}"
                 table = by_setting(
-                    results, name, caption, values, better=results.directions.get(metric, "neither")
+                    results, name, caption, values, better=results.direction(evaluation, metric)
                 )
                 blocks.append(replace(table, folded=metric in FOLDED))
         return blocks

@@ -104,7 +104,7 @@ def _statistics(results: Results, split: str) -> pd.DataFrame:
     further = sorted(set(rows["metric"]) - {*MAPS, *FEATURES})
     parts = [_beside(results, rows)] if split == "test" else []
     for metric in [*MAPS, *further, *FEATURES]:
-        text = directed(results, metric, metric.replace("_", " "))
+        text = directed(results, "diversity", metric, metric.replace("_", " "))
         kind = "features" if metric in FEATURES else "maps"
         parts.append(rows[rows["metric"] == metric].assign(column=text, kind=kind))
     frame = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)

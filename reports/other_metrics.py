@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from reldrop_bench import Block, Evaluation, Prose, ReportSection, Results, Style, Table
+from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.further import fits
 from reldrop_bench.reporting.layout import paragraph
@@ -63,33 +63,22 @@ def _unshown(results: Results) -> pd.DataFrame:
 
 
 def _described(results: Results, rows: pd.DataFrame) -> Table:
-    """Return what is known of each metric, from the evaluation that wrote it where it is installed."""
-    classes = {entry.name: entry.cls for entry in registry.entries("evaluations")}
+    """Return what the evaluations say of each metric."""
     listed = []
     for path, part in rows.groupby("column", sort=False):
         evaluation, metric = part["evaluation"].iloc[0], part["metric"].iloc[0]
-        cls = cast(type[Evaluation] | None, classes.get(evaluation))
-        declared = None if cls is None else cls.declared(metric)
+        better, measures = results.declared.get((evaluation, metric), ("neither", ""))
         listed.append(
             {
                 "metric": path,
-                "better": _direction(results, evaluation, metric),
-                "what it measures": "" if declared is None else declared.measures,
+                "better": better,
+                "what it measures": measures or "not said",
                 "cells": part[CELL].drop_duplicates().shape[0],
             }
         )
     frame = pd.DataFrame(listed)
-    frame["what it measures"] = frame["what it measures"].replace("", "not said")
     caption = "What these metrics are, as EVALUATION/SPLIT/METRIC, and how many cells have a value."
     return Table("other-metrics", caption, frame)
-
-
-def _direction(results: Results, evaluation: str, metric: str) -> str:
-    """Return the direction that this evaluation declares: others may have a metric of the same name."""
-    for entry in registry.entries("evaluations"):
-        if entry.name == evaluation and entry.cls is not None:
-            return cast(type[Evaluation], entry.cls).direction(metric) or "neither"
-    return results.directions.get(metric, "neither")
 
 
 def _tables(results: Results, values: pd.DataFrame) -> list[Block]:
@@ -118,7 +107,7 @@ def _table(results: Results, name: str, part: pd.DataFrame) -> Table:
         for row, places in zip(part.to_dict("records"), digits, strict=True)
     ]
     by_path = metric_paths(results)
-    better = [_direction(results, by_path[path][0], by_path[path][2]) for path in part["column"]]
+    better = [results.direction(by_path[path][0], by_path[path][2]) for path in part["column"]]
     frame = pd.DataFrame(
         {
             "metric": part["column"],

@@ -38,10 +38,10 @@ class Quantus(ReportSection):
         parts = rows["metric"].str.partition("/")
         rows = rows.assign(group=parts[0], name=parts[2]).sort_values("name", kind="stable")
         names = zip(rows["metric"], rows["name"], strict=True)
-        rows["column"] = [directed(results, metric, name) for metric, name in names]
+        rows["column"] = [directed(results, "quantus", metric, name) for metric, name in names]
         metrics = dict(zip(rows["column"], rows["metric"], strict=True))
         better = {
-            column: results.directions.get(metric, "neither") for column, metric in metrics.items()
+            column: results.direction("quantus", metric) for column, metric in metrics.items()
         }
         tables = []
         for group in sorted(set(rows["group"]), key=usual_first(GROUPS)):

@@ -84,6 +84,16 @@ DIRECTIONS = {
     "faithfulness/PixelFlipping": "lower",
 }
 
+
+def declared(metrics: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return what their evaluations say of metrics; see `Results.declared`."""
+    return {
+        (row["evaluation"], row["metric"]): (DIRECTIONS[row["metric"]], "")
+        for row in metrics
+        if row["metric"] in DIRECTIONS
+    }
+
+
 LEFT_OUT = (
     ("digits", "cutout", 0, "gini"),
     ("digits", "cutout", 1, "rule-a/inpaint/srg/probability"),
@@ -290,7 +300,7 @@ def build(
         epochs=pd.DataFrame(epochs, columns=list(EPOCH_COLUMNS)),
         notes=pd.DataFrame(notes, columns=list(NOTE_COLUMNS)),
         tasks={task: facts[task] | {"classes": ["zero", "one", "two"]} for task in tasks},
-        directions=DIRECTIONS,
+        declared=declared(metrics),
         environments=({"python": "3.11", "torch": "2.6", "machine": {"cores": 2}},),
         spec={
             "name": "made-up",

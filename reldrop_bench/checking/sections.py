@@ -63,7 +63,7 @@ def _results(cells: pd.DataFrame, metrics: pd.DataFrame) -> Results:
         labels=(BASELINE, OTHER),
         cells=cells,
         tasks=facts if len(cells) else {},
-        directions={"accuracy": "higher"},
+        declared={("accuracy", "accuracy"): ("higher", "Accuracy.")},
         spec={"name": "contract", "tasks": ["task"], "regularizers": [BASELINE], "seeds": 3},
         metrics=metrics,
     )

@@ -77,15 +77,14 @@ def combined(
     }
     tasks: dict[str, Any] = {}
     parameters: dict[str, Any] = {}
-    directions: dict[str, str] = {}
+    declared: dict[tuple[str, str], tuple[str, str]] = {}
     for index, result_set in enumerate(sets):
         for setting, (task, _) in alignment.settings[index].items():
             if setting[0] in result_set.results.tasks:
                 tasks.setdefault(task, result_set.results.tasks[setting[0]])
         for label, values in result_set.results.parameters.items():
             parameters.setdefault(alignment.labels[index][label], values)
-        for name, direction in result_set.results.directions.items():
-            directions.setdefault(name, direction)
+        declared = {**result_set.results.declared, **declared}
     labels = (
         alignment.labels[i][label]
         for i, result_set in enumerate(sets)
@@ -107,7 +106,7 @@ def combined(
         samples=measured([result_set.results.samples for result_set in sets]),
         notes=measured([result_set.results.notes for result_set in sets]),
         tasks=tasks,
-        directions=directions,
+        declared=declared,
         environments=tuple(environments.values()),
         parameters=parameters,
         spec=_spec(sets, alignment) | {"reproduction": table},

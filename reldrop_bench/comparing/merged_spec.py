@@ -13,7 +13,7 @@ from reldrop_bench.matrix.components import DataIdentity
 from reldrop_bench.matrix.entries import ResolvedPlugin, by_name, entry_name
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.results import Place
-from reldrop_bench.store.records import BenchmarkRecord, MatrixEntry
+from reldrop_bench.store.records import BenchmarkRecord, DeclaredMetric, MatrixEntry
 from reldrop_bench.store.state import differences
 
 EQUAL = ("baseline", "relevance", "recipe", "threads")
@@ -48,14 +48,17 @@ def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> 
     if not first.is_checkpoints:
         matrix = _completed(sets, spec, matrix, tell)
     identities: dict[str, str] = {}
+    metrics: dict[str, dict[str, DeclaredMetric]] = {}
     for result_set in reversed(sets):
         identities |= result_set.benchmark.evaluation_identities
+        metrics |= result_set.benchmark.metrics
     return BenchmarkRecord(
         schema=first.benchmark.schema_version,
         name=spec.name,
         spec=spec,
         added=_by_name(entry for result_set in sets for entry in result_set.benchmark.added),
         evaluation_identities=identities,
+        metrics=metrics,
         matrix=matrix,
         checkpoints=first.is_checkpoints,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -18,7 +17,7 @@ from reldrop_bench.data import Batch, Facts, Shifts, Split, SubsetSplit
 from reldrop_bench.kinds.attributor import Attributor, explain_with
 from reldrop_bench.kinds.labels import check_split
 from reldrop_bench.kinds.recipe import Recipe
-from reldrop_bench.kinds.record import Direction, Metric, Record
+from reldrop_bench.kinds.record import Direction, Metric, Record, first_fit
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.step import Step
 from reldrop_bench.kinds.task import Task
@@ -328,8 +327,7 @@ class Evaluation(Plugin, ABC):
     @classmethod
     def declared(cls, metric: str) -> Metric | None:
         """Return what `metrics` says of a metric; None where it does not name it."""
-        fitting = (each for key, each in cls.metrics.items() if fnmatchcase(metric, key))
-        return next(fitting, None)
+        return first_fit(cls.metrics, metric)
 
     @classmethod
     def direction(cls, metric: str) -> Direction | None:

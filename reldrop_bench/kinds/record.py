@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -30,6 +32,14 @@ class Metric:
     seeded: bool = False
     """Whether it draws random numbers (from a stream of its own); otherwise it is deterministic."""
     modalities: frozenset[str] = MODALITIES
+
+
+Value = TypeVar("Value")
+
+
+def first_fit(metrics: Mapping[str, Value], metric: str) -> Value | None:
+    """Return the value of the first name or fnmatch pattern that fits; None where none does."""
+    return next((value for key, value in metrics.items() if fnmatchcase(metric, key)), None)
 
 
 COLUMNS = ("table", "split", "metric", "item", "x", "value")

@@ -29,12 +29,12 @@ def further_tables(
 ) -> dict[str, Table]:
     """Return for each setting a folded table with a column for each metric that fits."""
     rows = rows_fitting(results, patterns)
-    names = {
-        metric: directed(results, metric, metric.replace("_", " "))
-        for metric in dict.fromkeys(rows["metric"])
-    }
     split = rows["split"].astype(str)
-    column = rows["metric"].map(names).astype(str)
+    names = [
+        directed(results, evaluation, metric, metric.replace("_", " "))
+        for evaluation, metric in zip(rows["evaluation"], rows["metric"], strict=True)
+    ]
+    column = pd.Series(names, index=rows.index, dtype=str)
     rows = rows.assign(column=column.where(split == "test", split + ": " + column))
     values = with_holes(results, rows.sort_values("column", kind="stable"))
     tables = by_column(results, name, f"further numbers, {OVER_SEEDS}.", values, digits)

@@ -77,14 +77,14 @@ def outcomes(results: Results) -> list[Outcome]:
     """Return what these results are judged by: those of `OUTCOMES` that they hold, or their `metric`."""
     paths, wanted = metric_paths(results), OUTCOMES
     if results.metric:
-        metric = paths.get(results.metric, ("", "", results.metric))[2]
+        evaluation, _, metric = paths.get(results.metric, ("", "", results.metric))
         wanted = (
             Outcome(
                 re.sub(r"[^A-Za-z0-9]+", "-", results.metric),
                 results.metric,
                 metric.replace("_", " "),
                 re.escape(results.metric),
-                direction=results.directions.get(metric, "neither"),
+                direction=results.direction(evaluation, metric),
                 bounded=metric.rpartition("/")[2] in ("accuracy", "class_mean_accuracy", "auc"),
             ),
         )

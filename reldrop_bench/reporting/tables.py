@@ -45,9 +45,9 @@ def digits_of(frame: pd.DataFrame, digits: int | None) -> list[int]:
     return [int(places) for places in (2 - np.floor(np.log10(usual / 2))).clip(0, 6)]
 
 
-def directed(results: Results, metric: str, text: str) -> str:
+def directed(results: Results, evaluation: str, metric: str, text: str) -> str:
     """Name a column with the direction of its metric: "gini (lower)"; none where neither is better."""
-    direction = results.directions.get(metric, "neither")
+    direction = results.direction(evaluation, metric)
     return text if direction == "neither" else f"{text} ({direction})"
 
 

@@ -38,6 +38,7 @@ from reldrop_bench.store.records import (
     CellRecord,
     MatrixEntry,
     Training,
+    declared_metrics,
     evaluation_identities,
 )
 from reldrop_bench.store.state import pending_evaluations
@@ -321,6 +322,7 @@ def _benchmark(before: BenchmarkRecord | None, cell: CellSpec) -> BenchmarkRecor
     """Return the folder's record with the cell, at the place of one of the same label and seed."""
     known = [] if before is None else before.matrix
     identities = {} if before is None else before.evaluation_identities
+    metrics = {} if before is None else before.metrics
     entry = MatrixEntry.of(cell)
     for other in known:
         if other.key == cell.key:  # what was measured before is measured still
@@ -343,5 +345,6 @@ def _benchmark(before: BenchmarkRecord | None, cell: CellSpec) -> BenchmarkRecor
         spec=spec,
         checkpoints=True,
         evaluation_identities=identities | evaluation_identities([cell]),
+        metrics=metrics | declared_metrics([cell]),
         matrix=matrix,
     )

@@ -13,6 +13,7 @@ import pandas as pd
 
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.kinds.evaluation import Evaluation
+from reldrop_bench.kinds.record import first_fit
 from reldrop_bench.matrix.components import Components
 from reldrop_bench.matrix.entries import with_evaluations
 from reldrop_bench.plugins import registry
@@ -31,7 +32,13 @@ from reldrop_bench.results import (
 from reldrop_bench.store.data import data_remarks
 from reldrop_bench.store.documents import NewerSchemaError
 from reldrop_bench.store.folder import BENCHMARK_FILE, EPOCHS_FILE, Store
-from reldrop_bench.store.records import CellRecord, MatrixEntry, Training, evaluation_file
+from reldrop_bench.store.records import (
+    BenchmarkRecord,
+    CellRecord,
+    MatrixEntry,
+    Training,
+    evaluation_file,
+)
 from reldrop_bench.store.tables import CellNames, Gathered, LongTables
 
 NUMBERS = [name for name in Training.model_fields if name in CELL_COLUMNS]
@@ -137,16 +144,27 @@ def _stale(entry: MatrixEntry, record: CellRecord) -> str:
     return f"not evaluated yet: {', '.join(lacking)}; run the spec again" if lacking else ""
 
 
-def _directions(metrics: pd.DataFrame) -> dict[str, str]:
-    """Return by metric which direction is better, as the evaluation says that wrote it."""
-    classes = {entry.name: entry.cls for entry in registry.entries("evaluations")}
-    directions: dict[str, str] = {}
+def _declared(
+    benchmark: BenchmarkRecord, metrics: pd.DataFrame
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return what the evaluations say of the metrics they wrote; see `Results.declared`."""
+    known: dict[str, Mapping[str, Any]] = dict(benchmark.metrics)
+    declared = {}
     pairs = metrics[["evaluation", "metric"]].drop_duplicates()
     for evaluation, metric in pairs.itertuples(index=False, name=None):
-        cls = cast(type[Evaluation] | None, classes.get(evaluation))
-        direction = None if cls is None else cls.direction(metric)
-        directions.setdefault(metric, direction or "neither")
-    return directions
+        if evaluation not in known:  # written before the record said it
+            known[evaluation] = _metrics_of(evaluation)
+        if (found := first_fit(known[evaluation], metric)) is not None:
+            declared[evaluation, metric] = (found.direction, found.measures)
+    return declared
+
+
+def _metrics_of(evaluation: str) -> Mapping[str, Any]:
+    try:
+        cls = registry.find("evaluations", evaluation).cls
+    except UserError:
+        return {}
+    return cast(type[Evaluation], cls).metrics if cls else {}
 
 
 def _description(name: str) -> str:
@@ -230,7 +248,7 @@ def load_results(folder: str | Path) -> Results:
         epochs=gathering.epochs.frame(EPOCH_COLUMNS),
         notes=pd.DataFrame(gathering.notes, columns=list(NOTE_COLUMNS)),
         tasks=tasks,
-        directions=_directions(metrics),
+        declared=_declared(benchmark, metrics),
         environments=tuple(environments.values()),
         parameters=parameters,
         spec=with_evaluations(benchmark.spec, benchmark.added).stated(),

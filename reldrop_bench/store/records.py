@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue
 from reldrop_bench.data import Facts
 from reldrop_bench.errors import one_line, shortened, suggest
 from reldrop_bench.files import short_file_name
+from reldrop_bench.kinds.record import Direction
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.components import SCHEMA, Components, Schema, Stored, digest
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
@@ -99,6 +100,30 @@ def evaluation_identities(cells: Sequence[CellSpec]) -> dict[str, str]:
     }
 
 
+class DeclaredMetric(Stored):
+    """What an evaluation says of a metric, or of all that fit a pattern."""
+
+    direction: Direction
+    """Which direction is better."""
+    measures: str
+    """What it says."""
+
+
+def declared_metrics(cells: Sequence[CellSpec]) -> dict[str, dict[str, DeclaredMetric]]:
+    """Return by name what the evaluations of a benchmark say of their metrics.
+
+    Reports are made where the evaluation is not installed as well.
+    """
+    return {
+        evaluation.name: {
+            name: DeclaredMetric(direction=metric.direction, measures=one_line(metric.measures))
+            for name, metric in evaluation.plugin.metrics.items()
+        }
+        for cell in cells[:1]  # all cells of a benchmark are measured alike
+        for evaluation in cell.evaluations
+    }
+
+
 class BenchmarkRecord(Stored):
     """The content of benchmark.json: what was to be run in a folder."""
 
@@ -112,6 +137,8 @@ class BenchmarkRecord(Stored):
     """Evaluations that were asked for beside the spec's own, and stay for later runs."""
     evaluation_identities: dict[str, str] = {}
     """By evaluation, a digest of what it is, whatever the cell: equal ones can be compared."""
+    metrics: dict[str, dict[str, DeclaredMetric]] = {}
+    """By evaluation and metric (or fnmatch pattern), what the evaluation says of it."""
     matrix: list[MatrixEntry]
     """Every cell, in the order of the spec."""
     checkpoints: bool = False
@@ -133,9 +160,10 @@ class BenchmarkRecord(Stored):
         """
         kept: dict[Place, MatrixEntry] = {}
         identities: dict[str, str] = {}
+        metrics: dict[str, dict[str, DeclaredMetric]] = {}
         if only is not None and before is not None:
             kept = {entry.place: entry for entry in before.matrix}
-            identities = before.evaluation_identities
+            identities, metrics = before.evaluation_identities, before.metrics
         matrix = [
             kept[cell.place]
             if only is not None and cell.key not in only and cell.place in kept
@@ -148,6 +176,7 @@ class BenchmarkRecord(Stored):
             spec=spec.resolved(),
             added=list(added),
             evaluation_identities=identities | evaluation_identities(cells),
+            metrics=metrics | declared_metrics(cells),
             matrix=matrix,
         )
 

@@ -54,7 +54,7 @@ def random_results(number: int) -> Results:
         labels,
         pd.DataFrame(cells, columns=list(CELL_COLUMNS)),
         pd.DataFrame(metrics, columns=list(METRIC_COLUMNS)),
-        directions={"accuracy": "higher"},
+        declared={("accuracy", "accuracy"): ("higher", "")},
     )
 
 

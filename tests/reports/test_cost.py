@@ -141,7 +141,7 @@ def test_a_metric_where_less_is_better(complete: Results) -> None:
     results = replace(
         complete,
         metric="calibration/test/ece",
-        directions=dict(complete.directions) | {"ece": "lower"},
+        declared=dict(complete.declared) | {("calibration", "ece"): ("lower", "")},
     )
     (table,) = [b for b in blocks(results) if isinstance(b, Table)]
     digits = table.frame[table.frame["task"] == "digits"].set_index("label")

@@ -13,13 +13,17 @@ import pandas as pd
 import pytest
 import scipy
 
+from reldrop_bench import plugins
+from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
 from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.further import fits
+from reldrop_bench.reporting.outcomes import outcomes
 from reldrop_bench.reporting.rows import metric_paths
 from reldrop_bench.reporting.style import Style
 from reldrop_bench.results import Results
 from reldrop_bench.running.runner import run
+from reldrop_bench.store.load import load_results
 
 OTHER = "other-metrics"
 SMALL: dict[str, dict[str, Any]] = {
@@ -199,6 +203,30 @@ def test_metrics_of_ones_own_are_shown_with_all_that_is_known(
     assert row["mean"] == pytest.approx(wide["cutout"].mean())
     assert row["p"] == pytest.approx(expected.pvalue)
     assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
+
+
+def test_what_an_evaluation_says_is_known_where_it_is_not_installed(
+    own_folder: Path, tmp_path: Path, add_plugins: Callable[[Path], None]
+) -> None:
+    small = {"samples": 32, "test_samples": 24}
+    given = spec(
+        ["accuracy", "sharpness"], tasks=[{"cue-images": small}], regularizers=["none"], seeds=1
+    )
+    add_plugins(own_folder)
+    run(given, output=tmp_path / "out", workers=0)
+    there = load_results(tmp_path / "out")
+    plugins.__path__.remove(str(own_folder))
+    registry.refresh()
+    with pytest.raises(UserError, match="sharpness"):
+        registry.find("evaluations", "sharpness")
+    gone = load_results(tmp_path / "out")
+    assert gone.declared == there.declared
+    assert gone.declared["sharpness", "norm"] == ("lower", "Euclidean norm of all weights")
+    # Two evaluations have a metric of this name, and opposite directions of it.
+    (judged,) = outcomes(replace(gone, metric="sharpness/noise/1/accuracy"))
+    assert judged.direction == "lower"
+    (judged,) = outcomes(replace(gone, metric="accuracy/test/accuracy"))
+    assert judged.direction == "higher"
 
 
 def test_holes_and_single_seeds_are_told(make_results: Callable[..., Results]) -> None:

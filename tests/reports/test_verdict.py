@@ -69,7 +69,7 @@ def of_scores(scores: dict[str, np.ndarray], baseline: str = "none") -> Results:
         tuple(scores),
         pd.DataFrame(cells),
         pd.DataFrame(metrics, columns=list(METRIC_COLUMNS)),
-        directions={"accuracy": "higher"},
+        declared={("accuracy", "accuracy"): ("higher", "")},
     )
 
 
@@ -258,7 +258,7 @@ def test_a_metric_without_a_better_direction_is_higher_or_lower() -> None:
     base = np.array([[0.2, 0.21, 0.19, 0.2, 0.2, 0.22]])
     noise = np.array([[0.001, -0.001, 0.002, 0.0, -0.002, 0.001]])
     results = of_scores({"none": base, "up": base + 0.05 + noise, "down": base - 0.05 - noise})
-    neutral = replace(results, metric="accuracy/test/accuracy", directions={"accuracy": "neither"})
+    neutral = replace(results, metric="accuracy/test/accuracy", declared={})
     assert judge(neutral).set_index("label")["verdict"].to_dict() == {
         "up": "higher",
         "down": "lower",

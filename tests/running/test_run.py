@@ -58,7 +58,7 @@ def test_results_have_a_row_a_cell_and_every_metric(
     assert accuracy.value.between(0, 1).all()
     assert set(results.metrics.split) == {"test", "noise/1"}
     assert len(results.epochs) == 4 * 2
-    assert results.directions["accuracy"] == "higher"
+    assert results.direction("accuracy", "accuracy") == "higher"
     assert results.tasks["tiny-blobs"]["modality"] == "image"
     assert [status for _, status in spy.ended] == ["done"] * 4
     cutout = results.cells.set_index("label").loc["cutout"]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,8 @@ def compute_standings(sets: Sequence[ResultSet], alignment: Alignment, metric: s
     whole = Results("", "", (), pd.DataFrame(), triples)
     path = find_metric(whole, metric)
     triple = metric_paths(whole)[path]
-    directions = (one.results.directions.get(triple[2]) for one in sets)
-    direction = next((direction for direction in directions if direction), "neither")
+    declared = {key: value for one in reversed(sets) for key, value in one.results.declared.items()}
+    direction = replace(whole, declared=declared).direction(triple[0], triple[2])
     parts = [_of_set(sets, alignment, index, triple) for index in range(len(sets))]
     rows = pd.concat(parts, ignore_index=True)
     others = (rows["label"] != rows["baseline"]).to_numpy()
