@@ -49,8 +49,8 @@ class ImageFolder(Task):
     """A value a channel, of pixels in [0, 1]; ImageNet's by default."""
     std: tuple[Spread, Spread, Spread] = (0.229, 0.224, 0.225)
     """As `mean`: what pixels are divided by once that is taken off."""
-    white: Spread = 1.0
-    """White in images of floating-point numbers; those of integers go up to what their type holds."""
+    white: Spread | None = None
+    """White in grey images of floats (1 where this is null) or of 16 bits (what their type holds)."""
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
     """The share of the training data that validates."""
 
@@ -100,7 +100,7 @@ class ImageFiles:
     size: int
     mean: Channels
     std: Channels
-    white: float
+    white: float | None
 
     @cached_property
     def targets(self) -> Tensor:

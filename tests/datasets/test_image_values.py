@@ -8,6 +8,7 @@ table 6, as operations of numpy.
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -44,15 +45,28 @@ def png(pixels: Pixels) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + data
 
 
-def tiff(pixels: Pixels) -> bytes:
-    """Write one channel of whatever type, without compression."""
+def tiff(pixels: Pixels, photometric: int | None = 1, bits: int = 0, data: bytes = b"") -> bytes:
+    """Write one channel of whatever type, without compression.
+
+    photometric: 0 for WhiteIsZero, 1 for BlackIsZero. bits, data: of a sample, and packed, where not as in numpy.
+    """
     kind = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
-    data = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    bits = bits or 8 * pixels.dtype.itemsize
+    data = data or pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
     height, width = pixels.shape
-    fields = [(256, width), (257, height), (258, 8 * pixels.dtype.itemsize), (259, 1), (262, 1),
-              (273, 8 + 2 + 12 * 10 + 4), (277, 1), (278, height), (279, len(data)), (339, kind)]  # fmt: skip
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields)
+    fields = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, None),
+              (277, 1), (278, height), (279, len(data)), (339, kind)]  # fmt: skip
+    fields = [field for field in fields if field != (262, None)]
+    offset = 8 + 2 + 12 * len(fields) + 4
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4, 1, offset if value is None else value) for tag, value in fields
+    )
     return b"II*\0" + struct.pack("<IH", 8, len(fields)) + entries + struct.pack("<I", 0) + data
+
+
+def packed(pixels: Pixels) -> bytes:
+    """Write samples of 12 bits, two in three bytes, the higher bits first (TIFF 6.0, FillOrder 1)."""
+    return int("".join(f"{value:012b}" for value in pixels.flat), 2).to_bytes(pixels.size * 3 // 2)
 
 
 def pgm(pixels: Pixels, white: int) -> bytes:
@@ -103,6 +117,72 @@ def test_sixteen_bits_of_colour_are_those_of_eight(read: Callable[..., torch.Ten
 def test_a_range_of_its_own_is_scaled_by_that(read: Callable[..., torch.Tensor]) -> None:
     pixels = (RAMP * 200).astype(np.uint16)
     assert torch.allclose(read(pgm(pixels, 4095), "pgm"), grey(pixels / 4095), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("photometric", [0, None])
+def test_where_white_is_zero_it_is_turned(
+    read: Callable[..., torch.Tensor], kind: type[np.generic], photometric: int | None
+) -> None:
+    # TIFF 6.0, PhotometricInterpretation 0; Pillow takes it for granted where nothing is said.
+    most = 1 if kind is np.float32 else np.iinfo(kind).max
+    pixels = (RAMP / 15 * most).astype(kind)
+    expected = grey(1 - pixels.astype(np.float64) / most)
+    assert torch.allclose(read(tiff(pixels, photometric), "tif"), expected, atol=1e-6)
+    black = grey(pixels.astype(np.float64) / most)
+    assert torch.allclose(read(tiff(pixels), "tif"), black, atol=1e-6)
+
+
+def test_tifffile_agrees_which_end_is_white(
+    read: Callable[..., torch.Tensor], tmp_path: Path
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    pixels = (RAMP * 4000).astype(np.uint16)
+    for photometric, expected in (
+        ("miniswhite", 1 - pixels / 65535),
+        ("minisblack", pixels / 65535),
+    ):
+        for order in "<>":
+            path = tmp_path / "a.tif"
+            tifffile.imwrite(path, pixels, photometric=photometric, byteorder=order)
+            if (photometric, order) == ("miniswhite", ">"):  # Pillow has no mode for it
+                with pytest.raises(UserError, match=r"1\.tif .*knows no such kind.*save it as PNG"):
+                    read(path.read_bytes(), "tif")
+            else:
+                pixels_read = read(path.read_bytes(), "tif")
+                assert torch.allclose(pixels_read, grey(expected), atol=1e-6)
+
+
+def test_twelve_bits_are_scaled_by_theirs(read: Callable[..., torch.Tensor]) -> None:
+    pixels = (RAMP * 273).astype(np.uint16)  # up to 4095
+    with warnings.catch_warnings(action="error"):
+        content = tiff(pixels, bits=12, data=packed(pixels))
+        assert torch.allclose(read(content, "tif"), grey(pixels / 4095), atol=1e-6)
+        # In 16 bits, where it is stated:
+        for content, ending in ((tiff(pixels), "tif"), (png(pixels), "png")):
+            assert torch.allclose(read(content, ending, white=4095), grey(pixels / 4095), atol=1e-6)
+            assert torch.allclose(
+                read(content, ending, white=65535), grey(pixels / 65535), atol=1e-6
+            )
+    turned = read(tiff(pixels, 0), "tif", white=4095)
+    assert torch.allclose(turned, grey(1 - pixels / 4095), atol=1e-6)
+    with pytest.raises(UserError, match=r"from 0 to 4096, not from 0 to 4095: .*white"):
+        read(tiff(np.where(RAMP == 3, 4096, pixels).astype(np.uint16)), "tif", white=4095)
+
+
+def test_twelve_bits_in_sixteen_are_told(read: Callable[..., torch.Tensor]) -> None:
+    pixels = (RAMP * 273).astype(np.uint16)
+    for content, ending in ((tiff(pixels), "tif"), (png(pixels), "png")):
+        with pytest.warns(UserWarning, match="white: 4095"):
+            read(content, ending)
+    with pytest.warns(UserWarning, match="whole range"):
+        read(png(np.stack([pixels] * 3, 2)), "png")
+    with warnings.catch_warnings(action="error"):
+        read(pgm(pixels, 4095), "pgm")  # which states its range
+        read(pgm(pixels, 4095), "pgm", white=4095)
+        for more in (pixels + 1, 0 * pixels):  # one that needs 13 bits, and a black one
+            read(tiff(more), "tif")
+            read(png(np.stack([more * 16] * 3, 2)), "png")
 
 
 def test_floats_are_in_a_range_that_is_stated(read: Callable[..., torch.Tensor]) -> None:
