@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +18,14 @@ from typing import NamedTuple
 
 from platformdirs import user_cache_path
 
+from reldrop_bench.errors import one_line
 from reldrop_bench.files import write_atomically
 
 REHASH_VARIABLE = "RELDROP_REHASH"
 """Set to anything, it lets nothing of the index count: every file is read again."""
 READERS = 8
+SLOW = 2.0
+"""Seconds of reading after which it is told what is being done."""
 RECENT = 2.0
 """Seconds within which a file may change twice and show the same times."""
 
@@ -61,12 +67,15 @@ class _State(NamedTuple):
 
 _Index = dict[str, tuple[_State, str]]
 """By name, the state of a file when it was read, and the hash of what it held."""
+_reread: dict[Path, _Index] = {}
+"""By its index, what this process has read of a folder where nothing of the index was to count."""
 
 
 def content_of(files: DataFiles) -> Content:
     """Return what files hold. Those whose size and times are as in the index are not read.
 
     The index lies in the user's cache folder; without one that can be written to, all is read each time.
+    Reading that takes long is told on stderr.
 
     Raises
     ------
@@ -74,7 +83,8 @@ def content_of(files: DataFiles) -> Content:
         A file is missing or cannot be read.
     """
     index_file = _index_file(files.folder)
-    known = {} if os.environ.get(REHASH_VARIABLE) else _read_index(index_file)
+    again = bool(os.environ.get(REHASH_VARIABLE))
+    known = _reread.setdefault(index_file, {}) if again else _read_index(index_file)
     folder = os.fspath(files.folder)
     states = {name: _state(os.path.join(folder, name)) for name in files.names}
     hashes = {
@@ -85,6 +95,10 @@ def content_of(files: DataFiles) -> Content:
     unread = [name for name in files.names if name not in hashes]
     began = time.time_ns()
     found: _Index = {}
+    telling = threading.Timer(SLOW, _tell, (files.folder, len(unread)))
+    telling.daemon = True
+    if unread:
+        telling.start()
     try:
         with ThreadPoolExecutor(READERS) as pool:
             read = pool.map(lambda name: _hash(files.folder / name), unread)
@@ -93,6 +107,9 @@ def content_of(files: DataFiles) -> Content:
                 if not _is_recent(states[name], began):
                     found[name] = (states[name], digest)
     finally:  # what an interrupted call has read counts
+        telling.cancel()
+        if again:
+            known.update(found)
         if found:
             _write_index(index_file, {**_read_index(index_file), **found})
     whole = hashlib.sha256()
@@ -117,16 +134,26 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _tell(folder: Path, files: int) -> None:
+    sys.stderr.write(
+        f"reading {files} files of {one_line(folder, 200)} to know when they change; what is read once is "
+        "not read again\n"
+    )
+
+
 def _index_file(folder: Path) -> Path:
     name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
     return user_cache_path("reldrop-bench") / "contents" / f"{name}.json"
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def _read_index(file: Path) -> _Index:
     try:
         content = json.loads(file.read_bytes())
         return {
-            str(name): (_State(*map(int, state)), str(digest))
+            name: (_State(*map(int, state)), _SHA256.fullmatch(digest)[0])  # type: ignore[index]
             for name, (state, digest) in content.items()
         }
     except (OSError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError):

@@ -218,6 +218,7 @@ def _train(
         suspects = foreign.foreign(foreign.training_plugins(cell))
         replaced = integrity.look("training", suspects)
     _refuse_replaced(replaced)
+    cell.check_data(job.root)  # what changed meanwhile belongs to no key
     record.deviations = list(dict.fromkeys([*record.deviations, *trained.deviations]))
     record.facts = trained.facts
     record.environment = describe(trained.device, job.cell.threads)
@@ -267,7 +268,7 @@ def _compute(job: Job, record: CellRecord, watch: ProcessWatch, integrity: Watch
             beat(f"{name}: {stage}", index, len(pending))
 
         context.progress = progress
-        measure(context, evaluation, cell.evaluation_key(evaluation), store, record)
+        measure(cell, context, evaluation, store, record)
         if not job.sources:
             continue
         running = (

@@ -292,7 +292,7 @@ def evaluate_checkpoint(
             for evaluation in pending_evaluations(cell, record, lambda key: False):
                 context.progress = partial(_tell, progress, evaluation.name)
                 context.progress("started")
-                measure(context, evaluation, cell.evaluation_key(evaluation), store, record)
+                measure(cell, context, evaluation, store, record)
             conclude(record, cell.evaluations)
             record.note_warnings(caught)
             store.write_cell(record)

@@ -112,12 +112,12 @@ def restored(
 
 
 def measure(
-    context: Context, evaluation: ResolvedPlugin, key: str, store: Store, record: CellRecord
+    cell: CellSpec, context: Context, evaluation: ResolvedPlugin, store: Store, record: CellRecord
 ) -> None:
     """Run one evaluation and note how it ended; a failure is noted, and ends nothing else."""
     plugin: Evaluation = evaluation.plugin
     started = time.perf_counter()
-    outcome = EvaluationOutcome(key=key, status="done")
+    outcome = EvaluationOutcome(key=cell.evaluation_key(evaluation), status="done")
     try:
         table = Record()
         context.lacking = set()
@@ -127,6 +127,7 @@ def measure(
             outcome.error = "does not apply to this task"
         frame = table.frame()
         _refuse_holes(evaluation.name, frame)
+        cell.check_data(context.root)
         store.write_table(record, evaluation_file(evaluation.name), frame)
         outcome.notes = [Note(**note) for note in table.notes]
         outcome.lacking = sorted(context.lacking)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -154,12 +157,19 @@ def test_all_is_read_where_that_is_asked_for(
     content_of(files)
     read.clear()
     monkeypatch.setenv(content.REHASH_VARIABLE, "1")
-    content_of(files)
+    whole = content_of(files)
     assert len(read) == 3
+    # Once a process: the looks of a run, before and behind each part of a cell, do not read all anew.
+    assert content_of(files) == whole
+    assert len(read) == 3
+    _replaced(files.folder / NAMES[1])
+    assert content_of(files).digest == by_hashlib(files) != whole.digest
+    assert len(read) == 4
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"[]", b'{"train/a/1.png": 3}', b"\xff", b'{"a": [[1,2],3]}']
+    "damage",
+    [b"", b"[]", b'{"train/a/1.png": 3}', b"\xff", b'{"a": [[1,2],3]}', b'{"a": [[1,2,3],"abc"]}'],
 )
 def test_a_damaged_index_is_none(files: DataFiles, cache: Path, damage: bytes) -> None:
     before = content_of(files)
@@ -190,6 +200,73 @@ def test_what_was_read_before_an_interruption_is_kept(
         content_of(files)
     (index,) = cache.rglob("*.json")
     assert set(json.loads(index.read_bytes())) == set(NAMES[:2])
+
+
+def test_a_damaged_hash_is_none(files: DataFiles, cache: Path) -> None:
+    content_of(files)
+    (index,) = cache.rglob("*.json")
+    held = json.loads(index.read_bytes())
+    for damage in ("", held[NAMES[0]][1][:-1], held[NAMES[0]][1] + "0", "g" * 64, None, 1):
+        held[NAMES[0]][1] = damage
+        index.write_text(json.dumps(held))
+        assert content_of(files).digest == by_hashlib(files), damage
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from reldrop_bench.kinds import content
+content.user_cache_path = lambda name: Path(sys.argv[1]) / name
+content.RECENT = 0.0
+names = tuple(sys.argv[3:])
+print(content.content_of(content.DataFiles(Path(sys.argv[2]), names)).digest)
+"""
+
+
+def test_several_processes_at_once_spoil_nothing(files: DataFiles, cache: Path) -> None:
+    command = [sys.executable, "-c", SCRIPT, str(cache), str(files.folder), *NAMES]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        for _ in range(3)
+    ]
+    found = {process.communicate(timeout=60)[0].strip() for process in processes}
+    assert found == {by_hashlib(files)}
+    (index,) = (path for path in cache.rglob("*") if path.is_file())
+    assert set(json.loads(index.read_bytes())) == set(NAMES)
+
+
+def test_folders_that_cannot_be_written_to_are_read(
+    files: DataFiles, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(content, "write_atomically", full)
+    assert content_of(files).digest == by_hashlib(files)
+    assert not cache.exists()
+    assert {path.name for path in files.folder.rglob("*") if path.is_file()} == {"1.png", "ü 2.png"}
+
+
+def test_reading_that_takes_long_is_told_once(
+    files: DataFiles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content_of(files.only(NAMES[:1]))
+    assert capsys.readouterr().err == ""
+    hash_of = content._hash
+
+    def slow(path: Path) -> str:
+        time.sleep(0.3)
+        return hash_of(path)
+
+    monkeypatch.setattr(content, "_hash", slow)
+    monkeypatch.setattr(content, "SLOW", 0.05)
+    content_of(files)
+    told = capsys.readouterr().err
+    assert told.startswith(f"reading 2 files of {files.folder} ")
+    assert len(told.splitlines()) == 1
+    content_of(files)  # all is in the index
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_missing_file_is_an_error(files: DataFiles) -> None:

@@ -21,7 +21,9 @@ from torch import nn
 
 from reldrop_bench import Report, UserError, compare, evaluate, load_results, merge
 from reldrop_bench.cli import main
+from reldrop_bench.evaluations.calibration import Calibration
 from reldrop_bench.kinds import content
+from reldrop_bench.running import cell
 from reldrop_bench.running.benchmark import Options, prepare
 from reldrop_bench.running.checkpoints import Checkpoint, evaluate_checkpoint
 from reldrop_bench.running.runner import Listener, execute, run
@@ -181,6 +183,57 @@ def test_data_that_change_while_it_runs_end_the_cell(data: Path, tmp_path: Path)
     assert set(cells["status"]) == {"failed"}
     for error in cells["error"]:
         assert "the data of image-folder changed after the run was started; run again" in error
+
+
+CHANGED = "the data of image-folder changed after the run was started; run again"
+
+
+def test_data_that_change_while_a_cell_trains_leave_nothing_trained(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = cell.train
+
+    def disturbed(*arguments: Any, **options: Any) -> Any:
+        trained = train(*arguments, **options)
+        replaced(data)
+        return trained
+
+    monkeypatch.setattr(cell, "train", disturbed)
+    out = tmp_path / "out"
+    results = run(SPEC, output=out, workers=0, data=data, only=["label=none", "seed=0"])
+    assert results.exit_code == 1
+    ((status, error),) = results.cells.query("label == 'none' and seed == 0")[
+        ["status", "error"]
+    ].values
+    assert status == "failed"
+    assert CHANGED in error
+    assert results.metrics.empty
+    assert not list(out.rglob("*.safetensors"))
+    assert not list(out.rglob("*.parquet"))
+
+
+def test_data_that_change_while_a_cell_is_evaluated_leave_no_number(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(data, tmp_path / "before")
+    evaluate_before = Calibration.evaluate
+
+    def disturbed(*arguments: Any) -> None:
+        evaluate_before(*arguments)
+        replaced(data)
+
+    spec = SPEC | {"evaluations": ["accuracy", "calibration"], "regularizers": ["none"], "seeds": 1}
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(Calibration, "evaluate", disturbed)
+        results = run(spec, output=out, workers=0, data=data)
+    assert results.exit_code == 1
+    assert CHANGED in results.cells["error"].item()
+    assert set(results.metrics["evaluation"]) == {"accuracy"}, "measured before they changed"
+    # With what was there before, only what is missing is measured.
+    (planned,) = prepare(spec, Options(output=out, data=tmp_path / "before")).plan().cells
+    assert planned.action == "evaluate"
+    assert [evaluation.name for evaluation in planned.evaluations] == ["calibration"]
 
 
 # What the report says
