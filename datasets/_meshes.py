@@ -67,6 +67,12 @@ def _sampled(
             clouds = _cached(name, cache, len(meshes.names), points) if cache.exists() else None
             if clouds is None:
                 clouds = _sample(name, meshes, points)
+                if (
+                    content_of(meshes).digest != digest
+                ):  # they would be kept under the name of others
+                    raise UserError(
+                        f"{name}: meshes of {meshes.folder} changed while they were read; run again"
+                    )
                 _keep(clouds, cache)
     except OSError as error:
         warnings.warn(

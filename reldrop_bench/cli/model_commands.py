@@ -131,7 +131,7 @@ def _evaluate_checkpoint(
     console = make_console()
 
     def tell(stage: str) -> None:
-        if console.is_terminal:  # on one line
+        if console.is_terminal and not console.is_dumb_terminal:  # on one line
             console.print(f"{stage}\033[K", end="\r", markup=False)
 
     folder = output or Path("results") / NAME

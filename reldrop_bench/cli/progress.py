@@ -181,18 +181,19 @@ class ProgressDisplay(Listener):
         self.total = self.done = self.failed = self.cached = 0
         self.left: dict[str, PlannedCell] = {}
         self.started = time.monotonic()
+        self._redraws = console.is_terminal and not console.is_dumb_terminal
         self._lock = threading.Lock()
         self._live = Live(
             console=console, get_renderable=self._render, refresh_per_second=2, transient=True
         )
 
     def __enter__(self) -> ProgressDisplay:
-        if self.console.is_terminal:
+        if self._redraws:
             self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self.console.is_terminal:
+        if self._redraws:
             self._live.stop()
         if kind is KeyboardInterrupt:  # say what it leaves
             self.console.print(f"stopped: {self.headline()}", markup=False)
@@ -215,7 +216,7 @@ class ProgressDisplay(Listener):
         name = _name(planned.cell.identity)
         if status != "done":
             self.console.print(f"[red]{status}[/] {escape(name)}")
-        if not self.console.is_terminal:
+        if not self._redraws:
             self.console.print(f"{self.headline()} · {status} {name}", markup=False)
 
     def seconds_left(self) -> float | None:

@@ -64,6 +64,11 @@ class Record:
         self.notes: list[dict[str, str]] = []
         """What was left out and why, as `note` was told; keys split, metric and reason."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no value, and no reason for that."""
+        return not self.notes and not any(values.size for *_, values in self._parts)
+
     def note(self, split: str, metric: str, reason: str) -> None:
         """Say why a value is missing, or what it leaves out: one line that names the cause."""
         told = {"split": split, "metric": metric, "reason": one_line(reason)}

@@ -123,6 +123,8 @@ def measure(
         context.lacking = set()
         if plugin.applies_to(context.facts):
             plugin.evaluate(context, table)
+            if table.is_empty:
+                table.note("test", evaluation.name, "it wrote nothing and gave no reason")
         else:
             outcome.error = "does not apply to this task"
         frame = table.frame()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -183,6 +184,28 @@ def test_a_damaged_cache_is_made_again_with_a_note(raw: Path, tmp_path: Path, da
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert torch.equal(TASK.test(tmp_path).inputs, before)
+
+
+def test_meshes_that_change_while_they_are_read_are_not_kept(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = raw / "bed" / "test" / "bed_0011.off"
+    content = path.read_text()
+    sample = _meshes._sample
+
+    def disturbed(*arguments: Any) -> torch.Tensor:
+        path.write_text(content.replace("3 5 0", "2 5 0"))
+        return sample(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_meshes, "_sample", disturbed)
+        with pytest.raises(UserError, match="changed while they were read; run again"):
+            TASK.test(tmp_path)
+    path.write_text(content)
+    kept = TASK.test(tmp_path).inputs
+    _meshes._sampled.cache_clear()
+    shutil.rmtree(tmp_path / "modelnet10" / "sampled")
+    assert torch.equal(kept, TASK.test(tmp_path).inputs)
 
 
 def test_a_mesh_that_is_mended_at_the_same_size_is_read_again(raw: Path, tmp_path: Path) -> None:

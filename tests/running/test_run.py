@@ -382,3 +382,23 @@ def test_an_evaluation_that_writes_nan_has_failed(
     assert "holed wrote 1 values that are not finite (hole)" in results.cells.error[0]
     assert results.metrics["value"].notna().all()
     assert len(results.metrics.query("metric == 'accuracy'")) == 4
+
+
+def test_an_evaluation_that_writes_nothing_is_told(
+    tiny_spec: dict[str, Any], tmp_path: Path, add_plugins: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "plugins" / "evaluations" / "hollow.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "from reldrop_bench import Context, Evaluation, Metric, Record\n"
+        'class Hollow(Evaluation):\n    """Writes nothing."""\n    name = "hollow"\n'
+        '    metrics = {"x": Metric("neither", "nothing")}\n'
+        "    def evaluate(self, context: Context, record: Record) -> None:\n"
+        "        record.curve('test', 'x', [], [])\n"
+    )
+    add_plugins(tmp_path / "plugins")
+    results, _ = go(tiny_spec | {"evaluations": ["hollow", "accuracy"]}, tmp_path / "out")
+    assert set(results.cells.status) == {"done"}
+    notes = results.notes.query("evaluation == 'hollow'")
+    assert len(notes) == len(results.cells)
+    assert set(notes["reason"]) == {"it wrote nothing and gave no reason"}
