@@ -13,7 +13,8 @@ from reldrop_bench.matrix.components import DataIdentity
 from reldrop_bench.matrix.entries import ResolvedPlugin, by_name, entry_name
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.results import Place
-from reldrop_bench.store.records import BenchmarkRecord, DeclaredMetric, MatrixEntry
+from reldrop_bench.store.declared import DeclaredMetric
+from reldrop_bench.store.records import BenchmarkRecord, MatrixEntry
 from reldrop_bench.store.state import differences
 
 EQUAL = ("baseline", "relevance", "recipe", "threads")

@@ -150,4 +150,6 @@ def compute_penalty(
             hint = (
                 "differentiate something made of `logits` by `batch.inputs` itself, not by a copy"
             )
+        if not torch.is_grad_enabled():
+            hint = "gradients are switched off here: call the model and penalty outside torch.no_grad()"
         raise UserError(f"penalty() of {regularizer.name}: {error}; {hint}") from error

@@ -11,8 +11,9 @@ import pandas as pd
 from reldrop_bench.reporting.headlines import headline, nothing_compared
 from reldrop_bench.reporting.judgement import DECIDED, Paired, judge, paired_outcomes
 from reldrop_bench.reporting.rows import labels
-from reldrop_bench.reporting.tables import decided_text
+from reldrop_bench.reporting.tables import decided_text, digits_of
 from reldrop_bench.results import Results
+from reldrop_bench.statistics.spread import shown
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,19 @@ def _why_not(compared: pd.DataFrame) -> list[str]:
     return [text + more]
 
 
+def _digits(item: Paired) -> int:
+    values = item.frame.rename(columns={"value": "mean"}).assign(column="")
+    return next(iter(digits_of(values, None)), 3)
+
+
 def _row(results: Results, item: Paired, compared: pd.DataFrame, label: str) -> list[str]:
     values = item.frame[item.frame["label"] == label]
     by_task = values.groupby(["task", "model"], sort=False)["value"]
     means = by_task.mean().dropna()
-    mean = f"{means.to_numpy(np.float64).mean():.3f}".replace("-", "−") if len(means) else "–"
+    over = {"n": int(values["value"].notna().sum()), "n_expected": len(values)}
+    digits = 3 if item.outcome.bounded else _digits(item)
+    middle = np.sort(means.to_numpy(np.float64)).mean() if len(means) else np.nan
+    mean = shown(middle, np.nan, **over, digits=digits)
     tasks = f"{len(means)}/{len(item.settings)}"
     if label == results.baseline:
         return [label, mean, tasks, "baseline", ""]
@@ -95,4 +104,4 @@ def _row(results: Results, item: Paired, compared: pd.DataFrame, label: str) -> 
         return [label, mean, tasks, "–", "saturated" if shared else "no pair"]
     row = rows.to_dict("records")[0]
     star = "" if row["holds"] or row["verdict"] not in DECIDED else "*"
-    return [label, mean, tasks, decided_text(row), f"{row['verdict']}{star}"]
+    return [label, mean, tasks, decided_text(row, digits), f"{row['verdict']}{star}"]

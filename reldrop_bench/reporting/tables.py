@@ -1,6 +1,5 @@
 """Tables that several sections show: means over seeds, and differences to the baseline."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,8 +12,10 @@ from reldrop_bench.reporting.best import BOLD, best_labels, best_overall
 from reldrop_bench.reporting.rows import labels, settings, summary, within
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.paired import against_baseline
-from reldrop_bench.statistics.spread import shown
+from reldrop_bench.statistics.spread import shown, written
 
+POWER_OF_TEN = -2
+"""Digits of what is too small or large to be written out, see `written`."""
 OVER_TASKS = "mean over tasks"
 OVER_SEEDS = "mean ± standard deviation over seeds"
 
@@ -31,18 +32,20 @@ def texts(frame: pd.DataFrame, digits: int | None = 3) -> list[str]:
         frame["n_expected"],
         digits_of(frame, digits),
     )
-    plain = (shown(*row[:-1], digits=row[-1]) for row in zip(*columns, strict=True))
-    # No sign where all that is left of a number is zero.
-    return [re.sub(r"^-(0(\.0+)?)(?![.\d])", r"\1", text).replace("-", "−") for text in plain]
+    return [shown(*row[:-1], digits=row[-1]) for row in zip(*columns, strict=True)]
 
 
 def digits_of(frame: pd.DataFrame, digits: int | None) -> list[int]:
-    """Return for each row the digits after the point; None: three that count, by `column`."""
+    """Return for each row the digits after the point, as `written` takes them.
+
+    digits: the same for all; None: three that count, by `column`.
+    """
     if digits is not None:
         return [digits] * len(frame)
     size = frame["mean"].abs()
     usual = size.where(size > 0).groupby(frame["column"]).transform("median").fillna(1)
-    return [int(places) for places in (2 - np.floor(np.log10(usual / 2))).clip(0, 6)]
+    places = 2 - np.floor(np.log10(usual / 2))
+    return [int(number) for number in places.clip(0, 6).where(places.between(-7, 7), POWER_OF_TEN)]
 
 
 def directed(results: Results, evaluation: str, metric: str, text: str) -> str:
@@ -247,10 +250,7 @@ def interval_text(
     count = "" if whole else f" (n={row['n']}/{row['n_expected']})"
     if not row["n"]:
         return f"–{count}"
-    mean, low, high = (
-        signed(row[name], digits) if sign else f"{row[name]:.{digits}f}".replace("-", "−")
-        for name in ("mean", "low", "high")
-    )
+    mean, low, high = (written(row[name], digits, sign) for name in ("mean", "low", "high"))
     return (
         f"{mean} [no interval]{count}" if np.isnan(row["low"]) else f"{mean} [{low}, {high}]{count}"
     )
@@ -270,7 +270,12 @@ def decided_text(row: Mapping[Any, Any], digits: int = 3, counted: bool = True) 
 
 
 def telling_digits(numbers: Sequence[float], bounds: Sequence[float], digits: int = 3) -> int:
-    """Return the least digits, `digits` or more, with which rounding puts no number on a bound or past it."""
+    """Return the least digits, `digits` or more, with which rounding puts no number on a bound or past it.
+
+    What is written as a power of ten stays so.
+    """
+    if digits < 0:
+        return digits
 
     def side(number: float, bound: float) -> int:
         return (number > bound) - (number < bound)
@@ -286,9 +291,3 @@ def telling_digits(numbers: Sequence[float], bounds: Sequence[float], digits: in
         ),
         12,
     )
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """Write a difference with its sign, "+0.031" or "−0.010"; zero has none."""
-    text = f"{value:+.{digits}f}"
-    return text[1:] if float(text) == 0 else text.replace("-", "−")

@@ -16,10 +16,20 @@ def over_seeds(values: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return summary.reindex(order).reset_index()
 
 
+def written(value: float, digits: int = 3, sign: bool = False) -> str:
+    """Write a number with digits after the point; less than 0: as a power of ten, "1.23e−09".
+
+    sign: with the sign of what is above zero, which itself has none.
+    """
+    text = f"{value:+.{digits}f}" if digits >= 0 else f"{value:+.{-digits}e}"
+    bare = float(text) == 0 or (text[0] == "+" and not sign)
+    return text[bare:].replace("-", "−")
+
+
 def shown(mean: float, sd: float, n: int, n_expected: int, digits: int = 3) -> str:
     """Write "0.973 ± 0.004"; add "(n=2/3)" where a value is missing and "–" where all are."""
     count = "" if n == n_expected else f" (n={n}/{n_expected})"
     if n == 0:
         return f"–{count}"
-    spread = "" if np.isnan(sd) else f" ± {sd:.{digits}f}"
-    return f"{mean:.{digits}f}{spread}{count}"
+    spread = "" if np.isnan(sd) else f" ± {written(sd, digits)}"
+    return f"{written(mean, digits)}{spread}{count}"

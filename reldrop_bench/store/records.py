@@ -13,11 +13,11 @@ from pydantic import Field, JsonValue
 from reldrop_bench.data import Facts
 from reldrop_bench.errors import one_line, shortened, suggest
 from reldrop_bench.files import short_file_name
-from reldrop_bench.kinds.record import Direction
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.components import SCHEMA, Components, Schema, Stored, digest
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.results import IDENTITY, Place, Setting, Status
+from reldrop_bench.store.declared import DeclaredMetric, declared_metrics, evaluation_identities
 
 WEIGHTS_FILE = "model.safetensors"
 EPOCHS_FILE = "train.parquet"
@@ -89,39 +89,6 @@ class MatrixEntry(Identity):
             relevance=cell.relevance.label if cell.uses_relevance else "",
             evaluations={each.name: cell.evaluation_key(each) for each in cell.evaluations},
         )
-
-
-def evaluation_identities(cells: Sequence[CellSpec]) -> dict[str, str]:
-    """Return by name what the evaluations of a benchmark are: equal digests can be compared."""
-    return {
-        evaluation.name: cell.evaluation_identity(evaluation)
-        for cell in cells[:1]  # all cells of a benchmark are measured alike
-        for evaluation in cell.evaluations
-    }
-
-
-class DeclaredMetric(Stored):
-    """What an evaluation says of a metric, or of all that fit a pattern."""
-
-    direction: Direction
-    """Which direction is better."""
-    measures: str
-    """What it says."""
-
-
-def declared_metrics(cells: Sequence[CellSpec]) -> dict[str, dict[str, DeclaredMetric]]:
-    """Return by name what the evaluations of a benchmark say of their metrics.
-
-    Reports are made where the evaluation is not installed as well.
-    """
-    return {
-        evaluation.name: {
-            name: DeclaredMetric(direction=metric.direction, measures=one_line(metric.measures))
-            for name, metric in evaluation.plugin.metrics.items()
-        }
-        for cell in cells[:1]  # all cells of a benchmark are measured alike
-        for evaluation in cell.evaluations
-    }
 
 
 class BenchmarkRecord(Stored):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reldrop_bench import Figure, Style
-from reldrop_bench.reporting.tables import signed
+from reldrop_bench.statistics.spread import written
 from reldrop_bench.statistics.verdicts import LEVEL
 
 if TYPE_CHECKING:
@@ -83,7 +83,11 @@ def matrix(style: Style, ranking: Ranked) -> Figure:
     figure.colorbar(picture, ax=axis, shrink=0.7, label="row − column")
     for (down, across), value in np.ndenumerate(values):
         star = "*" if marked[down, across] else ""
-        text = f"{signed(value)}{star}" if len(labels) <= WRITTEN and np.isfinite(value) else star
+        text = (
+            f"{written(value, sign=True)}{star}"
+            if len(labels) <= WRITTEN and np.isfinite(value)
+            else star
+        )
         color = "#ffffff" if abs(value) > 0.62 * largest else "#1b1f23"
         axis.text(across, down, text, ha="center", va="center", fontsize=7, color=color)
     shown = [style.text(label, 20) for label in labels]

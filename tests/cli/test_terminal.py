@@ -135,6 +135,29 @@ def test_where_there_is_no_verdict_it_says_why(
     assert expected in summarize(make_results(**settings)).sentences
 
 
+def test_a_mean_over_fewer_seeds_and_tiny_numbers_are_told(make_results: Make) -> None:
+    results = make_results(tasks=("digits",), seeds=3, labels=("none", "cutout"))
+    metrics = results.metrics
+    lost = (metrics["label"] == "cutout") & (metrics["seed"] == 2)
+    clean = (metrics["evaluation"] == "accuracy") & (metrics["metric"] == "accuracy")
+    whole = summarize(results)
+    assert not any("n=" in text for row in whole.rows for text in row)
+    less = summarize(results.changed(metrics=metrics[~(lost & clean)].reset_index(drop=True)))
+    (none, cutout) = less.rows
+    values = metrics[clean & ~lost].groupby("label")["value"].mean()
+    assert none[1] == f"{values['none']:.3f}"
+    assert cutout[1] == f"{values['cutout']:.3f} (n=2/3)"
+    tiny = metrics["value"].where(metrics["metric"] != "gini", metrics["value"] * 1e-9)
+    small = results.changed(metrics=metrics.assign(value=tiny), metric="diversity/test/gini")
+    gini = (
+        tiny[(metrics["metric"] == "gini") & (metrics["split"] == "test")]
+        .groupby(metrics["label"])
+        .mean()
+    )
+    shown = {label: float(mean.replace("−", "-")) for label, mean, *_ in summarize(small).rows}
+    assert shown == pytest.approx(gini[gini.index.isin(shown)].to_dict(), rel=0.01)
+
+
 @pytest.mark.parametrize("columns", ["40", "80", "200"])
 def test_nothing_breaks_in_other_terminals(
     capsys: pytest.CaptureFixture[str],

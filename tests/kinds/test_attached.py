@@ -318,6 +318,13 @@ def test_the_usual_mistakes_of_a_penalty_get_the_advice_that_mends_them(
         train(_cell(plugin()), None)
 
 
+def test_a_penalty_where_gradients_are_switched_off_says_so() -> None:
+    own = AllHooks().attach(linear())
+    inputs, _ = own.transform(INPUTS, TARGETS)
+    with torch.no_grad(), pytest.raises(UserError, match=r"outside torch.no_grad"):
+        own.penalty(own.model(inputs))
+
+
 def test_the_harness_trains_with_the_gradient_of_the_formula(plugin_folder: Path) -> None:
     seen: list[float] = []
 

@@ -1,0 +1,43 @@
+"""What the evaluations of a benchmark are, and what they say of their metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reldrop_bench.errors import one_line
+from reldrop_bench.kinds.record import Direction
+from reldrop_bench.matrix.cells import CellSpec
+from reldrop_bench.matrix.components import Stored
+
+
+def evaluation_identities(cells: Sequence[CellSpec]) -> dict[str, str]:
+    """Return by name what the evaluations of a benchmark are: equal digests can be compared."""
+    return {
+        evaluation.name: cell.evaluation_identity(evaluation)
+        for cell in cells[:1]  # all cells of a benchmark are measured alike
+        for evaluation in cell.evaluations
+    }
+
+
+class DeclaredMetric(Stored):
+    """What an evaluation says of a metric, or of all that fit a pattern."""
+
+    direction: Direction
+    """Which direction is better."""
+    measures: str
+    """What it says."""
+
+
+def declared_metrics(cells: Sequence[CellSpec]) -> dict[str, dict[str, DeclaredMetric]]:
+    """Return by name what the evaluations of a benchmark say of their metrics.
+
+    Reports are made where the evaluation is not installed as well.
+    """
+    return {
+        evaluation.name: {
+            name: DeclaredMetric(direction=metric.direction, measures=one_line(metric.measures))
+            for name, metric in evaluation.plugin.metrics.items()
+        }
+        for cell in cells[:1]  # all cells of a benchmark are measured alike
+        for evaluation in cell.evaluations
+    }
