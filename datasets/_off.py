@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from reldrop_bench.wording import by_number, counted
+
 Lines = list[tuple[int, str]]
 """Lines that say something, each with its number in the file."""
 HEADER = re.compile(r"(ST)?C?N?OFF(?![A-Za-z])(.*)", re.DOTALL)
@@ -46,8 +48,9 @@ def read_off(path: Path) -> Mesh:
     vertex_count, face_count, lines = _counts(lines)
     if len(lines) != vertex_count + face_count:
         raise ValueError(
-            f"its header counts {vertex_count} vertices and {face_count} faces, and "
-            f"{len(lines)} lines follow"
+            f"its header counts {counted(vertex_count, 'vertex', 'vertices')} and "
+            f"{counted(face_count, 'face')}, and {counted(len(lines), 'line')} "
+            f"{by_number(len(lines), 'follows', 'follow')}"
         )
     vertices = _vertices(lines[:vertex_count])
     return Mesh(vertices, _triangles(lines[vertex_count:], vertices))

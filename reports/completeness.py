@@ -12,6 +12,7 @@ from reldrop_bench.errors import one_line
 from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.rows import CELL, labels, settings
 from reldrop_bench.reporting.values import texts_of
+from reldrop_bench.wording import by_number, counted
 
 SOME = re.compile(r"(\d+) of \d+ ")
 """How a reason begins that holds for some samples only."""
@@ -78,8 +79,9 @@ def _failures(results: Results) -> list[Block]:
         return [Prose("All cells are done.")]
     frame = rows[[*CELL, "status"]].copy()
     frame["error"] = [one_line(error) or "–" for error in rows["error"].fillna("")]
+    are = by_number(len(frame), "is", "are")
     caption = (
-        f"The {len(frame)} cells that are not done, and why; section “Failures” has tracebacks and "
+        f"The {counted(len(frame), 'cell')} that {are} not done, and why; section “Failures” has tracebacks and "
         "says which comparisons suffer."
     )
     return [Table("failures", caption, frame, folded=len(frame) > 20)]

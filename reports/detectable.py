@@ -19,6 +19,7 @@ from reldrop_bench.statistics.power import (
     smallest_exact_p,
 )
 from reldrop_bench.statistics.verdicts import LEVEL
+from reldrop_bench.wording import counted
 
 SHAPES: tuple[Shape, ...] = ("normal", "skewed", "heavy-tailed", "unequal")
 NAMED = 0.93, 0.97
@@ -118,7 +119,7 @@ def _table(results: Results, rows: Sequence[dict[str, Any]]) -> Table:
 
 def _smallest(p: float, n: int, what: str) -> str:
     if p >= LEVEL:
-        return f"cannot be significant with n={n} {what}{'s' * (n != 1)}"
+        return f"cannot be significant with n={counted(n, what)}"
     return f"{p:.2g}"
 
 
@@ -167,8 +168,8 @@ def _coverage(rows: Sequence[dict[str, Any]]) -> list[Block]:
     shapes = [name for name in SHAPES if name in frame]
     low, high = NAMED
     off = [
-        f"{shape} differences ({row[shape]:.1%} with {row['pairs a task']} pairs on "
-        f"{row['tasks']} task{'s' * (row['tasks'] != 1)})"
+        f"{shape} differences ({row[shape]:.1%} with {counted(row['pairs a task'], 'pair')} on "
+        f"{counted(row['tasks'], 'task')})"
         for row in covered
         for shape in shapes
         if shape in row and not low <= row[shape] <= high

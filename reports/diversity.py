@@ -25,6 +25,7 @@ from reldrop_bench.reporting.rows import (
     without_figures,
 )
 from reldrop_bench.reporting.tables import OVER_SEEDS, by_column, difference_tables, directed
+from reldrop_bench.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -173,7 +174,7 @@ def _points(
         f"of the seeds that are there (bar), and below it, {'hollow' if single else 'dotted'}, the "
         "same network with permuted weights: noise. Scales differ between panels and do not start "
         "at zero.",
-        f"Strip plots of {len(columns)} statistics by label on {name}; the numbers are in the "
+        f"Strip plots of {counted(len(columns), 'statistic')} by label on {name}; the numbers are in the "
         "tables below.",
         figure,
     )

@@ -11,6 +11,7 @@ from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.errors import one_line
 from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.rows import CELL, labels, settings
+from reldrop_bench.wording import by_number, counted
 
 HEAD, TAIL = 8, 40
 """Lines of a long traceback that are shown: what was called first, and what failed."""
@@ -39,12 +40,13 @@ class Failures(ReportSection):
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         rows = results.cells[results.cells["status"] != "done"]
         if rows.empty:
-            return [Prose(f"Nothing failed: all {len(results.cells)} cells are done.")]
+            return [Prose(f"Nothing failed: {_all(len(results.cells))} done.")]
         if (results.cells["status"] == "missing").all():
-            return [Prose(f"Nothing has run yet: all {len(rows)} cells are missing.", "warning")]
-        groups = _groups(rows)
+            return [Prose(f"Nothing has run yet: {_all(len(rows))} missing.", "warning")]
+        groups, are = _groups(rows), by_number(len(rows), "is", "are")
+        few = f"{counted(len(rows), 'cell', total=len(results.cells))} {are}"
         return [
-            paragraph(f"{len(rows)} of {len(results.cells)} cells are not done. {self.opening}"),
+            paragraph(f"{few} not done. {self.opening}"),
             _by_error(results, groups),
             _lost(results),
             *_tracebacks(results, groups),
@@ -139,6 +141,10 @@ def _lost(results: Results) -> Block:
     return Table("lost-pairs", caption, frame, tones={LEFT[0]: "bad", LEFT[1]: "warn"})
 
 
+def _all(count: int) -> str:
+    return by_number(count, "the only cell is", f"all {count} cells are")
+
+
 def trimmed(text: str) -> str:
     """Return a traceback with at most `HEAD` + `TAIL` lines of `LONGEST` characters, and a note."""
     lines = [
@@ -167,12 +173,15 @@ def _tracebacks(results: Results, groups: Groups) -> list[Block]:
         summary = f"Traceback of {where}{several}: {status}, {_error(cells)}"
         blocks.append(Prose(trimmed(str(first["traceback"])), "code", summary=summary))
     if len(shown) > TRACEBACKS:
-        text = f"{len(shown) - TRACEBACKS} further errors have tracebacks; the cells’ records hold them."
+        more = len(shown) - TRACEBACKS
+        have = by_number(more, "has a traceback", "have tracebacks")
+        text = f"{counted(more, 'further error')} {have}; the cells’ records hold them."
         blocks.append(Prose(text, "note"))
     silent = sum(not traced for _, _, traced in with_trace)
     if silent:
+        have = by_number(silent, "has", "have")
         text = (
-            f"{silent} of the {len(groups)} errors have no traceback: such a cell never started, or "
+            f"{counted(silent, 'error', total=len(groups))} {have} no traceback: such a cell never started, or "
             "was ended from outside (time, memory, an interrupt or a crash of its process)."
         )
         blocks.append(Prose(text))

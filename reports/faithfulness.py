@@ -29,6 +29,7 @@ from reldrop_bench.reporting.rows import (
     without_figures,
 )
 from reldrop_bench.reporting.tables import OVER_SEEDS, by_column, stacked
+from reldrop_bench.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -204,7 +205,7 @@ def _overview(
             "faithfulness-overview",
             f"{which}SRG of the label's probability, mean over fills and the seeds that are there, a "
             "panel a task; 0: a random map. Colours stand for methods here.",
-            f"Strip plots of the gains on {len(page)} tasks; the numbers are in the tables below.",
+            f"Strip plots of the gains on {counted(len(page), 'task')}; the numbers are in the tables below.",
             figure,
         )
 
@@ -245,8 +246,8 @@ def _curves(
         "label and fill. Solid: most relevant first. Dashed: least relevant first. Dotted: random "
         "order. The wider a method's two lines lie apart, the more faithful its maps. Colours "
         f"stand for methods here.{fewer_seeds(results, of_setting, setting)}",
-        f"Curves of {len(methods)} methods for {len(shown)} labels on {name}; areas are in the "
-        "tables below.",
+        f"Curves of {counted(len(methods), 'method')} for {counted(len(shown), 'label')} on {name}; "
+        "areas are in the tables below.",
         figure,
     )
 

@@ -21,6 +21,7 @@ from reldrop_bench.reporting.rows import (
     within,
     without_figures,
 )
+from reldrop_bench.wording import by_number, counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,8 @@ class Gallery(ReportSection):
         columns = len(inputs[["task", "model", "label"]].drop_duplicates())
         number = max(1, min(self.items, PICTURES // max(1, columns)))
         if number < self.items:
-            text = f"So many labels and tasks: {number} of the samples kept for each is shown."
+            are = by_number(number, "is", "are")
+            text = f"So many labels and tasks: {number} of the samples kept for each {are} shown."
             blocks.append(Prose(text, "note"))
         present = settings_in(results, inputs)
         blocks += without_figures(results, present)
@@ -106,7 +108,7 @@ class Gallery(ReportSection):
                 f"{name}, {which}seed {seed}. Left the input, then for each label its relevance (upper "
                 "row) and its input as altered in training, what was hidden in red (lower row)."
                 f"{remark}",
-                f"{len(items)} test samples of {name} with relevance maps and altered inputs of "
+                f"{counted(len(items), 'test sample')} of {name} with relevance maps and altered inputs of "
                 f"{', '.join(page)}.",
                 self._draw(results, style, setting, pictures, items, page, shown),
                 raster=True,

@@ -14,6 +14,7 @@ from reldrop_bench.reporting.rows import labels
 from reldrop_bench.reporting.tables import interval_text, without_empty
 from reldrop_bench.statistics.bayes import Posterior, available, signed_rank_posterior
 from reldrop_bench.statistics.mixed import FEWEST_SETTINGS, mixed_difference
+from reldrop_bench.wording import counted
 
 COLORS = {"worse": "#b2560d", "equivalent": "#c9ced4", "better": "#5b3f94"}
 """As in the matrix of pairs: told apart by the colour-blind, and lighter in the middle."""
@@ -99,7 +100,7 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
         means = [group.mean() for group in groups if np.isfinite(group).all()]
         short = item.outcome.short
         if len(means) < FEWEST_SETTINGS:
-            left.append(f"“{label}” ({short}, {len(means)} of {len(groups)} tasks)")
+            left.append(f"“{label}” ({short}, {counted(len(means), 'task', total=len(groups))})")
             continue
         sign = -1 if item.outcome.direction == "lower" else 1
         posterior = signed_rank_posterior(sign * np.array(means), results.margin)

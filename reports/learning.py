@@ -25,6 +25,7 @@ from reldrop_bench.reporting.rows import (
     without_figures,
 )
 from reldrop_bench.reporting.tables import OVER_SEEDS, by_column
+from reldrop_bench.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -75,7 +76,7 @@ class LearningCurves(ReportSection):
         blocks: list[Block] = [paragraph(self.opening)]
         if any(BAND in figure.caption for figure in figures):
             seeds = results.cells.groupby(["task", "model", "label"])["seed"].nunique()
-            few = f" With {seeds.min()} seeds such a deviation is itself very uncertain."
+            few = f" With {counted(seeds.min(), 'seed')} such a deviation is itself very uncertain."
             blocks.append(paragraph(BANDS_SAY + few * bool(seeds.min() < 5), "note"))
         return [*blocks, *without_figures(results, present), *figures, *tables, *further]
 
@@ -90,7 +91,8 @@ def _curves(
     if numbers["gap"].notna().any():
         rows.append(("gap", "gap in accuracy"))
     lacking = len(results.cells) - len(epochs[["task", "model", "label", "seed"]].drop_duplicates())
-    remark = f" {lacking} of {len(results.cells)} cells recorded no epoch." if lacking else ""
+    cells = counted(lacking, "cell", total=len(results.cells))
+    remark = f" {cells} recorded no epoch." if lacking else ""
     split = [
         (columns, group)
         for columns in pages(detailed(present), COLUMNS)
@@ -227,6 +229,6 @@ def _epochs_to(results: Results, setting: Setting) -> pd.DataFrame:
             measured = here["seed"].nunique()
             lacking = "" if measured == planned else f", {planned - measured} missing"
             what = f"{reached.mean():.1f}" if len(reached) else "never" if measured else "–"
-            texts[label] = f"{what} ({len(reached)}/{measured} seeds{lacking})"
+            texts[label] = f"{what} ({len(reached)}/{counted(measured, 'seed')}{lacking})"
         columns[f"epochs to {target:g}"] = pd.Series(texts)
     return pd.DataFrame(columns)

@@ -28,6 +28,7 @@ from reldrop_bench.reporting.rows import (
     without_figures,
 )
 from reldrop_bench.reporting.tables import OVER_SEEDS, by_column, difference_tables, stacked
+from reldrop_bench.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -163,7 +164,7 @@ def _overview(
             f"{which}accuracy against the hidden fraction, mean over orders, fills (without {BIASED}) "
             "and the seeds that are there, a panel a task; by order and fill it is in the tables below. "
             "Scales differ between panels.",
-            f"Occlusion curves of every label on {len(page)} tasks.",
+            f"Occlusion curves of every label on {counted(len(page), 'task')}.",
             figure,
         )
 
@@ -179,7 +180,7 @@ def _curves(
             f"occlusion{kind}-{name}",
             f"{name}: accuracy against the hidden fraction, {what}mean over seeds; a row an order, a "
             f"column a fill.{remark}",
-            f"Occlusion curves of {len(shown)} labels on {name}; areas are in the table below.",
+            f"Occlusion curves of {counted(len(shown), 'label')} on {name}; areas are in the table below.",
             _panels(style, shown, of_setting, bool(kind)),
         )
         for kind, what in (

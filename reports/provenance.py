@@ -14,6 +14,7 @@ from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.rows import CELL, entry_name
 from reldrop_bench.reporting.stamp import versions
 from reldrop_bench.reporting.values import texts_of
+from reldrop_bench.wording import counted
 
 KEYS = 1000
 """Cells whose keys the page lists; the CSV has all."""
@@ -224,7 +225,7 @@ def _keys(results: Results) -> list[Block]:
     columns = [*CELL, "status", "relevance", "key"]
     frame = results.cells[columns].fillna("").astype({"seed": str})
     caption = (
-        f"Keys of all {len(frame)} cells: the hash of a cell’s resolved spec and its plugins’ "
+        f"Keys of {counted(len(frame), 'cell')}: the hash of a cell’s resolved spec and its plugins’ "
         "source, and the name of its folder among the results."
     )
     if len(frame) > KEYS:

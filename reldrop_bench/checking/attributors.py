@@ -19,6 +19,7 @@ from reldrop_bench.checking.tiny import tiny_batch, tiny_model
 from reldrop_bench.checking.trace import unchanged
 from reldrop_bench.kinds.attributor import Attributor, UnexplainableError, explain_with
 from reldrop_bench.seeding import torch_generator
+from reldrop_bench.wording import counted
 
 
 @dataclass
@@ -76,7 +77,7 @@ def maps_are_finite(case: Case) -> None:
     broken = int((~torch.isfinite(case.attribute())).flatten(1).any(1).sum())
     require(
         broken == 0,
-        f"the relevance of {broken} of {len(case.inputs)} samples (the last one is zero everywhere) "
+        f"the relevance of {counted(broken, 'sample', total=len(case.inputs))} (the last one is zero everywhere) "
         "holds NaN or infinite values; stabilise what you divide by",
     )
 

@@ -24,6 +24,7 @@ from reldrop_bench.kinds.evaluation import ROLES, Context, Evaluation
 from reldrop_bench.kinds.record import COLUMNS, Metric, Record
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.seeding import global_seed
+from reldrop_bench.wording import by_number, counted
 
 OFFERS = frozenset({"masks", "cues", "shifts"})
 
@@ -123,10 +124,11 @@ def values_are_finite(case: Case) -> None:
     )
     wrong = frame[~np.isfinite(frame["value"].astype(float))]
     names = ", ".join(sorted(set(wrong["metric"].astype(str))))
+    are = by_number(len(wrong), "is", "are")
     require(
         wrong.empty,
-        f"{len(wrong)} values of {names} are NaN or infinite; leave a row out where there is nothing "
-        "to say",
+        f"{counted(len(wrong), 'value')} of {names} {are} NaN or infinite; leave a row out where there "
+        "is nothing to say",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from reldrop_bench.kinds.content import DataFiles
+from reldrop_bench.wording import counted
 
 CACHES = frozenset({".safetensors"})
 """Endings of what a task may keep beside the data: it is made from them."""
@@ -62,5 +63,5 @@ def fault_of(files: DataFiles, again: DataFiles | None, read: Set[Path]) -> str:
         return f"data_files names {missing[0]}, which is no file"
     unnamed = sorted(str(path) for path in read - named if path.suffix not in CACHES)
     if unnamed:
-        return f"it reads {len(unnamed)} files that data_files does not name, such as {unnamed[0]}"
+        return f"it reads {counted(len(unnamed), 'file')} that data_files does not name, such as {unnamed[0]}"
     return ""

@@ -19,6 +19,7 @@ from reldrop_bench.checking.tiny import CLASSES
 from reldrop_bench.checking.trace import unchanged
 from reldrop_bench.data import Batch
 from reldrop_bench.running.inspection import CREATE_GRAPH, NO_EFFECT
+from reldrop_bench.wording import by_number, counted
 
 
 def shape_dtype_and_device_are_kept(case: Case) -> None:
@@ -44,8 +45,8 @@ def output_is_finite(case: Case) -> None:
     broken = int((~torch.isfinite(inputs)).sum())
     require(
         broken == 0,
-        f"{broken} of {inputs.numel()} input values are NaN or infinite; look for a division by "
-        "zero, such as normalising a constant map",
+        f"{counted(broken, 'input value', total=inputs.numel())} {by_number(broken, 'is', 'are')} NaN or "
+        "infinite; look for a division by zero, such as normalising a constant map",
     )
     require(not inputs.requires_grad, "inputs require a gradient; return inputs.detach()")
 

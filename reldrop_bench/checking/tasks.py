@@ -25,6 +25,7 @@ from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins import registry
 from reldrop_bench.running.benchmark import data_root
+from reldrop_bench.wording import by_number, counted
 
 READ = 2000
 """Samples of a split that are read at most."""
@@ -87,7 +88,7 @@ def files_are_named(cls: type[Task]) -> None:
     ):  # one of its own may say that no content is but one
         require(
             not read,
-            f"it reads {len(read)} files below the folder of local data, and has no data_files: other "
+            f"it reads {counted(len(read), 'file')} below the folder of local data, and has no data_files: other "
             "data under the same names would be taken for the same",
         )
 
@@ -258,7 +259,8 @@ def splits_are_disjoint(cls: type[Task]) -> None:
         shared = sum(digest in known for digest in digests[other])
         require(
             shared <= OVERLAP * len(digests[other]),
-            f"{shared} of {len(digests[other])} samples of {other} are in {one} as well",
+            f"{shared} of {counted(len(digests[other]), 'sample')} of {other} "
+            f"{by_number(shared, 'is', 'are')} in {one} as well",
         )
 
 
@@ -277,7 +279,7 @@ def validation_is_stratified(cls: type[Task]) -> None:
     gap = float((held - wanted).abs()[worst])
     require(
         gap <= 2 + 0.1 * float(wanted[worst]),
-        f"class {facts.classes[worst]!r} has {int(held[worst])} validation samples where "
+        f"class {facts.classes[worst]!r} has {counted(int(held[worst]), 'validation sample')} where "
         f"{float(wanted[worst]):.1f} were its share; use reldrop_bench.data.stratified_split",
     )
 
@@ -326,7 +328,7 @@ def shifts_line_up(cls: type[Task]) -> None:
             "reldrop_bench.seeding.numpy_generator(self.name, …)",
         )
         if len(first) != len(test) or not torch.equal(first.targets, test.targets):
-            unpaired.append(f"{name} ({len(first)} items, test has {len(test)})")
+            unpaired.append(f"{name} ({counted(len(first), 'item')}, test has {len(test)})")
     if unpaired:
         raise NotConcerned(f"no item-wise comparison with the test split: {', '.join(unpaired)}")
 

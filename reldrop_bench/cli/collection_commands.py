@@ -11,6 +11,7 @@ from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.output import make_console, names_of, write_report
 from reldrop_bench.errors import UserError
+from reldrop_bench.wording import by_number, counted
 
 Folders = Annotated[list[Path], Argument(metavar="DIR…", help="Folders of results.")]
 NewFolder = Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to be written.")]
@@ -64,7 +65,8 @@ def merge(
     results = merge_sets(folders, output, skip_damaged, plugins or [], notes.append)
     _print_notes(notes)
     done = int((results.cells["status"] == "done").sum())
-    typer.echo(f"merged: {output}, {done} of {len(results.cells)} cells are done")
+    cells = counted(done, "cell", total=len(results.cells))
+    typer.echo(f"merged: {output}, {cells} {by_number(done, 'is', 'are')} done")
     raise typer.Exit(results.exit_code)
 
 

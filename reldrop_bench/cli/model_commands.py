@@ -13,6 +13,7 @@ from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.output import add_plugins, conclude, make_console
 from reldrop_bench.errors import UserError
+from reldrop_bench.wording import by_number, counted
 
 if TYPE_CHECKING:
     from reldrop_bench.results import Results
@@ -91,9 +92,10 @@ def _evaluate_cells(benchmark: Benchmark, report: bool) -> None:
     console, folder = make_console(), benchmark.store.folder
     untrained = [planned for planned in benchmark.plan().cells if planned.action == "train"]
     if untrained:
+        are, they = by_number(len(untrained), "is", "are"), by_number(len(untrained), "it", "they")
         console.print(
-            f"{len(untrained)} cells are left out, as they are not trained ({untrained[0].reason}); "
-            "run the spec to train them",
+            f"{counted(len(untrained), 'cell')} {are} left out, as {they} {are} not trained "
+            f"({untrained[0].reason}); run the spec to train {by_number(len(untrained), 'it', 'them')}",
             markup=False,
         )
     with ProgressDisplay(console, benchmark) as display:
@@ -107,10 +109,10 @@ def _evaluate_cells(benchmark: Benchmark, report: bool) -> None:
     results = load_results(folder)
     _tell_notes(results)
     if unmeasured:
-        was = "cell was" if len(unmeasured) == 1 else "cells were"
+        was = by_number(len(unmeasured), "was", "were")
         console.print(
-            f"{len(unmeasured)} {was} not measured, of {len(keys)}; run the spec again: it trains what is "
-            "damaged or missing, and tries again what failed",
+            f"{counted(len(unmeasured), 'cell')} {was} not measured, of {len(keys)}; run the spec again: "
+            "it trains what is damaged or missing, and tries again what failed",
             markup=False,
         )
     measured = results.cells[results.cells.key.isin(keys)]
@@ -141,8 +143,9 @@ def _evaluate_checkpoint(
 
 
 def _tell_notes(results: Results) -> None:
-    if len(results.notes):
-        typer.echo(f"{len(results.notes)} values were left out; the report says why")
+    if count := len(results.notes):
+        was = by_number(count, "was", "were")
+        typer.echo(f"{counted(count, 'value')} {was} left out; the report says why")
 
 
 @app.command(

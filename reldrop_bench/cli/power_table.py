@@ -6,6 +6,7 @@ from rich.table import Table
 
 from reldrop_bench.running.power import LEVEL, POWER, PlannedPower, Reach
 from reldrop_bench.statistics.power import smallest_exact_p
+from reldrop_bench.wording import counted
 
 
 def print_power(power: PlannedPower, console: Console) -> None:
@@ -116,7 +117,7 @@ def _remarks(power: PlannedPower) -> list[str]:
         return lines
     spread = power.spread
     seen = ", ".join(
-        f"{task} · {model} {deviation:.4f} ({spread.pairs[task, model]} pairs)"
+        f"{task} · {model} {deviation:.4f} ({counted(spread.pairs[task, model], 'pair')})"
         for (task, model), deviation in spread.deviations.items()
     )
     lines.append(

@@ -23,6 +23,7 @@ from reldrop_bench.running.benchmark import Benchmark
 from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.running.runner import Listener
 from reldrop_bench.store.folder import Store
+from reldrop_bench.wording import counted
 
 if TYPE_CHECKING:
     from reldrop_bench.reporting.summary import Summary
@@ -83,12 +84,11 @@ def plan_data(plan: Plan, benchmark: Benchmark) -> dict[str, Any]:
 def plan_line(plan: Plan) -> str:
     """Return a plan's totals in one line."""
     cached = len(plan.cells) - len(plan.to_do)
-    line = f"{len(plan.cells)} cells: {len(plan.to_do)} to do, {cached} cached"
+    line = f"{counted(len(plan.cells), 'cell')}: {len(plan.to_do)} to do, {cached} cached"
     if plan.to_do:
         span = plan.span
         estimate = "unknown" if span is None else f"about {duration_range(span.low, span.high)}"
-        plural = "" if plan.workers == 1 else "s"
-        workers = f"{plan.workers} worker{plural}" if plan.workers else "this process"
+        workers = counted(plan.workers, "worker") if plan.workers else "this process"
         line += f"; time {estimate} with {workers}, disk about {size(plan.disk_bytes)}"
     return line
 
@@ -129,7 +129,8 @@ def print_status(results: Results, running: list[dict[str, Any]], console: Conso
     total = len(results.cells)
     others = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "done")
     console.print(
-        f"{results.name}: {counts['done']}/{total} cells done" + (f", {others}" if others else "")
+        f"{results.name}: {counts['done']}/{counted(total, 'cell')} done"
+        + (f", {others}" if others else "")
     )
     for beat in running:
         console.print(f"  running {_name(beat)}: {_stage(beat)}", markup=False)
@@ -231,7 +232,7 @@ class ProgressDisplay(Listener):
 
     def headline(self) -> str:
         """Return the counts: "37/96 cells, 2 failed, ~14 min left"."""
-        line = f"{self.cached + self.done}/{self.total} cells"
+        line = f"{self.cached + self.done}/{counted(self.total, 'cell')}"
         if self.failed:
             line += f", {self.failed} failed"
         left = self.seconds_left()

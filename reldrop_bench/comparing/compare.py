@@ -14,6 +14,7 @@ from reldrop_bench.comparing.result_sets import ResultSet, open_sets, places
 from reldrop_bench.errors import UserError
 from reldrop_bench.reporting.question import asked
 from reldrop_bench.results import CELL, ItemTable, Results
+from reldrop_bench.wording import counted
 
 HARDWARE = ("system", "processor", "accelerator", "device", "threads")
 """What of an environment decides how long a training step takes."""
@@ -207,7 +208,7 @@ def _without_foreign_times(
     if affected.any():
         cells["step_seconds"] = cells["step_seconds"].mask(affected)
         remarks.append(
-            f"Step times of {int(affected.sum())} of {len(cells)} cells are left out: the baseline "
+            f"Step times of {counted(int(affected.sum()), 'cell', total=len(cells))} are left out: the baseline "
             "that they are paired with was timed on another machine."
         )
     if len({machine for machine in machines if machine is not None}) > 1:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from reldrop_bench.comparing.alignment import Alignment
 from reldrop_bench.comparing.result_sets import ResultSet
+from reldrop_bench.wording import by_number, counted
 
 COLUMNS = (
     "first", "other", "evaluation", "metric", "values", "equal", "largest", "where",
@@ -84,9 +85,10 @@ def reproduction_remarks(table: pd.DataFrame, sets: Sequence[ResultSet]) -> list
     for (first, other), part in table.groupby(["first", "other"], sort=False):
         cells = len(records[str(first)].keys() & records[str(other)].keys())
         count, equal = int(part["values"].sum()), int(part["equal"].sum())
-        text = f"{cells} cells are in both {first} and {other}: "
+        text = f"{counted(cells, 'cell')} {by_number(cells, 'is', 'are')} in both {first} and {other}: "
         if equal == count:
-            text += f"all {count} metrics that both measured are equal to the last bit."
+            are = by_number(count, "metric that both measured is", "metrics that both measured are")
+            text += f"all {count} {are} equal to the last bit."
         else:
             worst = part[part["largest"] > 0].sort_values(
                 ["largest", "evaluation", "metric"], ascending=[False, True, True]
@@ -95,8 +97,9 @@ def reproduction_remarks(table: pd.DataFrame, sets: Sequence[ResultSet]) -> list
                 f"{row['evaluation']}/{row['metric']} {row['largest']:.3g} ({row['where']})"
                 for row in worst.head(3).to_dict("records")
             )
+            are = by_number(equal, "is", "are")
             text += (
-                f"{equal} of {count} metrics are equal to the last bit; the largest deviations: "
+                f"{counted(equal, 'metric', total=count)} {are} equal to the last bit; the largest deviations: "
                 f"{named}. The cells of {first} are kept."
             )
         remarks.append(text)

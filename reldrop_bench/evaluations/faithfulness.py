@@ -8,6 +8,7 @@ from reldrop_bench import Attributor, Batch, Context, Count, Metric, Record
 from reldrop_bench.kinds.workload import Workload
 from reldrop_bench.occlusion.order import random_ranks, relevance_ranks
 from reldrop_bench.plugins.registry import create
+from reldrop_bench.wording import by_number, counted
 
 from ._measures.predictions import correct, label_probability
 from ._measures.samples import varies
@@ -100,7 +101,9 @@ class Faithfulness(OccludingEvaluation):
         for method, constant in orders.constant.items():
             record.metric("test", f"{method}/constant_maps", constant)
             if constant:
-                reason = f"{constant} of {len(items)} maps are constant: their SRG says nothing"
+                are = by_number(constant, "is", "are")
+                maps = f"{counted(constant, 'map', total=len(items))} {are} constant"
+                reason = f"{maps}: the SRG of such a map says nothing"
                 record.note("test", f"{method}/*", reason)
             for fill in occluder.fills:
                 most, least = (curves[f"{method}/{way}", fill] for way in ("mrf", "lrf"))

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from reldrop_bench import Context, Count, Evaluation, Metric, Probability, Record, SubsetSplit
 from reldrop_bench.kinds.workload import Workload
+from reldrop_bench.wording import counted
 
 from ._measures.predictions import correct
 
@@ -66,7 +67,9 @@ class Generalization(Evaluation):
         for target in self.targets:
             name, reached = f"epochs_to_{target:g}", epochs["epoch"][validation >= target]
             first = int(reached.iloc[0]) if len(reached) else None
-            reason = f"never reached in {len(epochs)} epochs (best {validation.max():.3f})"
+            reason = (
+                f"never reached in {counted(len(epochs), 'epoch')} (best {validation.max():.3f})"
+            )
             record.metric("validation", name, first, reason)
 
     def _final(self, context: Context, record: Record) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from reldrop_bench import Context, Count, Evaluation, Metric, Record, UserError
 from reldrop_bench.errors import one_line, suggest
 from reldrop_bench.kinds.workload import Workload
+from reldrop_bench.wording import counted
 
 from ._quantus.calls import joined, scores, visiting
 from ._quantus.catalogue import CATALOGUE, REFUSED, SIZES, Offered, Size
@@ -89,7 +90,11 @@ class _Tally:
 
     def write(self, record: Record, total: int) -> None:
         for reason, count in self.lost.items():
-            whom = "no value" if count == total else f"{count} of {total} samples left out"
+            whom = (
+                "no value"
+                if count == total
+                else f"{counted(count, 'sample', total=total)} left out"
+            )
             record.note("test", self.entry.key, f"{whom}: {reason}")
         values = np.concatenate(self.values) if self.values else np.empty(0)
         if not len(values):

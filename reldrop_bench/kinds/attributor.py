@@ -12,6 +12,7 @@ from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.labels import LabelError, class_labels
 from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import Count, Plugin
+from reldrop_bench.wording import counted
 
 DEFAULT_RELEVANCE = "lrp-epsilon-plus-flat"
 """The attribution method where nobody chose one."""
@@ -165,7 +166,7 @@ def target_logits(logits: Any, targets: Tensor) -> Tensor:
     shape = tuple(logits.shape)
     if logits.ndim != 2 or len(logits) != len(targets):
         raise NoLogitsError(
-            f"the model returns a tensor of shape {shape} for {len(targets)} inputs, not logits (B, K): "
+            f"the model returns a tensor of shape {shape} for {counted(len(targets), 'input')}, not logits (B, K): "
             "wrap it in a module that returns a value a class, as `.mean((2, 3))` does of dense outputs"
         )
     if shape[1] == 1 and bool((targets != 0).any()):
@@ -214,7 +215,7 @@ def _explain(
     broken = ~torch.isfinite(relevance.flatten(1)).all(1)
     if broken.any():
         raise RelevanceError(
-            f"{method}: the relevance of {int(broken.sum())} of {len(relevance)} samples is not "
+            f"{method}: the relevance of {counted(int(broken.sum()), 'sample', total=len(relevance))} is not "
             "finite; look for weights or inputs that are not, or try a larger epsilon"
         )
     return relevance

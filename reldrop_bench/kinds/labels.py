@@ -5,6 +5,7 @@ from torch import Tensor
 
 from reldrop_bench.data import Split
 from reldrop_bench.errors import UserError
+from reldrop_bench.wording import by_number, counted
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
@@ -29,8 +30,8 @@ def class_labels(targets: Tensor, count: int, classes: int | None = None) -> Ten
     if shape != (count,):
         several = " with one class each; where they are one-hot, use targets.argmax(1)"
         raise LabelError(
-            f"{count} inputs need as many target classes, not targets of shape {shape}"
-            + (several if len(shape) == 2 else "")
+            f"{counted(count, 'input')} {by_number(count, 'needs', 'need')} as many target classes, not "
+            f"targets of shape {shape}" + (several if len(shape) == 2 else "")
         )
     if targets.dtype not in _INTEGERS:
         raise LabelError(

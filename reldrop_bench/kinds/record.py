@@ -12,6 +12,7 @@ from torch import Tensor
 
 from reldrop_bench.errors import one_line
 from reldrop_bench.plugins.base import MODALITIES
+from reldrop_bench.wording import by_number, counted
 
 if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
     import pandas as pd
@@ -78,7 +79,9 @@ class Record:
     def note_left_out(self, split: str, metric: str, kept: int, total: int, reason: str) -> None:
         """Say why some samples have no value, where `kept` of `total` have one."""
         if kept < total:
-            text = f"{total - kept} of {total} samples are left out: {reason}"
+            lost = total - kept
+            are = by_number(lost, "is", "are")
+            text = f"{counted(lost, 'sample', total=total)} {are} left out: {reason}"
             self.note(split, metric, text)
 
     def _add(self, table: str, split: str, metric: str, item: Any, x: Any, value: Any) -> None:

@@ -29,6 +29,7 @@ from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_all, resolve_ev
 from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec, first_error
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import IDENTITY, Place
+from reldrop_bench.wording import counted
 
 
 @dataclass(frozen=True)
@@ -199,9 +200,11 @@ def expand(
     models = len(spec.model) if isinstance(spec.model, list) else 1
     seeds = spec.seed_list
     if (count := len(tasks) * models * len(seeds) * len(regularizers)) > MOST_CELLS:
+        sizes = (len(tasks), "task"), (models, "model"), (len(seeds), "seed")
+        product = " × ".join(counted(number, noun) for number, noun in sizes)
         raise UserError(
-            f"spec: {len(tasks)} tasks × {models} models × {len(seeds)} seeds × {len(regularizers)} "
-            f"regularizers are {count} cells; at most {MOST_CELLS} fit into a benchmark"
+            f"spec: {product} × {counted(len(regularizers), 'regularizer')} are {count} cells; at most "
+            f"{MOST_CELLS} fit into a benchmark"
         )
     cells = []
     for task in tasks:

@@ -9,6 +9,7 @@ from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
+from reldrop_bench.wording import by_number, counted
 
 NAMED = 3
 """Labels that a headline names; the table has all."""
@@ -47,7 +48,8 @@ def headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
         margin = margin_of(results, item.outcome)
         sentences.append(f"Equivalent to it within ±{margin:g}: {names}.")
     if said := by_word.get("unclear", []):
-        sentences.append(f"{len(said)} of {len(rows)} labels are unclear.")
+        are = by_number(len(said), "is", "are")
+        sentences.append(f"{counted(len(said), 'label', total=len(rows))} {are} unclear.")
     ceiling = [
         label
         for label in item.planned
@@ -56,7 +58,9 @@ def headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
         and item.shared(label, results.baseline)
     ]
     if ceiling:
-        sentences.append(f"{len(ceiling)} more are saturated, like the baseline.")
+        sentences.append(
+            f"{len(ceiling)} more {by_number(len(ceiling), 'is', 'are')} saturated, like the baseline."
+        )
     if said := by_word.get("no measure", []):
         sentences.append(f"{len(said)} of {len(rows)} cannot be compared.")
     text = " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
@@ -66,9 +70,9 @@ def headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
 def _named(rows: Sequence[Mapping[Any, Any]]) -> str:
     texts = []
     for row in rows[:NAMED]:
-        tasks = f"{row['settings']} task{'s' * (row['settings'] != 1)}"
+        tasks = counted(row["settings"], "task")
         if row["settings"] < row["settings_expected"]:
-            tasks = f"{row['settings']} of {row['settings_expected']} tasks"
+            tasks = counted(row["settings"], "task", total=row["settings_expected"])
         texts.append(f"“{row['label']}” by {decided_text(row)} on {tasks}")
     more = f"; and {len(rows) - NAMED} more, see the table" if len(rows) > NAMED else ""
     return "; ".join(texts) + more

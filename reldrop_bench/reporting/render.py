@@ -18,6 +18,7 @@ from reldrop_bench.reporting.parallel import cores, in_processes
 from reldrop_bench.reporting.rows import labels
 from reldrop_bench.reporting.style import Style
 from reldrop_bench.results import Results
+from reldrop_bench.wording import by_number, counted
 
 Format = Literal["html", "markdown", "latex", "csv", "parquet"]
 PAGES: dict[Format, str] = {
@@ -168,10 +169,10 @@ def _title(results: Results) -> str:
 def _lead(results: Results) -> str:
     cells = results.cells
     done = int((cells["status"] == "done").sum())
+    sizes = " × ".join(counted(cells[name].nunique(), name) for name in ("label", "task", "seed"))
     return (
-        f"{done} of {len(cells)} cells are done: {cells['label'].nunique()} labels × "
-        f"{cells['task'].nunique()} tasks × {cells['seed'].nunique()} seeds, compared with the "
-        f"baseline “{results.baseline}”."
+        f"{counted(done, 'cell', total=len(cells))} {by_number(done, 'is', 'are')} done: {sizes}, "
+        f"compared with the baseline “{results.baseline}”."
     )
 
 

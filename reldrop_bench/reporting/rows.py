@@ -9,6 +9,7 @@ import pandas as pd
 from reldrop_bench.kinds.section import Prose
 from reldrop_bench.results import CELL, Results, Setting
 from reldrop_bench.statistics.spread import over_seeds
+from reldrop_bench.wording import by_number, counted
 
 MANY, DETAILED = 6, 2
 """Where a section has more settings than `MANY`, the first `DETAILED` get figures of their own."""
@@ -172,8 +173,9 @@ def holes(values: pd.DataFrame) -> list[Prose]:
     missing = int(values["value"].isna().sum())
     if not missing:
         return []
+    have = by_number(missing, "has", "have")
     text = (
-        f"{missing} of {len(values)} cells have no value here (failed, missing or not measured). "
+        f"{counted(missing, 'cell', total=len(values))} {have} no value here (failed, missing or not measured). "
         "Means are over the seeds that are there; (n=2/3) marks them."
     )
     return [Prose(text, "warning")]

@@ -7,6 +7,7 @@ from reldrop_bench.kinds.section import Prose
 from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.rows import Setting, labels
 from reldrop_bench.results import Results
+from reldrop_bench.wording import counted
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def _scope(results: Results, item: Paired, chosen: Sequence[Setting], kind: str 
         for label, where in item.planned.items()
         if all(setting in where for setting in chosen)
     }
-    name = f"{kind} tasks" if kind else f"{len(chosen)} of {len(item.settings)} tasks"
+    name = f"{kind} tasks" if kind else counted(len(chosen), "task", total=len(item.settings))
     if len(chosen) == 1:
         name = item.settings[chosen[0]]
     elif not kind and len(chosen) == len(item.settings):

@@ -14,6 +14,7 @@ from reldrop_bench.reporting.rows import labels
 from reldrop_bench.reporting.tables import decided_text, digits_of
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.spread import shown
+from reldrop_bench.wording import by_number, counted
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ def summarize(results: Results) -> Summary:
     """Return what the results say; where that is nothing, why."""
     lined_up = paired_outcomes(results)
     unfinished = int((results.cells["status"] != "done").sum())
-    lacking = f"{unfinished} of {len(results.cells)} cells are not done" if unfinished else ""
+    are = by_number(unfinished, "is", "are")
+    cells = counted(unfinished, "cell", total=len(results.cells))
+    lacking = f"{cells} {are} not done" if unfinished else ""
     if not lined_up:
         what = results.metric or "test accuracy"
         reasons = filter(None, (f"no cell has a value of {what}", lacking))
@@ -74,7 +77,7 @@ def _why_not(compared: pd.DataFrame) -> list[str]:
     many = (
         "Nothing"
         if len(untested) == len(compared)
-        else f"{len(untested)} of {len(compared)} differences"
+        else counted(len(untested), "difference", total=len(compared))
     )
     verb = "" if many == "Nothing" else "not "
     more = " More seeds are needed for a verdict." if (untested["n"] < 2).any() else ""

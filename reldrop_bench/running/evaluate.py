@@ -15,6 +15,7 @@ from reldrop_bench.running.plan import change_of_data
 from reldrop_bench.running.runner import Listener, execute
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
+from reldrop_bench.wording import counted
 
 
 def prepare_evaluation(
@@ -46,7 +47,7 @@ def prepare_evaluation(
     _refuse_other_data(store, [planned.cell for planned in missing if planned.cell.data])
     if missing and len(missing) == len(plan.cells):
         raise UserError(
-            f"{folder}: none of these {len(missing)} cells can be evaluated without training "
+            f"{folder}: of {counted(len(missing), 'cell')}, none can be evaluated without training "
             f"({missing[0].reason}); run the spec first"
         )
     return benchmark

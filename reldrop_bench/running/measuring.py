@@ -25,6 +25,7 @@ from reldrop_bench.results import Status
 from reldrop_bench.running.training import build_model
 from reldrop_bench.store.folder import EPOCHS_FILE, Store
 from reldrop_bench.store.records import CellRecord, EvaluationOutcome, Note, evaluation_file
+from reldrop_bench.wording import counted
 
 if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
     import pandas as pd
@@ -148,7 +149,7 @@ def _refuse_holes(name: str, frame: pd.DataFrame) -> None:
     if len(wrong):
         names = ", ".join(sorted(set(wrong["metric"].astype(str)))[:5])
         raise ValueError(
-            f"{name} wrote {len(wrong)} values that are not finite ({names}); an evaluation leaves "
+            f"{name} wrote {counted(len(wrong), 'value')} not finite ({names}); an evaluation leaves "
             "such a value out and says why with record.note"
         )
 

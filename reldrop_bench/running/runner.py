@@ -19,6 +19,7 @@ from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.running.timings import remember, timing_of
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.records import WEIGHTS_FILE, CellRecord
+from reldrop_bench.wording import counted
 
 
 class Listener:
@@ -180,9 +181,10 @@ def _compute(benchmark: Benchmark, to_do: Mapping[str, PlannedCell], listener: L
     if stop is not None:
         raise stop
     if untold:
+        cells = counted(len(untold), "cell", total=len(to_do))
         raise UserError(
-            f"executor {executor.name!r} returned without telling how {len(untold)} of {len(to_do)} cells "
-            f"ended; {_look_at(executor)}"
+            f"executor {executor.name!r} returned without telling how {cells} ended; "
+            f"{_look_at(executor)}"
         )
 
 

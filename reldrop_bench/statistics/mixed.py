@@ -14,6 +14,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from reldrop_bench.statistics.verdicts import TAIL
+from reldrop_bench.wording import counted
 
 FEWEST_SETTINGS = 3
 """With less, how much settings differ cannot be estimated."""
@@ -51,7 +52,7 @@ def mixed_difference(groups: Sequence[ArrayLike]) -> MixedDifference:
     settings = len(values)
     if settings < FEWEST_SETTINGS:
         return MixedDifference(
-            note=f"{settings} settings with pairs: a mixed model needs {FEWEST_SETTINGS}"
+            note=f"{counted(settings, 'setting')} with pairs: a mixed model needs {FEWEST_SETTINGS}"
         )
     if max(map(len, values)) < 2:
         return MixedDifference(note="one pair a setting: seeds and settings cannot be told apart")

@@ -11,6 +11,8 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
+from reldrop_bench.wording import counted
+
 ROUNDING = 1e-12
 """A standard deviation below this share of the values (of 1, if they are smaller) is rounding."""
 
@@ -58,7 +60,7 @@ def overall_difference(groups: Sequence[ArrayLike], confidence: float = 0.95) ->
     if len(kept) < len(groups):
         left_out = len(groups) - len(kept)
         fewest = "fewer than two complete pairs" if len(kept[0]) > 1 else "no complete pair"
-        notes.append(f"{left_out} of {len(groups)} settings left out: {fewest}")
+        notes.append(f"{counted(left_out, 'setting', total=len(groups))} left out: {fewest}")
     means = np.array([values.mean() for values in kept])
     if len(kept[0]) == 1:
         mean = float(np.sort(means).mean())

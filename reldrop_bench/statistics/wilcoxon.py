@@ -13,6 +13,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from reldrop_bench.statistics.ranks import without_rounding
+from reldrop_bench.wording import by_number, counted
 
 EXACT = 100
 """Up to so many differences the distribution of the rank sum is counted out."""
@@ -55,7 +56,8 @@ def wilcoxon(differences: ArrayLike) -> Wilcoxon:
             len(values), np.nan, np.nan, 1.0, "; ".join([*notes, "every difference is 0"])
         )
     if zeros:
-        notes.append(f"{zeros} of {len(values)} differences are 0")
+        are = by_number(zeros, "is", "are")
+        notes.append(f"{counted(zeros, 'difference', total=len(values))} {are} 0")
     above, below = (float(ranks[side].sum()) for side in (values > 0, values < 0))
     statistic = min(above, below) + float(ranks[values == 0].sum()) / 2
     signed = np.sort(ranks[values != 0])

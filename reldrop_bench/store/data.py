@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from reldrop_bench.matrix.components import DataIdentity
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.records import CellRecord, MatrixEntry
+from reldrop_bench.wording import counted
 
 Cells = Sequence[tuple[MatrixEntry, CellRecord | None]]
 """The matrix, with the record of each cell that has one."""
@@ -37,7 +38,11 @@ def data_remarks(cells: Cells, store: Store) -> tuple[str, ...]:
 
 
 def _named(data: DataIdentity | None) -> str:
-    return "files that were not noted" if data is None else f"{data.files} files ({data.content})"
+    return (
+        "files that were not noted"
+        if data is None
+        else f"{counted(data.files, 'file')} ({data.content})"
+    )
 
 
 def _elsewhere(records: Sequence[CellRecord], cells: Cells, store: Store) -> Mapping[str, int]:

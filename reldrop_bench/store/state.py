@@ -7,6 +7,7 @@ from typing import Any
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.entries import ResolvedPlugin
 from reldrop_bench.store.records import CellRecord
+from reldrop_bench.wording import counted
 
 
 def is_trained(record: CellRecord | None) -> bool:
@@ -46,7 +47,8 @@ def data_change(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) ->
     """Say what differs between two identities of data: what is unknown is no change."""
     if old is None or new is None:
         return "what the files of the data hold counts, and was not noted before"
-    counts = f"{old['files']} → {new['files']} files, " if old["files"] != new["files"] else ""
+    files = f"{old['files']} → {counted(new['files'], 'file')}, "
+    counts = files if old["files"] != new["files"] else ""
     return f"the data changed ({counts}content {old['content']} → {new['content']})"
 
 

@@ -18,6 +18,7 @@ from reldrop_bench.statistics.overall import overall_difference
 from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.power import limits_of
 from reldrop_bench.statistics.selection import best_of
+from reldrop_bench.wording import counted
 
 from .figures import ALL, figures
 from .sweeps import Sweep, spelled, sweeps
@@ -79,7 +80,7 @@ def _selection(swept: Sequence[Sweep]) -> Prose:
         for sweep in swept
     }
     biases = "; ".join(
-        f"{name}, {size} values: {best_of(size):.2f} standard errors"
+        f"{name}, {counted(size, 'value')}: {best_of(size):.2f} standard errors"
         for name, size in sizes.items()
     )
     text = f"""
@@ -212,7 +213,7 @@ def _table(
     }
     caption = (
         f"{what}: mean seed-paired difference to the baseline, and to the value it is compared "
-        f"with; 95 % t intervals are not adjusted, p is over {tested.sum()} contrasts."
+        f"with; 95 % t intervals are not adjusted, p is over {counted(int(tested.sum()), 'contrast')}."
     )
     numbers = pd.DataFrame(data)
     return Table(name, caption, frame.drop(columns=spare), data=numbers, tones=tones, folded=folded)

@@ -10,6 +10,7 @@ import numpy as np
 from reldrop_bench import Figure, Style
 from reldrop_bench.statistics.spread import written
 from reldrop_bench.statistics.verdicts import LEVEL
+from reldrop_bench.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,6 +101,6 @@ def matrix(style: Style, ranking: Ranked) -> Figure:
         f"{outcome.text}, {tasks}: mean seed-paired difference of the label in the row "
         f"to that in the column; {outcome.direction} is better. * p < {LEVEL} after Holm’s adjustment "
         "over all pairs. All numbers are in the table below.",
-        f"Matrix of differences in {outcome.short} between all pairs of {len(labels)} labels.",
+        f"Matrix of differences in {outcome.short} between all pairs of {counted(len(labels), 'label')}.",
         figure,
     )

@@ -12,6 +12,7 @@ from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.outcomes import JUDGED, SATURATED, margin_of
 from reldrop_bench.statistics.power import limits_of
 from reldrop_bench.statistics.verdicts import LEVEL
+from reldrop_bench.wording import by_number, counted
 
 from .figures import forest
 from .tables import by_task, details, scoreboard
@@ -67,10 +68,11 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
     short = (compared["n"] < compared["n_expected"]) | (
         compared["settings"] < compared["settings_expected"]
     )
-    if short.any():
+    if count := int(short.sum()):
+        lack = by_number(count, "lacks", "lack")
         text = f"""
-        {short.sum()} of {len(compared)} comparisons lack pairs because a cell failed, is missing or was not
-        measured. They rest on the pairs that exist (columns pairs and tasks); if a method fails where it
+        {counted(count, "comparison", total=len(compared))} {lack} pairs because a cell failed, is missing or was not
+        measured. What is shown rests on the pairs that exist (columns pairs and tasks); if a method fails where it
         does badly, such a mean flatters it."""
         blocks.append(paragraph(text, "warning"))
     unclear = int((compared["verdict"] == "unclear").sum())
@@ -81,9 +83,10 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
             if margins
             else "is not said of a metric for which no margin is known (--margin gives one)."
         )
+        are = by_number(unclear, "is", "are")
         text = f"""
-        {unclear} of {len(compared)} comparisons are unclear: neither a difference nor its absence is shown.
-        That is not evidence of equality; “equivalent” {rule}"""
+        {counted(unclear, "comparison", total=len(compared))} {are} unclear: neither a difference nor its
+        absence is shown. That is not evidence of equality; “equivalent” {rule}"""
         blocks.append(paragraph(text, "note"))
     counts = [
         [int(np.isfinite(group).sum()) for group in item.groups(label, results.baseline)]
@@ -99,12 +102,13 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
         shown = " or ".join(f"n={count}" for count in sorted(set(blocked["differing"])))
         text = f"""
         A sign-flip permutation test, which assumes no distribution, cannot be significant with {shown} pairs
-        that differ: {len(blocked)} of {len(compared)} verdicts here rest on the t test alone, that is on
+        that differ: {counted(len(blocked), "verdict", total=len(compared))} here
+        {by_number(len(blocked), "rests", "rest")} on the t test alone, that is on
         differences that are roughly normal."""
         blocks.append(paragraph(text, "note"))
     tasks = len({setting for item in lined_up for setting in item.telling})
     text = f"""
-    These verdicts are about the {tasks} task{"s" * (tasks != 1)} of this benchmark and new seeds on them.
+    These verdicts are about the {counted(tasks, "task")} of this benchmark and new seeds on them.
     Whether a method would help on other tasks is a question of its own: see “Would it hold on other
     tasks?”."""
     return [*blocks, paragraph(text, "note")]
@@ -118,15 +122,15 @@ def _protocol(results: Results, judged: Sequence[Paired], compared: pd.DataFrame
     order and first weights. The seed-paired differences are averaged within each task, then over tasks with
     equal weight; p is of a t test that lets every task have its own spread
     (Satterthwaite’s degrees of freedom, made more cautious where pairs are few). The verdict adjusts p by
-    Holm’s method over the {len(judged)} outcome{"s" * (len(judged) != 1)} of that label alone, and its
+    Holm’s method over the {counted(len(judged), "outcome")} of that label alone, and its
     interval is the one at the level that decided; so neither depends on which other labels are in the
     benchmark. A label that does nothing was called
     different in at most 6 % of simulated benchmarks (3 to 10 seeds, up to 12 tasks). An asterisk marks a
-    verdict that does not hold when all {len(compared)} comparisons of this section are adjusted together.
-    Of these, {raw} are significant without adjustment, {own} as adjusted for their own label, {page} for
-    the whole page."""
+    verdict that does not hold when all {counted(len(compared), "comparison")} of this section are adjusted
+    together. Of these, {raw} {by_number(raw, "is", "are")} significant without adjustment, {own} as adjusted
+    for their own label, {page} for the whole page."""
     if untested:
-        text += f" {untested} could not be tested and count in their families with p = 1."
+        text += f" {untested} could not be tested: p = 1 in the families that count."
     what = "; ".join(
         f"{item.outcome.text}: {item.outcome.definition}"
         for item in judged

@@ -11,6 +11,7 @@ from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.rows import in_order, labels, settings
 from reldrop_bench.reporting.tables import decided_text, p_text, without_empty
 from reldrop_bench.statistics.verdicts import LEVEL
+from reldrop_bench.wording import by_number, counted
 
 TONES = {"better": "good", "worse": "bad", "unclear": "muted", "no measure": "warn"}
 
@@ -77,7 +78,8 @@ def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFr
 def sign_flip_text(row: Mapping[Any, Any]) -> str:
     """Write the p of a sign-flip test, or that it could not be significant."""
     if row["smallest_p_sign_flip"] >= LEVEL:
-        few = f"{row['differing']} of {row['n']} pairs differ"
+        differ = by_number(row["differing"], "differs", "differ")
+        few = f"{counted(row['differing'], 'pair', total=row['n'])} {differ}"
         if row["differing"] == row["n"]:
             return f"cannot be significant with n={row['n']}"
         return f"cannot be significant: {few}"

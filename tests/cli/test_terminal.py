@@ -125,7 +125,7 @@ def test_a_run_ends_with_the_verdict(
         ),
         (
             {"seeds": 3, "missing": (("digits", "cutout", 1),), "tasks": ("digits",)},
-            "1 of 18 cells are not done.",
+            "1 of 18 cells is not done.",
         ),
     ],
 )  # fmt: skip

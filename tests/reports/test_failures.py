@@ -80,7 +80,7 @@ def test_each_error_has_its_traceback_folded(with_holes: Results) -> None:
     assert "loss is NaN" in block.text
     assert block.summary.startswith("Traceback of digits, “none”, seed 1, the first of 4 cells")
     texts = [b.text for b in built(with_holes) if isinstance(b, Prose)]
-    assert any("1 of the 2 errors have no traceback" in text for text in texts)
+    assert any("1 of 2 errors has no traceback" in text for text in texts)
 
 
 def test_a_long_traceback_keeps_its_head_and_tail() -> None:

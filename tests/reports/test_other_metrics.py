@@ -247,7 +247,7 @@ def test_holes_and_single_seeds_are_told(make_results: Callable[..., Results]) -
     assert frame.loc["none"].iloc[-1] == "baseline"
     assert tables[OTHER]["what it measures"].tolist() == ["not said"]
     assert any(
-        f"1 of {len(cells)} cells have no value" in block.text
+        f"1 of {len(cells)} cells has no value" in block.text
         for block in blocks
         if isinstance(block, Prose)
     )

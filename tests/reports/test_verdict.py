@@ -203,7 +203,7 @@ def test_missing_pairs_are_counted_where_they_matter() -> None:
     (row,) = judge(results).to_dict("records")
     assert (row["settings"], row["settings_expected"]) == (1, 2)
     assert (row["n"], row["n_expected"]) == (2, 6)
-    assert any("lack pairs" in text for text in prose(results, "warning"))
+    assert any("1 of 1 comparison lacks pairs" in text for text in prose(results, "warning"))
     (text,) = tables(results)["verdict"].frame["accuracy"]
     assert "(n=2/6)" in text
 

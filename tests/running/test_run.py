@@ -379,7 +379,7 @@ def test_an_evaluation_that_writes_nan_has_failed(
     add_plugins(tmp_path / "plugins")
     results, _ = go(tiny_spec | {"evaluations": ["holed", "accuracy"]}, tmp_path / "out")
     assert set(results.cells.status) == {"failed"}
-    assert "holed wrote 1 values that are not finite (hole)" in results.cells.error[0]
+    assert "holed wrote 1 value not finite (hole)" in results.cells.error[0]
     assert results.metrics["value"].notna().all()
     assert len(results.metrics.query("metric == 'accuracy'")) == 4
 

@@ -21,6 +21,7 @@ from reldrop_bench.reporting.page import rendered
 from reldrop_bench.reporting.tables import digits_of, interval_text, telling_digits
 from reldrop_bench.statistics.spread import shown
 from reldrop_bench.store.folder import BENCHMARK_FILE
+from reldrop_bench.wording import counted
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDEX = "index.html"
@@ -120,6 +121,7 @@ def _files(
             remarks=remarks,
             comparisons=standings.comparisons,
             rows=[_shown(row, digits) for row in records],
+            counted=counted,
             filters={
                 "set": list(dict.fromkeys(result_set.name for result_set in sets)),
                 "task": list(dict.fromkeys(standings.rows["task"])),

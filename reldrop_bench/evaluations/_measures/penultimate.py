@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from reldrop_bench.wording import counted
+
 
 class FeaturesError(ValueError):
     """A network without penultimate features that could be measured; the message says why."""
@@ -40,7 +42,7 @@ def penultimate_features(model: nn.Module, inputs: Tensor) -> Tensor:
     if features.ndim != 2 or len(features) != len(inputs):
         raise FeaturesError(
             f"the last nn.Linear reads {tuple(features.shape)}, not one vector for each of "
-            f"{len(inputs)} samples"
+            f"{counted(len(inputs), 'sample')}"
         )
     if not features.isfinite().all():
         raise FeaturesError("the network's penultimate features are not all finite")
