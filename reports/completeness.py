@@ -12,7 +12,7 @@ from reldrop_bench.errors import one_line
 from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.rows import CELL, labels, settings
 from reldrop_bench.reporting.values import texts_of
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 SOME = re.compile(r"(\d+) of \d+ ")
 """How a reason begins that holds for some samples only."""

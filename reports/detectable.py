@@ -19,7 +19,7 @@ from reldrop_bench.statistics.power import (
     smallest_exact_p,
 )
 from reldrop_bench.statistics.verdicts import LEVEL
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 SHAPES: tuple[Shape, ...] = ("normal", "skewed", "heavy-tailed", "unequal")
 NAMED = 0.93, 0.97

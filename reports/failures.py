@@ -11,7 +11,7 @@ from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.errors import one_line
 from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.rows import CELL, labels, settings
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 HEAD, TAIL = 8, 40
 """Lines of a long traceback that are shown: what was called first, and what failed."""

@@ -29,7 +29,7 @@ from reldrop_bench.reporting.rows import (
     without_figures,
 )
 from reldrop_bench.reporting.tables import OVER_SEEDS, by_column, stacked
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,7 +21,7 @@ from reldrop_bench.reporting.rows import (
     within,
     without_figures,
 )
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from reldrop_bench.reporting.rows import labels
 from reldrop_bench.reporting.tables import interval_text, without_empty
 from reldrop_bench.statistics.bayes import Posterior, available, signed_rank_posterior
 from reldrop_bench.statistics.mixed import FEWEST_SETTINGS, mixed_difference
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 COLORS = {"worse": "#b2560d", "equivalent": "#c9ced4", "better": "#5b3f94"}
 """As in the matrix of pairs: told apart by the colour-blind, and lighter in the middle."""

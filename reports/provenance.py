@@ -14,7 +14,7 @@ from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.rows import CELL, entry_name
 from reldrop_bench.reporting.stamp import versions
 from reldrop_bench.reporting.values import texts_of
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 KEYS = 1000
 """Cells whose keys the page lists; the CSV has all."""

@@ -19,7 +19,7 @@ from reldrop_bench.checking.tiny import tiny_batch, tiny_model
 from reldrop_bench.checking.trace import unchanged
 from reldrop_bench.kinds.attributor import Attributor, UnexplainableError, explain_with
 from reldrop_bench.seeding import torch_generator
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 
 @dataclass

@@ -24,7 +24,7 @@ from reldrop_bench.kinds.evaluation import ROLES, Context, Evaluation
 from reldrop_bench.kinds.record import COLUMNS, Metric, Record
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.seeding import global_seed
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 OFFERS = frozenset({"masks", "cues", "shifts"})
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from reldrop_bench.kinds.content import DataFiles
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 CACHES = frozenset({".safetensors"})
 """Endings of what a task may keep beside the data: it is made from them."""

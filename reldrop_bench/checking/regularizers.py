@@ -19,7 +19,7 @@ from reldrop_bench.checking.tiny import CLASSES
 from reldrop_bench.checking.trace import unchanged
 from reldrop_bench.data import Batch
 from reldrop_bench.running.inspection import CREATE_GRAPH, NO_EFFECT
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 
 def shape_dtype_and_device_are_kept(case: Case) -> None:

@@ -25,7 +25,7 @@ from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins import registry
 from reldrop_bench.running.benchmark import data_root
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 READ = 2000
 """Samples of a split that are read at most."""

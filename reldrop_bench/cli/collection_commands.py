@@ -11,7 +11,7 @@ from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.output import make_console, names_of, write_report
 from reldrop_bench.errors import UserError
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 Folders = Annotated[list[Path], Argument(metavar="DIR…", help="Folders of results.")]
 NewFolder = Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to be written.")]

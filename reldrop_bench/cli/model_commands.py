@@ -13,7 +13,7 @@ from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.output import add_plugins, conclude, make_console
 from reldrop_bench.errors import UserError
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 if TYPE_CHECKING:
     from reldrop_bench.results import Results

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from reldrop_bench.running.power import LEVEL, POWER, PlannedPower, Reach
 from reldrop_bench.statistics.power import smallest_exact_p
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 
 def print_power(power: PlannedPower, console: Console) -> None:

@@ -22,8 +22,8 @@ from reldrop_bench.results import Results
 from reldrop_bench.running.benchmark import Benchmark
 from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.running.runner import Listener
+from reldrop_bench.statistics.wording import counted
 from reldrop_bench.store.folder import Store
-from reldrop_bench.wording import counted
 
 if TYPE_CHECKING:
     from reldrop_bench.reporting.summary import Summary

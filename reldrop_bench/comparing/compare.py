@@ -14,7 +14,7 @@ from reldrop_bench.comparing.result_sets import ResultSet, open_sets, places
 from reldrop_bench.errors import UserError
 from reldrop_bench.reporting.question import asked
 from reldrop_bench.results import CELL, ItemTable, Results
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 HARDWARE = ("system", "processor", "accelerator", "device", "threads")
 """What of an environment decides how long a training step takes."""

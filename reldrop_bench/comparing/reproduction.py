@@ -7,7 +7,7 @@ import pandas as pd
 
 from reldrop_bench.comparing.alignment import Alignment
 from reldrop_bench.comparing.result_sets import ResultSet
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 COLUMNS = (
     "first", "other", "evaluation", "metric", "values", "equal", "largest", "where",

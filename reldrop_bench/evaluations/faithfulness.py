@@ -8,7 +8,7 @@ from reldrop_bench import Attributor, Batch, Context, Count, Metric, Record
 from reldrop_bench.kinds.workload import Workload
 from reldrop_bench.occlusion.order import random_ranks, relevance_ranks
 from reldrop_bench.plugins.registry import create
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 from ._measures.predictions import correct, label_probability
 from ._measures.samples import varies

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from reldrop_bench import Context, Count, Evaluation, Metric, Probability, Record, SubsetSplit
 from reldrop_bench.kinds.workload import Workload
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 from ._measures.predictions import correct
 

@@ -9,7 +9,7 @@ import numpy as np
 from reldrop_bench import Context, Count, Evaluation, Metric, Record, UserError
 from reldrop_bench.errors import one_line, suggest
 from reldrop_bench.kinds.workload import Workload
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 from ._quantus.calls import joined, scores, visiting
 from ._quantus.catalogue import CATALOGUE, REFUSED, SIZES, Offered, Size

@@ -12,7 +12,7 @@ from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.labels import LabelError, class_labels
 from reldrop_bench.plugins import registry
 from reldrop_bench.plugins.base import Count, Plugin
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 DEFAULT_RELEVANCE = "lrp-epsilon-plus-flat"
 """The attribution method where nobody chose one."""

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from reldrop_bench.data import Split
 from reldrop_bench.errors import UserError
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reldrop_bench.errors import one_line
 from reldrop_bench.plugins.base import MODALITIES
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
     import pandas as pd

@@ -29,7 +29,7 @@ from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_all, resolve_ev
 from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec, first_error
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import IDENTITY, Place
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 NAMED = 3
 """Labels that a headline names; the table has all."""

@@ -18,7 +18,7 @@ from reldrop_bench.reporting.parallel import cores, in_processes
 from reldrop_bench.reporting.rows import labels
 from reldrop_bench.reporting.style import Style
 from reldrop_bench.results import Results
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 Format = Literal["html", "markdown", "latex", "csv", "parquet"]
 PAGES: dict[Format, str] = {

@@ -9,7 +9,7 @@ import pandas as pd
 from reldrop_bench.kinds.section import Prose
 from reldrop_bench.results import CELL, Results, Setting
 from reldrop_bench.statistics.spread import over_seeds
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 MANY, DETAILED = 6, 2
 """Where a section has more settings than `MANY`, the first `DETAILED` get figures of their own."""

@@ -7,7 +7,7 @@ from reldrop_bench.kinds.section import Prose
 from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.rows import Setting, labels
 from reldrop_bench.results import Results
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 
 @dataclass(frozen=True)

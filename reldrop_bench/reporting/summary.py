@@ -14,7 +14,7 @@ from reldrop_bench.reporting.rows import labels
 from reldrop_bench.reporting.tables import decided_text, digits_of
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.spread import shown
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from reldrop_bench.results import Results
 from reldrop_bench.running.benchmark import Benchmark, Options, assemble
 from reldrop_bench.running.plan import change_of_data
 from reldrop_bench.running.runner import Listener, execute
+from reldrop_bench.statistics.wording import counted
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
-from reldrop_bench.wording import counted
 
 
 def prepare_evaluation(

@@ -23,9 +23,9 @@ from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.entries import ResolvedPlugin
 from reldrop_bench.results import Status
 from reldrop_bench.running.training import build_model
+from reldrop_bench.statistics.wording import counted
 from reldrop_bench.store.folder import EPOCHS_FILE, Store
 from reldrop_bench.store.records import CellRecord, EvaluationOutcome, Note, evaluation_file
-from reldrop_bench.wording import counted
 
 if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
     import pandas as pd

@@ -17,9 +17,9 @@ from reldrop_bench.running.cell import Job
 from reldrop_bench.running.foreign import sources
 from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.running.timings import remember, timing_of
+from reldrop_bench.statistics.wording import counted
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.records import WEIGHTS_FILE, CellRecord
-from reldrop_bench.wording import counted
 
 
 class Listener:

@@ -14,7 +14,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from reldrop_bench.statistics.verdicts import TAIL
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 FEWEST_SETTINGS = 3
 """With less, how much settings differ cannot be estimated."""

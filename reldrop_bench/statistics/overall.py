@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 ROUNDING = 1e-12
 """A standard deviation below this share of the values (of 1, if they are smaller) is rounding."""

@@ -13,7 +13,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from reldrop_bench.statistics.ranks import without_rounding
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 EXACT = 100
 """Up to so many differences the distribution of the rank sum is counted out."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.entries import ResolvedPlugin
+from reldrop_bench.statistics.wording import counted
 from reldrop_bench.store.records import CellRecord
-from reldrop_bench.wording import counted
 
 
 def is_trained(record: CellRecord | None) -> bool:

@@ -18,7 +18,7 @@ from reldrop_bench.statistics.overall import overall_difference
 from reldrop_bench.statistics.paired import against_baseline
 from reldrop_bench.statistics.power import limits_of
 from reldrop_bench.statistics.selection import best_of
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 from .figures import ALL, figures
 from .sweeps import Sweep, spelled, sweeps

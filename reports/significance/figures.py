@@ -10,7 +10,7 @@ import numpy as np
 from reldrop_bench import Figure, Style
 from reldrop_bench.statistics.spread import written
 from reldrop_bench.statistics.verdicts import LEVEL
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

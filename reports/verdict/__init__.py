@@ -12,7 +12,7 @@ from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.outcomes import JUDGED, SATURATED, margin_of
 from reldrop_bench.statistics.power import limits_of
 from reldrop_bench.statistics.verdicts import LEVEL
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 from .figures import forest
 from .tables import by_task, details, scoreboard

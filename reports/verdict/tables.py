@@ -11,7 +11,7 @@ from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.rows import in_order, labels, settings
 from reldrop_bench.reporting.tables import decided_text, p_text, without_empty
 from reldrop_bench.statistics.verdicts import LEVEL
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 TONES = {"better": "good", "worse": "bad", "unclear": "muted", "no measure": "warn"}
 

@@ -20,8 +20,8 @@ from reldrop_bench.reporting.csv_text import csv_text
 from reldrop_bench.reporting.page import rendered
 from reldrop_bench.reporting.tables import digits_of, interval_text, telling_digits
 from reldrop_bench.statistics.spread import shown
+from reldrop_bench.statistics.wording import counted
 from reldrop_bench.store.folder import BENCHMARK_FILE
-from reldrop_bench.wording import counted
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDEX = "index.html"

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.wording import counted
+from reldrop_bench.statistics.wording import counted
 
 
 class FeaturesError(ValueError):

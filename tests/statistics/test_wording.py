@@ -8,7 +8,7 @@ import pytest
 
 from reldrop_bench.plugins import builtin_folder
 from reldrop_bench.plugins.registry import PACKAGE
-from reldrop_bench.wording import by_number, counted
+from reldrop_bench.statistics.wording import by_number, counted
 
 
 @pytest.mark.parametrize(
