@@ -5,6 +5,17 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
+CACHE_VARIABLE = "RELDROP_CACHE"
+"""Names the folder for what is kept between runs and may be deleted, where it is not the user's own."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for what is kept between runs and may be deleted; it may not exist yet."""
+    folder = os.environ.get(CACHE_VARIABLE)
+    return Path(folder) if folder else user_cache_path("reldrop-bench")
+
 
 def write_atomically(path: Path, content: bytes, durable: bool = True) -> str:
     """Write to a temporary name beside `path`, then rename; returns the content's SHA-256.

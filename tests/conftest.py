@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from reldrop_bench import plugins
+from reldrop_bench.files import CACHE_VARIABLE
 from reldrop_bench.plugins import registry
-from reldrop_bench.running.timings import CACHE_VARIABLE
 
 pytest_plugins = ["tests.tiny_benchmark", "tests.written_results"]
 PLUGIN_FOLDER = Path(__file__).parent / "plugin_folder"

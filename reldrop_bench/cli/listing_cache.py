@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from platformdirs import user_cache_path
-
 from reldrop_bench import plugins
-from reldrop_bench.files import write_atomically
+from reldrop_bench.files import cache_folder, write_atomically
 from reldrop_bench.plugins.registry import KINDS, PACKAGE
 
 Rows = list[dict[str, Any]]
@@ -30,7 +28,7 @@ def with_cache(rows: Callable[[], Rows]) -> Rows:
 
     Nothing is kept where a plugin is broken: the reason may lie anywhere.
     """
-    file = user_cache_path("reldrop-bench") / f"list-{_stamp()}.json"
+    file = cache_folder() / f"list-{_stamp()}.json"
     try:
         kept = json.loads(file.read_bytes())
     except (OSError, ValueError):

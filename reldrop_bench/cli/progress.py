@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def duration(seconds: float) -> str:
     """Return a time span as a person says it: 40 s, 14 min, 3.2 h."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(seconds, 1) if seconds else 0:.0f} s"  # what takes time takes a second
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
@@ -150,6 +150,11 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(Text(printable(sentence)), soft_wrap=False)
     if not summary.rows:
         return
+    console.print()
+    titles = ("regularizer", summary.outcome, "tasks", "difference [interval]", "verdict")
+    if _longest_words([titles, *summary.rows]) > console.width:
+        _print_as_list(titles, summary.rows, console)
+        return
     table = Table(box=None, pad_edge=False)
     table.add_column("regularizer", overflow="fold")
     for title in (summary.outcome, "tasks"):
@@ -158,8 +163,25 @@ def print_summary(summary: Summary, console: Console) -> None:
     table.add_column("verdict", overflow="fold")
     for row in summary.rows:
         table.add_row(*(Text(printable(text)) for text in row))
-    console.print()
     console.print(table, soft_wrap=False)
+
+
+def _longest_words(rows: Sequence[Sequence[str]]) -> int:
+    """Return the width of a table of which no column breaks within a word."""
+    widths = [
+        max((len(word) for text in column for word in printable(text).split()), default=0)
+        for column in zip(*rows, strict=True)
+    ]
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _print_as_list(titles: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print a row a paragraph, for a terminal too narrow for a table."""
+    for label, *values in rows:
+        console.print(Text(printable(label)), soft_wrap=False)
+        for title, value in zip(titles[1:], values, strict=True):
+            if value:
+                console.print(Text(printable(f"  {title}: {value}")), soft_wrap=False)
 
 
 def _stage(beat: dict[str, Any]) -> str:

@@ -16,10 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from platformdirs import user_cache_path
-
 from reldrop_bench.errors import one_line
-from reldrop_bench.files import write_atomically
+from reldrop_bench.files import cache_folder, write_atomically
 
 REHASH_VARIABLE = "RELDROP_REHASH"
 """Set to anything, it lets nothing of the index count: every file is read again."""
@@ -143,7 +141,7 @@ def _tell(folder: Path, files: int) -> None:
 
 def _index_file(folder: Path) -> Path:
     name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    return user_cache_path("reldrop-bench") / "contents" / f"{name}.json"
+    return cache_folder() / "contents" / f"{name}.json"
 
 
 _SHA256 = re.compile("[0-9a-f]{64}")

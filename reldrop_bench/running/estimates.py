@@ -69,7 +69,10 @@ class Estimate:
 
     @property
     def total(self) -> Span | None:
-        return None if self.training is None else self.training + self.measuring
+        if self.training is None:
+            return None
+        only_missing = self.missing and not self.training.middle and not self.evaluations
+        return None if only_missing else self.training + self.measuring
 
 
 NO_TIME = Estimate(Span())

@@ -147,6 +147,8 @@ def _compute(benchmark: Benchmark, to_do: Mapping[str, PlannedCell], listener: L
 
     def finished(job: AnyJob, told: Status) -> None:
         nonlocal stop
+        if job.key not in untold:  # told before, or of no cell of this run
+            return
         record = store.read_cell(job.key)
         status = "missing" if record is None else record.status
         untold.discard(job.key)

@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
-from platformdirs import user_cache_path
 
-from reldrop_bench.files import write_atomically
+from reldrop_bench.files import cache_folder, write_atomically
 from reldrop_bench.matrix.components import Components, PluginIdentity, Stored
 from reldrop_bench.matrix.entries import ResolvedPlugin
 from reldrop_bench.running.environment import compute_device, describe
 from reldrop_bench.store.records import CellRecord
 
 FILE = "timings.json"
-CACHE_VARIABLE = "RELDROP_CACHE"
-"""Names the folder where timings are kept, where it is not the user's own."""
 MOST_KINDS = 2000
 """Kinds of cells that are remembered; beyond it, those that were not met for longest are forgotten."""
 LATEST = 8
@@ -104,8 +101,7 @@ def evaluation_text(evaluation: ResolvedPlugin) -> str:
 
 def timings_file() -> Path:
     """Return where timings are kept."""
-    folder = os.environ.get(CACHE_VARIABLE)
-    return (Path(folder) if folder else user_cache_path("reldrop-bench")) / FILE
+    return cache_folder() / FILE
 
 
 def remembered() -> list[Timing]:

@@ -13,6 +13,7 @@ from reldrop_bench import plugins
 from reldrop_bench.cli import listing_cache
 from reldrop_bench.cli.listing import listing
 from reldrop_bench.cli.listing_cache import only_built_in, with_cache
+from reldrop_bench.files import CACHE_VARIABLE
 
 ROW = {
     "kind": "models",
@@ -28,7 +29,7 @@ ROWS = [ROW | {"status": "ok"}]
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that grows whenever the rows are computed; only built-in folders are there."""
-    monkeypatch.setattr(listing_cache, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "reldrop-bench"))
     home = [str(Path(plugins.__file__).parent.resolve()), str(plugins.builtin_folder())]
     monkeypatch.setattr(plugins, "__path__", home)
     return []

@@ -12,7 +12,7 @@ import pytest
 from reldrop_bench import plugins
 from reldrop_bench.cli import app, main
 from reldrop_bench.cli.output import make_console, print_verdict
-from reldrop_bench.cli.progress import print_summary
+from reldrop_bench.cli.progress import duration, print_summary
 from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.judgement import judge, paired_outcomes
 from reldrop_bench.reporting.summary import summarize
@@ -226,3 +226,24 @@ def test_a_section_that_is_lost_is_named(
     code, text = call(capsys, "report", str(folder), "--sections", "mine")
     assert code == 2
     assert "--plugins DIR" in text
+
+
+def test_no_word_of_the_verdict_is_broken(
+    capsys: pytest.CaptureFixture[str], make_results: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = summarize(make_results(tasks=("digits",), seeds=3))
+    for columns in ("30", "40", "60", "80"):
+        monkeypatch.setenv("COLUMNS", columns)
+        print_summary(told, make_console())
+        words = capsys.readouterr().out.split()
+        for row in told.rows:
+            for word in (word for text in row for word in text.split()):
+                assert word in words, columns
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (0.02, "1 s"), (40, "40 s"), (840, "14 min"), (11520, "3.2 h")],
+)
+def test_what_takes_time_never_takes_none(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

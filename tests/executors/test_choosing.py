@@ -16,6 +16,8 @@ from reldrop_bench.cli import app
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.executor import Finished, Job, Resources
 from reldrop_bench.running.benchmark import Options, prepare
+from reldrop_bench.running.plan import PlannedCell
+from reldrop_bench.running.runner import Listener, execute
 
 pytestmark = pytest.mark.usefixtures("plugin_folder")
 
@@ -225,3 +227,27 @@ def test_an_executor_is_believed_only_what_records_say(
     assert "\n" not in str(told.value)
     cells = load_results(tmp_path / "out").cells
     assert list(cells.status).count("done") == computed, "what was computed is lost"
+
+
+def test_a_cell_that_is_told_twice_is_counted_once(
+    own_spec: dict[str, Any], tmp_path: Path, add_plugins: Any
+) -> None:
+    (tmp_path / "executors").mkdir()
+    text = BAD.replace(
+        "for job in jobs[:-1]:\n            finished(job, job.run(worker=False))",
+        "for job in jobs:\n            finished(job, job.run(worker=False))\n            finished(job, 'lost')",
+    )
+    assert text != BAD
+    (tmp_path / "executors" / "bad.py").write_text(text, encoding="utf-8")
+    add_plugins(tmp_path)
+    heard: list[str] = []
+
+    class Counting(Listener):
+        def finished(self, planned: PlannedCell, status: str) -> None:
+            heard.append(status)
+
+    spec = own_spec | {"evaluations": ["accuracy"]}
+    execute(
+        prepare(spec, Options(output=tmp_path / "out", executor={"bad": {"how": ""}})), Counting()
+    )
+    assert heard == ["done", "done"]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from reldrop_bench.files import CACHE_VARIABLE
 from reldrop_bench.kinds import content
 from reldrop_bench.kinds.content import DataFiles, content_of
 
@@ -25,7 +26,7 @@ OLD = time.time() - 3600
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep the index in a folder of the test's own, and let what was just written be old."""
-    monkeypatch.setattr(content, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(content, "RECENT", 0.0)
     return tmp_path / "cache"
 
@@ -216,7 +217,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from reldrop_bench.kinds import content
-content.user_cache_path = lambda name: Path(sys.argv[1]) / name
+content.cache_folder = lambda: Path(sys.argv[1])
 content.RECENT = 0.0
 names = tuple(sys.argv[3:])
 print(content.content_of(content.DataFiles(Path(sys.argv[2]), names)).digest)

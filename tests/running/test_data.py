@@ -22,6 +22,7 @@ from torch import nn
 from reldrop_bench import Report, UserError, compare, evaluate, load_results, merge
 from reldrop_bench.cli import main
 from reldrop_bench.evaluations.calibration import Calibration
+from reldrop_bench.files import CACHE_VARIABLE
 from reldrop_bench.kinds import content
 from reldrop_bench.running import cell
 from reldrop_bench.running.benchmark import Options, prepare
@@ -43,7 +44,7 @@ Change = Callable[[Path], object]
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(content, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(content, "RECENT", 0.0)
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from reldrop_bench.cli.progress import duration_range, plan_data, plan_line
+from reldrop_bench.files import CACHE_VARIABLE
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.plugins import VARIABLE
 from reldrop_bench.running.benchmark import Benchmark, Options, prepare
 from reldrop_bench.running.estimates import Book, Measured, Span
 from reldrop_bench.running.runner import run
 from reldrop_bench.running.timings import (
-    CACHE_VARIABLE,
     CellKind,
     Timing,
     evaluation_text,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from reldrop_bench.files import CACHE_VARIABLE
 from reldrop_bench.running import timings
 from reldrop_bench.running.runner import run
 from reldrop_bench.running.timings import (
-    CACHE_VARIABLE,
     LATEST,
     CellKind,
     Timing,
