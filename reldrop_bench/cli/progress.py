@@ -167,11 +167,12 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 
 def _longest_words(rows: Sequence[Sequence[str]]) -> int:
-    """Return the width of a table of which no column breaks within a word."""
+    """Return the width of a table of which no column breaks within a word, but for endless labels."""
     widths = [
         max((len(word) for text in column for word in printable(text).split()), default=0)
         for column in zip(*rows, strict=True)
     ]
+    widths[0] = min(widths[0], 24)
     return sum(widths) + 2 * (len(widths) - 1)
 
 
