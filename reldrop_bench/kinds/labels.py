@@ -24,6 +24,7 @@ def class_labels(targets: Tensor, count: int, classes: int | None = None) -> Ten
     LabelError
         They are something else: of another shape or type, too many or few, or out of range.
     """
+    _must_be_tensor(targets)
     shape = tuple(targets.shape)
     if len(shape) == 2 and shape[1] == 1:
         raise LabelError(f"targets have shape {shape}, not ({count},): use targets.squeeze(1)")
@@ -47,13 +48,14 @@ def class_labels(targets: Tensor, count: int, classes: int | None = None) -> Ten
 
 
 def check_targets(targets: Tensor, count: int, classes: int) -> Tensor:
-    """Return targets for training: one class a sample (count,) int64, or shares of classes (count, K).
+    """Return targets for training: one class a sample (count,) int64, or shares of classes (count, K) float.
 
     Raises
     ------
     LabelError
         They are neither.
     """
+    _must_be_tensor(targets)
     if targets.ndim != 2 or targets.shape[1] == 1 or len(targets) != count:
         return class_labels(targets, count, classes)
     shares = targets.float()
@@ -64,7 +66,14 @@ def check_targets(targets: Tensor, count: int, classes: int) -> Tensor:
             f"targets of shape {tuple(targets.shape)} have to be shares of classes ({count}, {classes}), "
             "0 or more and 1 in all: several classes a sample (multi-hot) are not supported"
         )
-    return targets
+    return targets if targets.is_floating_point() else shares  # the loss takes no integers there
+
+
+def _must_be_tensor(targets: object) -> None:
+    if not isinstance(targets, Tensor):
+        raise LabelError(
+            f"targets have to be a tensor, not {type(targets).__name__}: use torch.as_tensor(targets)"
+        )
 
 
 def check_split(name: str, split: Split, classes: int) -> Split:

@@ -25,6 +25,8 @@ _LIBRARIES = (
     random.__name__,
 )  # fmt: skip
 """Modules whose functions and classes are watched, beside this package's own."""
+_FAMILIES = ("torch.nn", "torch.optim", "torch.autograd", "torch.utils.data", "safetensors")
+"""Likewise with all that is loaded below: layers and optimizers call what lies beside their classes."""
 _CONSTANTS = (int, float, str, tuple, frozenset)
 
 
@@ -256,7 +258,8 @@ class _Names:
 def _counts(name: str, value: Any) -> bool:
     """Return whether nobody replaces such a thing by the way, as caches and counters are."""
     constant = name.isupper() and isinstance(value, _CONSTANTS)
-    return constant or callable(value) or isinstance(value, staticmethod | classmethod | property)
+    kinds = staticmethod | classmethod | property | types.ModuleType
+    return constant or callable(value) or isinstance(value, kinds)
 
 
 def _equal(new: Any, value: Any) -> bool:
@@ -273,8 +276,11 @@ def _wraps(new: Any, value: Any) -> bool:
 def _modules() -> Iterator[tuple[str, types.ModuleType]]:
     """Yield the watched modules with their names, libraries first."""
     foreign = registry.foreign_modules()
-    own = [name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")]
-    for name in (*_LIBRARIES, *own):
+    below = tuple(f"{family}." for family in (*_FAMILIES, PACKAGE))
+    loaded = [
+        name for name in sys.modules if name in (*_FAMILIES, PACKAGE) or name.startswith(below)
+    ]
+    for name in dict.fromkeys((*_LIBRARIES, *loaded)):
         module = sys.modules.get(name)
         if not isinstance(module, types.ModuleType) or name in foreign:
             continue
@@ -301,7 +307,7 @@ def _namespaces() -> Iterator[_Names]:
 class State:
     """The process at one moment, as far as what code leaves changed can be seen and put back.
 
-    Functions and classes of torch, numpy, random, math and this package by identity; torch's modes,
+    Functions and classes of torch, numpy, safetensors, random, math and this package by identity; torch's modes,
     dtype, threads, flags and global hooks; the working directory. What compiled code or a library
     not named changes is not seen: it stays in its process.
     """

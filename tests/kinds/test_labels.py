@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -39,7 +41,9 @@ def network(classes: int = 3) -> nn.Sequential:
     )
 
 
-WRONG: dict[str, tuple[Tensor, str]] = {
+WRONG: dict[str, tuple[Any, str]] = {
+    "list": ([0, 1, 2, 0], "a tensor, not list: use torch.as_tensor"),
+    "numpy": (np.array([0, 1, 2, 0]), "a tensor, not ndarray: use torch.as_tensor"),
     "negative": (torch.tensor([0, 1, -1, 0]), "class is -1; allowed: 0"),
     "ignored by the loss": (torch.tensor([0, 1, -100, 0]), "class is -100; allowed: 0"),
     "column": (torch.tensor([[0], [1], [2], [0]]), r"shape \(4, 1\), not \(4,\): use targets.squeeze"),
@@ -53,7 +57,7 @@ TOO_HIGH = {"too high": (torch.tensor([0, 1, 3, 0]), "class is 3; allowed: 0 to 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("targets", "message"), (WRONG | TOO_HIGH).values(), ids=WRONG | TOO_HIGH)
-def test_explain_refuses_wrong_targets(targets: Tensor, message: str, method: str) -> None:
+def test_explain_refuses_wrong_targets(targets: Any, message: str, method: str) -> None:
     for batch_size in (None, 2):
         with pytest.raises(UserError, match=message) as refusal:
             explain(network(), IMAGES, targets, method, batch_size=batch_size)
@@ -62,8 +66,8 @@ def test_explain_refuses_wrong_targets(targets: Tensor, message: str, method: st
 
 @pytest.mark.parametrize("name", ["mixup", "reldrop-block", "cutout"])
 @pytest.mark.parametrize(("targets", "message"), (WRONG | TOO_HIGH).values(), ids=WRONG | TOO_HIGH)
-def test_apply_refuses_wrong_targets(targets: Tensor, message: str, name: str) -> None:
-    if targets.ndim == 2 and targets.shape[1] == 3:
+def test_apply_refuses_wrong_targets(targets: Any, message: str, name: str) -> None:
+    if np.shape(targets) == (4, 3):
         message = "shares of classes"  # soft targets are allowed there
     with pytest.raises(UserError, match=message):
         regularizer(name).apply(network(), IMAGES, targets)
@@ -86,6 +90,15 @@ def test_soft_targets_go_through_apply() -> None:
     soft = torch.softmax(torch.randn(4, 3), 1)
     _, targets = regularizer("cutout").apply(network(), IMAGES, soft)
     assert torch.equal(targets, soft)
+
+
+def test_one_hot_integers_give_the_loss_of_their_classes() -> None:
+    model, classes = network(), torch.tensor([0, 1, 2, 0])
+    images, targets = regularizer("cutout").apply(model, IMAGES, nn.functional.one_hot(classes, 3))
+    cross_entropy = nn.functional.cross_entropy
+    assert torch.allclose(
+        cross_entropy(model(images), targets), cross_entropy(model(images), classes)
+    )
 
 
 class Returns(nn.Module):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -105,6 +106,12 @@ CHANGES: dict[str, Callable[[], object]] = {
     "torch.nn.ReLU.__call__": lambda: setattr(nn.ReLU, "__call__", lambda self, inputs: inputs),
     "torch.nn.functional.gelu": lambda: setattr(F, "gelu", F.relu),
     "torch.optim.SGD.step": lambda: setattr(torch.optim.SGD, "step", lambda self: None),
+    "torch.nn.modules.batchnorm._BatchNorm.forward": lambda: setattr(
+        torch.nn.modules.batchnorm._BatchNorm, "forward", lambda self, inputs: inputs
+    ),
+    "torch.nn.modules.conv.F": lambda: setattr(torch.nn.modules.conv, "F", object()),
+    "torch.optim.sgd.sgd": lambda: setattr(sys.modules["torch.optim.sgd"], "sgd", print),
+    "safetensors.torch.load_file": lambda: setattr(safetensors.torch, "load_file", lambda path: {}),
     "numpy.mean": lambda: setattr(np, "mean", np.max),
     "random.gauss": lambda: setattr(random, "gauss", lambda *_: 0.0),
     "math.exp": lambda: setattr(__import__("math"), "exp", lambda value: value),
