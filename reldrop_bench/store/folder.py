@@ -288,6 +288,7 @@ class Store:
             note = f"{one_line(error)}; moved to {target.name}, computed again"
             tell(f"cell {cell.key}: {note}")
             record = CellRecord.new(cell)
+            record.error = note  # until it is computed
             record.deviations.append(note)
             self.write_cell(record)
             return record

@@ -193,6 +193,19 @@ def test_lost_weights_leave_the_record_as_it_is(trained: Path) -> None:
     assert (after.metrics["metric"] == "class_mean_accuracy").sum() == 4
 
 
+def test_an_unreadable_record_is_told_with_its_reason_and_computed_again(trained: Path) -> None:
+    key = load_results(trained).cells["key"].iloc[0]
+    (trained / "cells" / key / "cell.json").write_text("{")
+    left = evaluate(trained, ["calibration"], workers=0).cells.set_index("key").loc[key]
+    assert left.status == "interrupted"
+    assert "cell.json" in left.error
+    assert "computed again" in left.error
+    again = (
+        run(load_results(trained).spec, output=trained, workers=0).cells.set_index("key").loc[key]
+    )
+    assert (again.status, again.error) == ("done", "")
+
+
 def test_options_of_checkpoints_are_refused_for_a_folder(trained: Path) -> None:
     for option in ("--relevance=random", "--label=x", "--seed=0", "--threads=1"):
         assert call("evaluate", str(trained), "-e", "calibration", option) == 2
