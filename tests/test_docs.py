@@ -283,6 +283,15 @@ def test_every_promise_has_its_test() -> None:
             assert not name or f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), test
 
 
+def test_tests_that_decisions_name_are_there() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    named = re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", text)
+    assert len(named) > 20
+    for file, name in named:
+        assert (ROOT / file).is_file(), file
+        assert not name or f"def {name}" in (ROOT / file).read_text(encoding="utf-8"), name
+
+
 def test_the_docs_hold_no_absolute_paths() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
