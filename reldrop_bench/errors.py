@@ -51,6 +51,11 @@ def is_full(error: OSError) -> bool:
     return error.errno in FULL
 
 
+def what_next(error: OSError) -> str:
+    """Return what to do about a file that cannot be written."""
+    return "free some space; the same command goes on" if is_full(error) else "choose another place"
+
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -15,7 +15,7 @@ from reldrop_bench.cli import (  # noqa: F401
 )
 from reldrop_bench.cli.application import app
 from reldrop_bench.cli.stopping import Stopping
-from reldrop_bench.errors import UserError, is_full, one_line
+from reldrop_bench.errors import UserError, one_line, what_next
 
 __all__ = ["app", "main"]
 
@@ -33,12 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except OSError as error:
         file = f": {error.filename}" if error.filename else ""
-        what_next = (
-            "free some space; the same command goes on"
-            if is_full(error)
-            else "choose another place"
-        )
-        typer.echo(f"error: {one_line(f'{error.strerror}{file}')}; {what_next}", err=True)
+        typer.echo(f"error: {one_line(f'{error.strerror}{file}')}; {what_next(error)}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from reldrop_bench.errors import UserError, one_line
+from reldrop_bench.errors import UserError, one_line, what_next
 from reldrop_bench.files import write_atomically
 from reldrop_bench.kinds.section import Figure, Prose, ReportSection, Table
 from reldrop_bench.reporting import data_files, latex, markdown
@@ -68,7 +68,9 @@ def write_report(
             _write_parts(folder, built, wanted)
             write_atomically(path, _page(results, built, wanted).encode("utf-8", "replace"))
     except OSError as error:
-        raise UserError(f"the report cannot be written to {folder}: {error.strerror}") from None
+        raise UserError(
+            f"the report cannot be written to {folder}: {error.strerror}; {what_next(error)}"
+        ) from None
     return folder / PAGES[formats[0]]
 
 

@@ -91,8 +91,10 @@ class Store:
         Raises
         ------
         UserError
-            It cannot be read, or a newer version of this package wrote it.
+            It cannot be read, or a newer version of this package wrote it; the folder is a file.
         """
+        if self.folder.is_file():
+            raise UserError(f"{self.folder} is a file; give a folder")
         path = self.folder / BENCHMARK_FILE
         try:
             return read_record(path, BenchmarkRecord)

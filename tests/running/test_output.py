@@ -13,7 +13,9 @@ import yaml
 
 from reldrop_bench import load_results, run
 from reldrop_bench.cli import main
-from reldrop_bench.errors import one_line, printable, shortened
+from reldrop_bench.errors import UserError, one_line, printable, shortened
+from reldrop_bench.reporting import Report
+from reldrop_bench.results import Results
 from reldrop_bench.running.output import LIMIT, kept_in
 from reldrop_bench.store.folder import Store
 
@@ -140,3 +142,35 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(
         main(command)
     assert stop.value.code == 0
     assert list(load_results(out).cells.status) == ["done"] * 4
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        (errno.ENOSPC, "free some space; the same command goes on"),
+        (errno.EEXIST, "choose another place"),
+    ],
+)
+def test_a_report_that_cannot_be_written_says_what_to_do(
+    complete: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, hint: str
+) -> None:
+    def refused(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with pytest.raises(UserError) as told:
+        Report(complete).write(tmp_path / "report", format="csv")
+    assert str(told.value) == (
+        f"the report cannot be written to {tmp_path / 'report'}: {os.strerror(code)}; {hint}"
+    )
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_file_in_place_of_a_results_folder_is_told(tmp_path: Path) -> None:
+    """Nothing in it is damaged, and nothing is to be moved away."""
+    file = tmp_path / "results"
+    file.write_text("mine")
+    for call in (lambda: Store(file).claimed("tiny"), lambda: load_results(file)):
+        with pytest.raises(UserError, match=r"is a file; give a folder$"):
+            call()
+    assert file.read_text() == "mine"
