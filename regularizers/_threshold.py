@@ -19,4 +19,4 @@ class ThresholdOcclusion(GuidedOcclusion):
 
     def region(self, batch: Batch, rows: Tensor, step: Step) -> Tensor:
         scores = shape.normalise(self.scores(batch, rows, step), self.positive)
-        return shape.threshold_mask(scores, self.alpha, self.beta, step.generator)
+        return shape.threshold_mask(scores, self.alpha, self.beta, step.stream("shape"))

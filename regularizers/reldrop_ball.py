@@ -27,8 +27,8 @@ class RelDropBall(GuidedOcclusion):
 
     def region(self, batch: Batch, rows: Tensor, step: Step) -> Tensor:
         scores = self.scores(batch, rows, step)
-        centres = shape.draw_centres(scores, self.k, step.generator)
-        u = torch.rand(len(rows), generator=step.generator)
+        centres = shape.draw_centres(scores, self.k, step.stream("place"))
+        u = torch.rand(len(rows), generator=step.stream("shape"))
         fraction = self.fraction_min + (self.fraction_max - self.fraction_min) * u
         counts = (fraction * batch.inputs.shape[2]).round().clamp(min=1)
         # Back in the cloud's own units, so that a ball is round.

@@ -1,17 +1,22 @@
 """RelDrop with one rectangle on a relevant place."""
 
+from collections.abc import Iterator
+
 from torch import Tensor
 
-from reldrop_bench import Batch, Count, GuidedOcclusion, ImageFill, Positive, Probability, Step
-from reldrop_bench.occlusion.hide import Per
-from reldrop_bench.occlusion.score import moved
-from reldrop_bench.occlusion.shape import (
-    draw_areas,
-    draw_centres,
-    draw_sizes,
-    rectangle_mask,
-    rectangles_at,
+from reldrop_bench import (
+    Batch,
+    Count,
+    GuidedOcclusion,
+    ImageFill,
+    Positive,
+    Probability,
+    Step,
+    shape,
 )
+from reldrop_bench.occlusion.hide import Per
+from reldrop_bench.occlusion.score import Reading
+from reldrop_bench.occlusion.shape import Border, Rectangles
 
 
 class RelDropBlock(GuidedOcclusion):
@@ -19,10 +24,9 @@ class RelDropBlock(GuidedOcclusion):
 
     name = "reldrop-block"
     modalities = {"image"}
-    reading = "places"
     presets = {
-        "paper": {},
-        "authors-code": {"per": "batch", "fill": "channel-mean"},
+        "paper": {"border": "clip"},
+        "authors-code": {"per": "batch", "fill": "channel-mean", "border": "clip"},
         "corrected": {},
     }
 
@@ -35,7 +39,18 @@ class RelDropBlock(GuidedOcclusion):
     """… to this."""
     aspect: Positive = 0.3
     """Height / width is log-uniform between this and its inverse."""
+    border: Border = "inside"
+    """Whether a rectangle that reaches over the border moves inside, or is clipped and so hides less."""
     fill: ImageFill = "mean"
+
+    @property
+    def reading(self) -> Reading:  # type: ignore[override]
+        return "ranks" if self.border == "inside" and self.patches == 1 else "places"
+
+    @property
+    def patches(self) -> int:
+        """How many rectangles are hidden."""
+        return 1
 
     @property
     def sharing(self) -> int:
@@ -44,13 +59,33 @@ class RelDropBlock(GuidedOcclusion):
 
     def centres(self, scores: Tensor, step: Step) -> Tensor:
         """Return the flat indices (b, m) of the centres of m rectangles from scores (b, H, W)."""
-        return draw_centres(scores, self.k, step.generator).unsqueeze(1)
+        return shape.draw_centres(scores, self.k, step.stream("place")).unsqueeze(1)
 
     def region(self, batch: Batch, rows: Tensor, step: Step) -> Tensor:
-        size = batch.inputs.shape[2:]
-        centres = self.centres(self.scores(batch, rows, step), step)
+        size, shapes = batch.inputs.shape[2:], step.stream("shape")
         area, aspect = (self.area_min, self.area_max), (self.aspect, 1 / self.aspect)
-        areas = draw_areas((len(rows), 1), area, size, step.generator) / self.sharing
-        sides = draw_sizes(areas.expand(centres.shape), aspect, step.generator)
-        mask = rectangle_mask(rectangles_at(centres, *sides, size), size)
-        return moved(mask, self.score, step.generator)
+        areas = shape.draw_areas((len(rows), 1), area, size, shapes) / self.sharing
+        sides = shape.draw_sizes(areas.expand(-1, self.patches), aspect, shapes)
+        scores = self.scores(batch, rows, step)
+        relevance = -scores if self.score == "inverted" else scores
+        guided = shape.rectangles_at(self.centres(relevance, step), *sides, size, self.border)
+        mask = shape.rectangle_mask(guided, size)
+        if self.score not in ("random", "inverted"):
+            return mask
+        elsewhere = self._elsewhere(guided, scores, step)
+        return shape.exactly(mask.flatten(1).sum(1), elsewhere, size)
+
+    def _elsewhere(self, guided: Rectangles, scores: Tensor, step: Step) -> Iterator[Rectangles]:
+        """Place rectangles of the same sizes at random, or where scores are highest, again and again."""
+        size = scores.shape[1:]
+        if self.score == "random":
+            for _ in range(scores[0].numel()):
+                yield shape.placed_anew(guided, size, step.stream("place"))
+            return
+        sides = guided.height, guided.width
+        if self.patches == 1:  # drawn, as the guided one is
+            yield shape.rectangles_at(self.centres(scores, step), *sides, size, "inside")
+        order = shape.descending_order(scores, step.stream("place"))
+        for centres in order.split(self.patches, dim=1):
+            if centres.shape[1] == self.patches:
+                yield shape.rectangles_at(centres, *sides, size, "inside")

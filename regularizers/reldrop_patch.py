@@ -15,8 +15,8 @@ class RelDropPatch(RelDropBlock):
 
     name = "reldrop-patch"
     presets = {
-        "paper": {},
-        "authors-code": {"per": "batch", "single": True, "fill": "channel-mean"},
+        "paper": {"border": "clip"},
+        "authors-code": {"per": "batch", "single": True, "fill": "channel-mean", "border": "clip"},
         "corrected": {},
     }
 
@@ -26,10 +26,14 @@ class RelDropPatch(RelDropBlock):
     """Whether only one of the k patches is hidden, so that a larger k hides less."""
 
     @property
+    def patches(self) -> int:
+        return 1 if self.single else self.k
+
+    @property
     def sharing(self) -> int:
         return self.k
 
     def centres(self, scores: Tensor, step: Step) -> Tensor:
         if self.single:
             return super().centres(scores, step)
-        return shape.top_elements(scores, self.k, step.generator)
+        return shape.top_elements(scores, self.k, step.stream("place"))

@@ -71,6 +71,7 @@ class Attached:
         if generator is None:
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
         self._generator = generator
+        self._streams: dict[str, torch.Generator] = {}
         self._last: tuple[Batch, Step] | None = None
 
     def loss(
@@ -114,7 +115,14 @@ class Attached:
             return inputs, targets
         facts = self._facts(inputs, masks is not None)
         targets = check_targets(targets, len(inputs), len(facts.classes))
-        step = Step(self.model, facts, self._generator, self._attributor, progress=self.progress)
+        step = Step(
+            self.model,
+            facts,
+            self._generator,
+            self._attributor,
+            progress=self.progress,
+            streams=self._streams,
+        )
         batch = self._regularizer.transform(Batch(inputs, targets, masks), step)
         if self._regularizer.needs_input_gradient:
             batch = batch.differentiable()

@@ -13,14 +13,16 @@ from reldrop_bench.kinds.attributor import (
     loss_relevance,
 )
 from reldrop_bench.kinds.memory import RelevanceMemory
+from reldrop_bench.seeding import torch_generator
 
 
 @dataclass
 class Step:
     """What a regularizer is given at a training step.
 
-    `generator` is a CPU generator that belongs to the regularizer: the only source of randomness it
-    may use. `epoch` counts from 0; `progress` goes from 0 to 1 over training.
+    `generator` is a CPU generator that belongs to the regularizer; it and the streams that `stream`
+    makes of it are the only sources of randomness it may use. `epoch` counts from 0; `progress` goes
+    from 0 to 1 over training.
     """
 
     model: nn.Module
@@ -31,8 +33,20 @@ class Step:
     progress: float = 0.0
     memory: RelevanceMemory | None = None
     """Maps of training samples, where the attribution method uses them again."""
+    streams: dict[str, torch.Generator] = field(default_factory=dict)
+    """Those that `stream` has made so far."""
     explained: int = field(default=0, init=False)
     """How many samples were explained so far, over all steps: the cost that training records."""
+
+    def stream(self, name: str) -> torch.Generator:
+        """Return the CPU generator of a stream of its own, which goes on from step to step.
+
+        What is drawn from one leaves the others as they are: a guided method and its control, which
+        explain and place otherwise, draw the same samples and shapes from the same streams.
+        """
+        if name not in self.streams:
+            self.streams[name] = torch_generator(self.generator.initial_seed(), name)
+        return self.streams[name]
 
     def relevance(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Explain the logits of `targets` (b,) with the benchmark's attribution method.

@@ -9,7 +9,7 @@ from pydantic import JsonValue, SerializerFunctionWrapHandler
 
 from reldrop_bench.kinds.content import Content
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of records and of what the harness computes: raise it when results would change."""
 
 

@@ -15,8 +15,8 @@ ScoreName = Literal["relevance", "gradient", "random", "other-sample", "inverted
 
 Reading = Literal["ranks", "values", "places"]
 """What a shape reads of a score. ranks: which elements are the highest (ball). values: the values
-themselves, by a threshold (pixel, points). places: the highest elements, whose place in the image
-decides how much of a rectangle is inside (block, patch)."""
+themselves, by a threshold (pixel, points). places: the highest elements, whose places decide how much
+is hidden: how much of a rectangle is inside, and how far several overlap (patch)."""
 
 
 def uses_relevance(score: ScoreName, reading: Reading) -> bool:
@@ -39,8 +39,8 @@ def score_maps(
         The control: the same shape, fill and realised area without guidance. Where ranks are read
         it is uniform noise. Where values are read it is the sample's own relevance shuffled over
         its positions: how much is hidden follows from the map's histogram, which the shuffle keeps.
-        Where places are read it is the sample's own relevance too, and `moved` takes the region
-        elsewhere. So the last two cost an explanation as well.
+        Where places are read it is the sample's own relevance too, and `as_much_elsewhere` takes
+        the region elsewhere. So the last two cost an explanation as well.
     other-sample
         The relevance of another sample of the batch, drawn at random; in a batch of one as random.
         The realised area is matched for every shape; what differs is guidance by this very sample.
@@ -52,37 +52,17 @@ def score_maps(
         score = "random"
     if score == "random" and reading == "ranks":
         shape = (len(rows), *batch.inputs.shape[2:])
-        return torch.rand(shape, generator=step.generator).to(batch.inputs.device)
+        return torch.rand(shape, generator=step.stream("place")).to(batch.inputs.device)
     if score == "other-sample":
-        rows = draw_partners(rows, len(batch), step.generator)
+        rows = draw_partners(rows, len(batch), step.stream("place"))
     if score == "gradient":
         return step.gradient(batch.inputs[rows], batch.labels[rows])
     relevance = step.relevance_of(batch, rows)
     if score == "random" and reading == "values":
-        return _shuffled(relevance, step.generator)
+        return _shuffled(relevance, step.stream("place"))
     if score == "inverted":
-        return _reversed(relevance, step.generator) if reading == "values" else -relevance
+        return _reversed(relevance, step.stream("place")) if reading == "values" else -relevance
     return relevance
-
-
-def moved(mask: Tensor, score: ScoreName, generator: torch.Generator) -> Tensor:
-    """Return the mask (b, H, W) of a shape that reads places, moved where the score is `random`.
-
-    Guided rectangles are clipped at the border less often than random ones, and overlap more: a
-    control with places of its own would hide another area. So the control takes the guided mask and
-    moves it as a whole by a uniform offset; what leaves the image comes back on the other side.
-    Every pixel is then hidden equally often, and in every sample exactly as much is hidden.
-    """
-    if score != "random":
-        return mask
-    count, *size = mask.shape
-    offsets = [torch.randint(side, (count, 1), generator=generator) for side in size]
-    rows, columns = (
-        (torch.arange(side) + offset).remainder(side).to(mask.device)
-        for side, offset in zip(size, offsets, strict=True)
-    )
-    samples = torch.arange(count, device=mask.device)[:, None, None]
-    return mask[samples, rows[:, :, None], columns[:, None, :]]
 
 
 def _shuffled(maps: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,8 @@
 """Shape: which region is hidden. What is random is drawn in one function and applied in another."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,10 +25,14 @@ def threshold_mask(scores: Tensor, alpha: float, beta: float, generator: torch.G
     """Hide an element iff alpha * u + (1 - alpha) * r >= 1 - beta, with u ~ U(0, 1) an element.
 
     scores: r in [0, 1], (b, …). At alpha = beta = 0.5 the probability to be hidden is r. RelDrop,
-    arXiv 2505.21595. Returns bool of the same shape.
+    arXiv 2505.21595. Returns bool of the same shape. u is drawn for each rank of r, not each place:
+    maps of the same values in another order then hide exactly as much.
     """
-    u = torch.rand(scores.shape, generator=generator).to(scores.device)
-    return alpha * u + (1 - alpha) * scores >= 1 - beta
+    flat = scores.flatten(1)
+    u = torch.rand(flat.shape, generator=generator).to(flat.device)
+    ranked, order = flat.sort(dim=1, descending=True, stable=True)
+    hidden = alpha * u + (1 - alpha) * ranked >= 1 - beta
+    return torch.zeros_like(hidden).scatter(1, order, hidden).view_as(scores)
 
 
 def top_elements(scores: Tensor, k: int, generator: torch.Generator) -> Tensor:
@@ -68,7 +73,7 @@ def rank_mask(scores: Tensor, fraction: float, generator: torch.Generator) -> Te
 
 
 class Rectangles(NamedTuple):
-    """k rectangles a sample, in pixels, each (b, k) int64; they may reach over the border."""
+    """k rectangles a sample, in pixels, each (b, k) int64."""
 
     top: Tensor
     left: Tensor
@@ -96,13 +101,59 @@ def draw_areas(
     return (low + (high - low) * torch.rand(shape, generator=generator)) * size[0] * size[1]
 
 
-def rectangles_at(centres: Tensor, heights: Tensor, widths: Tensor, size: torch.Size) -> Rectangles:
-    """Place rectangles of (b, k) float heights and widths around flat indices `centres` (b, k)."""
-    height = heights.round().long().clamp(min=1).to(centres.device)
-    width = widths.round().long().clamp(min=1).to(centres.device)
-    return Rectangles(
-        centres // size[1] - height // 2, centres % size[1] - width // 2, height, width
+Border = Literal["inside", "clip"]
+"""What becomes of a rectangle that reaches over the border: it moves inside, or is clipped."""
+
+
+def rectangles_at(
+    centres: Tensor, heights: Tensor, widths: Tensor, size: torch.Size, border: Border = "clip"
+) -> Rectangles:
+    """Place rectangles of (b, k) float heights and widths around flat indices `centres` (b, k).
+
+    What is returned lies inside the image.
+    """
+    height, width = (
+        side.round().long().clamp(min=1).to(centres.device) for side in (heights, widths)
     )
+    top, left = centres // size[1] - height // 2, centres % size[1] - width // 2
+    if border == "inside":
+        height, width = height.clamp(max=size[0]), width.clamp(max=size[1])
+        top = top.clamp(min=0).minimum(size[0] - height)
+        left = left.clamp(min=0).minimum(size[1] - width)
+    bottom, right = (top + height).clamp(max=size[0]), (left + width).clamp(max=size[1])
+    top, left = top.clamp(min=0), left.clamp(min=0)
+    return Rectangles(top, left, bottom - top, right - left)
+
+
+def placed_anew(rectangles: Rectangles, size: torch.Size, generator: torch.Generator) -> Rectangles:
+    """Return rectangles of the same sizes, each uniformly where it fits into the image."""
+    _, _, height, width = rectangles
+    u, v = torch.rand((2, *height.shape), generator=generator).to(height.device)
+    top, left = (
+        (share * (room + 1)).long().minimum(room)  # in float32 a share may round up to all of it
+        for share, room in ((u, size[0] - height), (v, size[1] - width))
+    )
+    return Rectangles(top, left, height, width)
+
+
+def exactly(areas: Tensor, rectangles: Iterator[Rectangles], size: torch.Size) -> Tensor:
+    """Return masks (b, H, W) that hide exactly `areas` (b,) pixels, of rectangles that are whole.
+
+    rectangles: placements one after the other, (b, k) each, until there is enough; of the last
+    rectangle of a sample only the first rows are hidden, as far as they are needed.
+    """
+    mask = torch.zeros((len(areas), *size), dtype=torch.bool, device=areas.device)
+    missing = areas.clone()
+    for placed in rectangles:
+        for k in range(placed.top.shape[1]):
+            one = Rectangles(*(part[:, k : k + 1] for part in placed))
+            new = rectangle_mask(one, size) & ~mask
+            new &= new.flatten(1).cumsum(1).view_as(mask) <= missing[:, None, None]
+            mask |= new
+            missing -= new.flatten(1).sum(1)
+        if not missing.any():
+            break
+    return mask
 
 
 def draw_rectangles_inside(

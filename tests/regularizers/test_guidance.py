@@ -75,20 +75,110 @@ def test_points_control_hides_as_much_but_unrelated(make_step: MakeStep) -> None
     assert abs(correlation(control, inputs[:, 0])) < 0.01
 
 
-@pytest.mark.parametrize("cls", [RelDropBlock, RelDropPatch])
-def test_rectangle_control_hides_exactly_as_much_at_any_place(
-    cls: type[Regularizer], make_step: MakeStep
+RECTANGLES: tuple[tuple[type[Regularizer], dict[str, object]], ...] = (
+    (RelDropBlock, {}),
+    (RelDropBlock, {"border": "clip", "k": 10}),
+    (RelDropPatch, {}),
+    (RelDropPatch, {"border": "clip", "single": True}),
+)
+CONTROLS = ("random", "other-sample", "inverted")
+
+
+def bounds(mask: Tensor) -> tuple[Tensor, ...]:
+    """Return top, bottom, left and right (b,) of what is hidden of each sample."""
+    rows, columns = mask.any(2).int(), mask.any(1).int()
+    last = mask.shape[1] - 1
+    first = (rows.argmax(1), columns.argmax(1))
+    ends = (last - rows.flip(1).argmax(1), last - columns.flip(1).argmax(1))
+    return first[0], ends[0], first[1], ends[1]
+
+
+@pytest.mark.parametrize(("cls", "parameters"), RECTANGLES)
+def test_rectangle_controls_hide_exactly_as_much(
+    cls: type[Regularizer], parameters: dict[str, object], make_step: MakeStep
+) -> None:
+    inputs, _ = peaked(2000)
+    masks = {
+        score: occluded(
+            cls.create({"probability": 0.7, "score": score, **parameters}),
+            inputs,
+            make_step("image"),
+        ).flatten(1)
+        for score in ("relevance", *CONTROLS)
+    }
+    areas = {score: mask.sum(1) for score, mask in masks.items()}
+    for score in CONTROLS:
+        assert torch.equal(areas[score] > 0, areas["relevance"] > 0), "the same samples"
+    for score in ("random", "inverted"):
+        assert torch.equal(areas[score], areas["relevance"]), score
+    if cls is RelDropBlock and "border" not in parameters:
+        assert torch.equal(areas["other-sample"], areas["relevance"])
+    assert stats.ks_2samp(areas["relevance"], areas["other-sample"]).pvalue > 0.001
+    assert correlation(masks["relevance"], inputs[:, 0].flatten(1)) > 0.2
+    assert correlation(masks["inverted"], inputs[:, 0].flatten(1)) < 0
+
+
+@pytest.mark.parametrize("border", ["inside", "clip"])
+def test_the_blocks_control_is_whole_of_the_same_shape_and_uniform_where_it_fits(
+    border: str, make_step: MakeStep
 ) -> None:
     inputs, _ = peaked(4000)
     guided, random = (
-        occluded(cls.create({"probability": 1.0, "score": score}), inputs, make_step("image"))
+        occluded(
+            RelDropBlock.create({"probability": 1.0, "score": score, "border": border}),
+            inputs,
+            make_step("image"),
+        )
         for score in ("relevance", "random")
     )
-    assert torch.equal(guided.flatten(1).sum(1), random.flatten(1).sum(1))
-    assert correlation(guided, inputs[:, 0]) > 0.2
-    assert abs(correlation(random, inputs[:, 0])) < 0.01
-    often = random.float().mean(0)
-    assert float(often.std() / often.mean()) < 0.06, "every pixel is hidden equally often"
+    top, bottom, left, right = bounds(random)
+    height, width = bottom - top + 1, right - left + 1
+    assert torch.equal(random.flatten(1).sum(1), height * width), "one rectangle, in one piece"
+    other = bounds(guided)
+    assert torch.equal(height, other[1] - other[0] + 1)
+    assert torch.equal(width, other[3] - other[2] + 1)
+    generator = torch.Generator().manual_seed(0)
+    for start, side in ((top, height), (left, width)):
+        # A discrete place made continuous: uniform on [0, 1] if and only if all places are alike.
+        jitter = torch.rand(len(start), generator=generator)
+        assert stats.kstest(((start + jitter) / (33 - side)).numpy(), "uniform").pvalue > 0.001
+
+
+@pytest.mark.parametrize("cls", [RelDropPixel, RelDropPoints])
+def test_controls_of_single_elements_hide_exactly_as_much(
+    cls: type[Regularizer], make_step: MakeStep
+) -> None:
+    modality = next(iter(cls.modalities))
+    shape = (500, 3, 32, 32) if modality == "image" else (500, 3, 128)
+    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    areas = [
+        occluded(cls.create({"probability": 0.5, "score": score}), inputs, make_step(modality))
+        .flatten(1)
+        .sum(1)
+        for score in ("relevance", "random", "inverted")
+    ]
+    assert torch.equal(areas[0], areas[1])
+    assert torch.equal(areas[0], areas[2])
+
+
+def test_the_balls_controls_hide_exactly_as_much(make_step: MakeStep) -> None:
+    inputs = torch.randn(500, 3, 128, generator=torch.Generator().manual_seed(0))
+    areas = [
+        occluded(RelDropBall(probability=0.5, k=9, score=score), inputs, make_step("cloud")).sum(1)  # type: ignore[arg-type]
+        for score in ("relevance", *CONTROLS)
+    ]
+    for other in areas[1:]:
+        assert torch.equal(areas[0], other)
+
+
+def test_a_stream_is_not_moved_by_draws_from_others(make_step: MakeStep) -> None:
+    first, second = make_step("image"), make_step("image")
+    torch.rand(100, generator=first.generator)
+    torch.rand(7, generator=first.stream("another"))
+    drawn = [torch.rand(5, generator=step.stream("who")) for step in (first, second)]
+    assert torch.equal(*drawn)
+    assert not torch.equal(drawn[0], torch.rand(5, generator=first.stream("who"))), "it goes on"
+    assert not torch.equal(drawn[0], torch.rand(5, generator=second.stream("shape")))
 
 
 @pytest.mark.parametrize("cls", [RelDropBlock, RelDropPatch])
@@ -161,15 +251,17 @@ def test_ball_is_around_the_most_relevant_point(make_step: MakeStep) -> None:
 def test_a_control_explains_unless_its_area_is_known_without(make_step: MakeStep) -> None:
     inputs, _ = peaked(16)
     clouds = torch.randn(16, 3, 128, generator=torch.Generator().manual_seed(0))
-    for cls, batch, explained in (
-        (RelDropPixel, inputs, 16),
-        (RelDropBlock, inputs, 16),
-        (RelDropPatch, inputs, 16),
-        (RelDropPoints, clouds, 16),
-        (RelDropBall, clouds, 0),
+    for cls, parameters, batch, explained in (
+        (RelDropPixel, {}, inputs, 16),
+        (RelDropBlock, {}, inputs, 0),
+        (RelDropBlock, {"border": "clip"}, inputs, 16),
+        (RelDropPatch, {}, inputs, 16),
+        (RelDropPatch, {"single": True}, inputs, 0),
+        (RelDropPoints, {}, clouds, 16),
+        (RelDropBall, {}, clouds, 0),
     ):
         step = make_step("cloud" if batch is clouds else "image")
-        control = cls.create({"probability": 1.0, "score": "random"})
+        control = cls.create({"probability": 1.0, "score": "random", **parameters})
         occluded(control, batch, step)
         assert step.explained == explained
         assert control.uses_relevance == (explained > 0)

@@ -26,7 +26,7 @@ from reldrop_bench.plugins.regularizers.reldrop_points import RelDropPoints
 
 RANDOM = [Cutout, RandomErasing, RandomInputDropout, RandomPointDropout]
 GUIDED = [RelDropPixel, RelDropBlock, RelDropPatch, RelDropPoints, RelDropBall]
-BY_RANKS = [RelDropBall]
+BY_RANKS = [RelDropBall, RelDropBlock]
 CASES = [(cls, modality) for cls in RANDOM + GUIDED for modality in sorted(cls.modalities)]
 GUIDED_CASES = [
     (cls, modality, score)
