@@ -79,12 +79,17 @@ def combined(
     tasks: dict[str, Any] = {}
     parameters: dict[str, Any] = {}
     declared: dict[tuple[str, str], tuple[str, str]] = {}
+    guided: dict[str, dict[str, str]] = {}
     for index, result_set in enumerate(sets):
         for setting, (task, _) in alignment.settings[index].items():
             if setting[0] in result_set.results.tasks:
                 tasks.setdefault(task, result_set.results.tasks[setting[0]])
         for label, values in result_set.results.parameters.items():
             parameters.setdefault(alignment.labels[index][label], values)
+        names = alignment.labels[index]
+        for label, rungs in result_set.results.guided.items():
+            known = {rung: names[control] for rung, control in rungs.items()}
+            guided[names[label]] = known | guided.get(names[label], {})
         declared = {**result_set.results.declared, **declared}
     labels = (
         alignment.labels[i][label]
@@ -108,6 +113,7 @@ def combined(
         notes=measured([result_set.results.notes for result_set in sets]),
         tasks=tasks,
         declared=declared,
+        guided=guided,
         environments=tuple(environments.values()),
         parameters=parameters,
         spec=_spec(sets, alignment) | {"reproduction": table},

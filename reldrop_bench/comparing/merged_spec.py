@@ -10,6 +10,7 @@ from reldrop_bench.comparing.result_sets import ResultSet
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.components import DataIdentity
+from reldrop_bench.matrix.controls import Ladders
 from reldrop_bench.matrix.entries import ResolvedPlugin, by_name, entry_name
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.results import Place
@@ -60,9 +61,19 @@ def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> 
         added=_by_name(entry for result_set in sets for entry in result_set.benchmark.added),
         evaluation_identities=identities,
         metrics=metrics,
+        guided=_ladders(sets),
         matrix=matrix,
         checkpoints=first.is_checkpoints,
     )
+
+
+def _ladders(sets: Sequence[ResultSet]) -> Ladders:
+    """Return the guided labels of all sets, each with the controls that one of them has."""
+    found: Ladders = {}
+    for result_set in sets:
+        for label, rungs in result_set.benchmark.guided.items():
+            found[label] = rungs | found.get(label, {})
+    return found
 
 
 def _text(value: Any) -> str:

@@ -38,6 +38,19 @@ class Regularizer(Plugin):
         return False
 
     @property
+    def guided(self) -> bool:
+        """Whether what the model relies on says what it does, so that it needs a control."""
+        return self.uses_relevance
+
+    @property
+    def controls(self) -> Mapping[str, Mapping[str, Any]]:
+        """By rung, parameter values that make a control of it: all alike but the guidance.
+
+        The first rung shares the least with it; see `controls:` of a spec.
+        """
+        return {}
+
+    @property
     def has_penalty(self) -> bool:
         """Whether its class adds to the loss."""
         return type(self).penalty is not Regularizer.penalty

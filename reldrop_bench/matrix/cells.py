@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -24,6 +25,7 @@ from reldrop_bench.matrix.components import (
     PluginIdentity,
     digest,
 )
+from reldrop_bench.matrix.controls import with_controls
 from reldrop_bench.matrix.data import data_of, unknown_data
 from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_all, resolve_evaluations, single
 from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec, first_error
@@ -174,6 +176,14 @@ def _skipped(
     return pairs
 
 
+def _refuse_equal_labels(labels: Sequence[str]) -> None:
+    for label, count in Counter(labels).items():
+        if count > 1:
+            raise UserError(
+                f"two regularizers have the label {label!r}; give one of them a label: of its own"
+            )
+
+
 def expand(
     spec: BenchmarkSpec,
     data: Callable[[ResolvedPlugin], DataIdentity | None] = unknown_data,
@@ -187,8 +197,12 @@ def expand(
     UserError
         A name, parameter or combination that cannot be run.
     """
-    regularizers = resolve_all(spec.regularizers, "regularizers", ("label", "relevance"))
+    reserved = ("label", "relevance", "controls")
+    regularizers = with_controls(
+        resolve_all(spec.regularizers, "regularizers", reserved), spec.controls
+    )
     labels = [regularizer.label for regularizer, _ in regularizers]
+    _refuse_equal_labels(labels)
     if spec.baseline not in labels:
         raise UserError(
             f"spec: baseline = {spec.baseline!r} is no regularizer of the spec; {suggest(spec.baseline, labels)}"
@@ -214,7 +228,8 @@ def expand(
         identity = data(task)
         fitting = _models(spec, task.plugin, task.label)
         for model, seed, (regularizer, settings) in itertools.product(fitting, seeds, regularizers):
-            if (task.label, regularizer.label) in skipped:
+            skips = {regularizer.label, settings.get("control of", regularizer.label)}
+            if any((task.label, label) in skipped for label in skips):
                 continue
             method = relevance
             if "relevance" in settings:

@@ -55,6 +55,8 @@ class BenchmarkSpec(pydantic.BaseModel):
     """What is compared."""
     seeds: pydantic.StrictInt | list[pydantic.StrictInt] = 5
     """A number n for seeds 0 … n−1, or a list."""
+    controls: bool = False
+    """Whether each guided regularizer gets its controls beside it; `controls:` of an entry for it alone."""
     baseline: str = "none"
     """The label that all others are compared with."""
     model: SpecEntry | list[SpecEntry] = "default"

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
@@ -59,6 +59,18 @@ class GuidedOcclusion(OccludingRegularizer, ABC):
     @property
     def uses_relevance(self) -> bool:
         return self.probability > 0 and uses_relevance(self.score, self.reading)
+
+    @property
+    def guided(self) -> bool:
+        return self.probability > 0 and self.score in ("relevance", "gradient")
+
+    @property
+    def controls(self) -> Mapping[str, Mapping[str, Any]]:
+        """Of what relevance guides: a random place, and the relevance of another sample."""
+        rungs = ["random", "other-sample"] if self.score == "relevance" else []
+        if self.score == "gradient" and self.reading == "ranks":
+            rungs = ["random"]  # what the others hide goes by the relevance
+        return {rung: {"score": rung} for rung in rungs}
 
     def scores(self, batch: Batch, rows: Tensor, step: Step) -> Tensor:
         """Return the scores of the samples `rows` (b,): (b, H, W) or (b, N), see `score_maps`."""

@@ -1,10 +1,11 @@
 """The verdict in a sentence: what the tests show, and nothing more."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from reldrop_bench.reporting.guidance import beside
 from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.tables import decided_text
@@ -23,8 +24,14 @@ def nothing_compared(results: Results, lined_up: Sequence[Paired]) -> str:
     return f"No label has a pair with the baseline “{results.baseline}”"
 
 
-def headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
-    """Say in plain words what the tests show, and nothing more."""
+def headline(
+    results: Results, item: Paired, compared: pd.DataFrame, contrasts: pd.DataFrame
+) -> str:
+    """Say in plain words what the tests show, and nothing more.
+
+    compared: of `judge`. contrasts: of `judge_contrasts`; what is said of a guided label says what it
+    owes to guidance in the same sentence.
+    """
     rows = compared[compared["outcome"] == item.outcome.key].to_dict("records")
     by_word: dict[str, list[dict[Any, Any]]] = {}
     for row in sorted(rows, key=lambda row: (not row["holds"], -abs(row["mean"]))):
@@ -38,11 +45,19 @@ def headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
     for word in ("better", "worse", "higher", "lower"):
         said = by_word.get(word, [])
         firm, alone = ([row for row in said if row["holds"] == flag] for flag in (True, False))
+        better = word == "better"
+        words = {row["label"]: row["verdict"] for row in rows} if better else {}
+
+        def owed(row: Mapping[Any, Any], words: dict[str, str] = words) -> str:
+            return (
+                beside(results, row["label"], item.outcome.key, contrasts, words) if words else ""
+            )
+
         if firm:
-            sentences.append(f"{word} than {named}: {_named(firm)}.")
+            sentences.append(f"{word} than {named}: {_named(firm, owed)}.")
         if alone:
             how = f"{word} on its own, but not after adjustment for the whole page (*)"
-            sentences.append(f"{how}: {_named(alone)}.")
+            sentences.append(f"{how}: {_named(alone, owed)}.")
     if said := by_word.get("equivalent", []):
         names = ", ".join(f"“{row['label']}”" for row in said)
         margin = margin_of(results, item.outcome)
@@ -67,12 +82,12 @@ def headline(results: Results, item: Paired, compared: pd.DataFrame) -> str:
     return f"{item.outcome.text[0].upper()}{item.outcome.text[1:]}: {text[0].lower()}{text[1:]}"
 
 
-def _named(rows: Sequence[Mapping[Any, Any]]) -> str:
+def _named(rows: Sequence[Mapping[Any, Any]], owed: Callable[[Mapping[Any, Any]], str]) -> str:
     texts = []
     for row in rows[:NAMED]:
         tasks = counted(row["settings"], "task")
         if row["settings"] < row["settings_expected"]:
             tasks = counted(row["settings"], "task", total=row["settings_expected"])
-        texts.append(f"“{row['label']}” by {decided_text(row)} on {tasks}")
+        texts.append(f"“{row['label']}” by {decided_text(row)} on {tasks}{owed(row)}")
     more = f"; and {len(rows) - NAMED} more, see the table" if len(rows) > NAMED else ""
     return "; ".join(texts) + more

@@ -166,7 +166,8 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
     lined_up = paired_outcomes(results) if lined_up is None else lined_up
     others = [(item, set(comparable(results, item))) for item in lined_up]
     rows = [
-        {"label": label, "outcome": item.outcome.key} | _row(results, item, label)
+        {"label": label, "outcome": item.outcome.key}
+        | compare(results, item, label, results.baseline)
         for label in labels(results)
         for item, comparables in others
         if label in comparables and item.common(label, results.baseline)
@@ -238,8 +239,9 @@ def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
     return frame.drop(columns=["divisor", "error"])
 
 
-def _row(results: Results, item: Paired, label: str) -> dict[str, object]:
-    groups = item.groups(label, results.baseline)
+def compare(results: Results, item: Paired, label: str, other: str) -> dict[str, object]:
+    """Return the fields of a row of `judge` that say how a label compares with another one."""
+    groups = item.groups(label, other)
     difference = overall_difference(groups)
     flipped = sign_flip(groups)
     margin = margin_of(results, item.outcome)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reldrop_bench.reporting.guidance import QUESTION, answer, judge_contrasts
 from reldrop_bench.reporting.headlines import headline, nothing_compared
 from reldrop_bench.reporting.judgement import DECIDED, Paired, judge, paired_outcomes
 from reldrop_bench.reporting.rows import labels
@@ -51,8 +52,13 @@ def summarize(results: Results) -> Summary:
         sentences = [f"No verdict: {'; '.join(filter(None, (reason, lacking)))}."]
     else:
         keys = set(compared["outcome"])
-        sentences = [
-            headline(results, item, compared) for item in lined_up if item.outcome.key in keys
+        contrasts = judge_contrasts(results, lined_up)
+        answered = answer(results, lined_up, contrasts)
+        sentences = [f"{QUESTION} {answered[0]}", *answered[1:]] if answered else []
+        sentences += [
+            headline(results, item, compared, contrasts)
+            for item in lined_up
+            if item.outcome.key in keys
         ]
         sentences += _why_not(compared)
         sentences += [f"{lacking[0].upper()}{lacking[1:]}."] if lacking else []

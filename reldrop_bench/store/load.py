@@ -249,6 +249,7 @@ def load_results(folder: str | Path) -> Results:
         notes=pd.DataFrame(gathering.notes, columns=list(NOTE_COLUMNS)),
         tasks=tasks,
         declared=_declared(benchmark, metrics),
+        guided=benchmark.guided,
         environments=tuple(environments.values()),
         parameters=parameters,
         spec=with_evaluations(benchmark.spec, benchmark.added).stated(),

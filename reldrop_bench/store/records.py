@@ -15,6 +15,7 @@ from reldrop_bench.errors import one_line, shortened, suggest
 from reldrop_bench.files import short_file_name
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.components import SCHEMA, Components, Schema, Stored, digest
+from reldrop_bench.matrix.controls import Ladders, ladders
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.results import IDENTITY, Place, Setting, Status
 from reldrop_bench.store.declared import DeclaredMetric, declared_metrics, evaluation_identities
@@ -106,6 +107,8 @@ class BenchmarkRecord(Stored):
     """By evaluation, a digest of what it is, whatever the cell: equal ones can be compared."""
     metrics: dict[str, dict[str, DeclaredMetric]] = {}
     """By evaluation and metric (or fnmatch pattern), what the evaluation says of it."""
+    guided: Ladders = {}
+    """By guided label, the labels of its controls that are there, by rung."""
     matrix: list[MatrixEntry]
     """Every cell, in the order of the spec."""
     checkpoints: bool = False
@@ -144,6 +147,7 @@ class BenchmarkRecord(Stored):
             added=list(added),
             evaluation_identities=identities | evaluation_identities(cells),
             metrics=metrics | declared_metrics(cells),
+            guided=ladders(cells),
             matrix=matrix,
         )
 

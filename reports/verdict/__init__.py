@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style
+from reldrop_bench.reporting.guidance import judge_contrasts
 from reldrop_bench.reporting.headlines import headline, nothing_compared
 from reldrop_bench.reporting.judgement import Paired, judge, judge_tasks, paired_outcomes
 from reldrop_bench.reporting.layout import paragraph
@@ -37,8 +38,9 @@ class Verdict(ReportSection):
             return [Prose(f"{reason}: nothing can be compared.", "warning")]
         keys = set(compared["outcome"])
         judged = [item for item in lined_up if item.outcome.key in keys]
+        contrasts = judge_contrasts(results, lined_up)
         blocks: list[Block] = [
-            *(Prose(headline(results, item, compared), "headline") for item in judged),
+            *(Prose(headline(results, item, compared, contrasts), "headline") for item in judged),
             scoreboard(results, lined_up, compared),
             forest(results, style, judged, compared),
             Prose("What cannot be concluded, and why:"),

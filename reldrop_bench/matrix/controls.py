@@ -1,0 +1,90 @@
+"""Controls of guided regularizers: the rungs that a spec asks for, and which label is whose control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from reldrop_bench.errors import UserError
+from reldrop_bench.matrix.entries import ResolvedPlugin
+
+if TYPE_CHECKING:
+    from reldrop_bench.matrix.cells import CellSpec
+
+Resolved = tuple[ResolvedPlugin, Mapping[str, Any]]
+"""A regularizer of a spec with its settings: label, relevance, controls."""
+Ladders = dict[str, dict[str, str]]
+"""By guided label, the labels of its controls by rung, the one first that shares the least with it."""
+
+
+def with_controls(regularizers: Sequence[Resolved], everywhere: bool) -> list[Resolved]:
+    """Return the regularizers, each followed by those of its controls that are asked for and not there.
+
+    A control is called as its method is, with the rung behind it; it has its relevance where it
+    explains as well.
+
+    Raises
+    ------
+    UserError
+        Controls are asked for by name of what has none, or `controls` is neither true nor false.
+    """
+    found: list[Resolved] = []
+    for regularizer, settings in regularizers:
+        found.append((regularizer, settings))
+        asked = settings.get("controls", everywhere)
+        if not isinstance(asked, bool):
+            raise UserError(
+                f"regularizer {regularizer.label!r}: controls is true or false, not {asked!r}"
+            )
+        if not asked or regularizer.error:
+            continue
+        rungs = regularizer.plugin.controls if regularizer.plugin.guided else {}
+        if not rungs and "controls" in settings:
+            raise UserError(
+                f"regularizer {regularizer.label!r} has no controls; leave out its 'controls: true'"
+            )
+        for rung, changes in rungs.items():
+            control = replace(
+                regularizer,
+                parameters={**regularizer.parameters, **changes},
+                label=f"{regularizer.label}, {rung}",
+            )
+            there = any(
+                is_alike(other, its.get("relevance"), control, settings.get("relevance"))
+                for other, its in regularizers
+            )
+            if not there:
+                kept = {"relevance"} if control.plugin.uses_relevance else set()
+                given = {key: settings[key] for key in kept & settings.keys()}
+                found.append((control, given | {"control of": regularizer.label}))
+    return found
+
+
+def ladders(cells: Iterable[CellSpec]) -> Ladders:
+    """Return every guided label with the controls of it that are there."""
+    by_label = {cell.regularizer.label: cell for cell in cells if not cell.regularizer.error}
+    found: Ladders = {}
+    for label, cell in by_label.items():
+        plugin, method = cell.regularizer.plugin, cell.relevance.identity
+        if not plugin.guided:
+            continue
+        found[label] = {}
+        for rung, changes in plugin.controls.items():
+            wanted = replace(
+                cell.regularizer, parameters={**cell.regularizer.parameters, **changes}
+            )
+            for other, its in by_label.items():
+                if is_alike(its.regularizer, its.relevance.identity, wanted, method):
+                    found[label].setdefault(rung, other)
+    return found
+
+
+def is_alike(other: ResolvedPlugin, its_method: Any, wanted: ResolvedPlugin, method: Any) -> bool:
+    """Return whether a regularizer is one that is wanted, whatever it is called.
+
+    The attribution methods that are to guide them matter where they explain.
+    """
+    if other.error or (other.name, other.parameters) != (wanted.name, wanted.parameters):
+        return False
+    return its_method == method or not other.plugin.uses_relevance

@@ -1,0 +1,198 @@
+"""Whether guidance helps: every guided label against its controls, and what that says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reldrop_bench.reporting.judgement import DECIDED, DECISION, Paired, compare
+from reldrop_bench.reporting.tables import decided_text
+from reldrop_bench.results import Results
+from reldrop_bench.statistics.adjustment import holm
+from reldrop_bench.statistics.decision import decision_interval, holm_divisors
+from reldrop_bench.statistics.verdicts import verdict
+from reldrop_bench.statistics.wording import by_number, counted
+
+HELPS, HELPS_NOT, UNDECIDED = "helps", "does not help", "undecided"
+QUESTION = "Does hiding what a model relies on help, beyond hiding as much anywhere?"
+RUNGS = {"random": "as much at random places", "other-sample": "what is relevant in another sample"}
+"""What a control hides instead; others are called by their rung."""
+NAMED = 3
+"""Answers that the sentence names; the table has all."""
+
+
+def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
+    """Compare every guided label with each of its controls, and the pairs that the spec names.
+
+    Returns a row a (label, other, outcome): rung ("" for a pair of the spec), the fields of
+    `judgement.compare`; p_family and p_family_equivalence, adjusted by Holm's method over all rows;
+    verdict, by these, and the columns of `DECISION`. Pairs without a common setting have no row.
+    """
+    wanted = [
+        (label, rung, control)
+        for label, rungs in results.guided.items()
+        for rung, control in rungs.items()
+    ]
+    known = {(label, other) for label, _, other in wanted}
+    stated = (tuple(map(str, pair)) for pair in results.spec.get("contrasts", ()))
+    wanted += [(label, "", other) for label, other in stated if (label, other) not in known]
+    rows = [
+        {"label": label, "rung": rung, "other": other, "outcome": item.outcome.key}
+        | compare(results, item, label, other)
+        for label, rung, other in wanted
+        for item in lined_up
+        if label in item.columns and other in item.columns and item.common(label, other)
+    ]
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame
+    frame["p_family"] = holm(frame["p"].to_numpy())
+    frame["p_family_equivalence"] = holm(frame["p_equivalence"].to_numpy())
+    directions = frame["outcome"].map({i.outcome.key: i.outcome.direction for i in lined_up})
+    frame["verdict"] = list(
+        map(verdict, frame["mean"], frame["p_family"], frame["p_family_equivalence"], directions)
+    )
+    divisors = holm_divisors(frame["p"].to_numpy())
+    of_equivalence = holm_divisors(frame["p_equivalence"].to_numpy())
+    frame[DECISION] = [
+        decision_interval(
+            row["mean"], row["error"], row["df"], row["verdict"], divisor,
+            None if np.isnan(row["margin"]) else of_margin,
+        )
+        for row, divisor, of_margin in zip(
+            frame.to_dict("records"), divisors, of_equivalence, strict=True
+        )
+    ]  # fmt: skip
+    return frame
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a guided label's contrasts say on one outcome."""
+
+    label: str
+    outcome: str
+    word: str
+    """`HELPS` where it beats every control, `HELPS_NOT` where one is as good or better."""
+    rungs: Mapping[str, Mapping[Any, Any]]
+    """The rows of `judge_contrasts` by rung."""
+
+
+def answers(contrasts: pd.DataFrame) -> list[Answer]:
+    """Return what is answered for each guided label and outcome that has a control."""
+    found = []
+    if contrasts.empty:
+        return []
+    listed = contrasts[contrasts["rung"] != ""]
+    for (label, outcome), part in listed.groupby(["label", "outcome"], sort=False):
+        rungs = {str(row["rung"]): row for row in part.to_dict("records")}
+        words = {row["verdict"] for row in rungs.values()}
+        word = UNDECIDED
+        if words == {"better"}:
+            word = HELPS
+        elif words & {"worse", "equivalent"}:
+            word = HELPS_NOT
+        found.append(Answer(str(label), str(outcome), word, rungs))
+    return found
+
+
+def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> list[str]:
+    """Answer the question in sentences for whoever reads nothing else."""
+    if not results.guided:
+        return []
+    found = answers(contrasts)
+    without = [label for label, rungs in results.guided.items() if not rungs]
+    sentences = [_overall(found)]
+    for item in lined_up:
+        here = [
+            each for each in found if each.outcome == item.outcome.key and each.word != UNDECIDED
+        ]
+        sentences += [_said(each, item.outcome.text) for each in here[:NAMED]]
+        if len(here) > NAMED:
+            sentences.append(f"{len(here) - NAMED} more on {item.outcome.text}: see the table.")
+    if found:
+        counts = Counter(each.word for each in found)
+        counted_words = ", ".join(
+            f"{counts[word]} {word}" for word in (HELPS, HELPS_NOT, UNDECIDED)
+        )
+        sentences.append(
+            f"Of {counted(len(found), 'question')} (guided method × outcome) guidance: {counted_words}."
+        )
+    if without:
+        names = ", ".join(f"“{label}”" for label in without)
+        sentences.append(
+            f"{names} {by_number(len(without), 'has', 'have')} no control here, so nothing is said of "
+            "guidance: write `controls: true`."
+        )
+    return sentences
+
+
+def _overall(found: Sequence[Answer]) -> str:
+    if not found:
+        return "It cannot be said: no guided method has a control to be compared with."
+    helping = [each for each in found if each.word == HELPS]
+    failing = [each for each in found if each.word == HELPS_NOT]
+    if helping and failing:
+        return "Sometimes: guidance is shown to help in some respects and not in others."
+    if helping:
+        whole = len(helping) == len(found)
+        return "Yes: guidance is shown to help" + (
+            "." if whole else " where it says so below; the rest is undecided."
+        )
+    if failing:
+        whole = len(failing) == len(found)
+        return "Guidance is not shown to help: " + (
+            "the controls do as well or better."
+            if whole
+            else "where it is decided, a control does as well or better; the rest is undecided."
+        )
+    return "Undecided: these runs show neither that guidance helps nor that it does not."
+
+
+def _said(each: Answer, outcome: str) -> str:
+    """Say what is known of one label and outcome."""
+    parts = []
+    for rung, row in each.rungs.items():
+        hidden = RUNGS.get(rung, f"its control {rung}")
+        said = row["verdict"] if row["verdict"] in DECIDED else "not shown to differ"
+        to = "to" if said == "equivalent" else "from" if said.startswith("not") else "than"
+        parts.append(f"{said} {to} hiding {hidden} ({decided_text(row)})")
+    start = f"“{each.label}”, {outcome}: guidance {each.word}; it is "
+    return f"{start}{' and '.join(parts)}."
+
+
+def beside(
+    results: Results, label: str, outcome: str, contrasts: pd.DataFrame, words: Mapping[str, str]
+) -> str:
+    """Say what a verdict of better than the baseline owes to guidance; "" for what is not guided.
+
+    words: the verdicts of all labels against the baseline on this outcome.
+    """
+    if label not in results.guided:
+        return ""
+    found = {(each.label, each.outcome): each for each in answers(contrasts)}.get((label, outcome))
+    if found is None:
+        return ", of which no control shows how much is due to guidance"
+    if found.word == HELPS:
+        return (
+            ", and better than its controls: guidance helps"
+            if len(found.rungs) > 1
+            else (", and better than its control: guidance helps")
+        )
+    controls = [row["other"] for row in found.rungs.values()]
+    as_good = [control for control in controls if words.get(control) == "better"]
+    if as_good:
+        also = f", and so is its control “{as_good[0]}”"
+        return also + (
+            ": not due to guidance"
+            if found.word == HELPS_NOT
+            else "; what guidance adds is undecided"
+        )
+    if found.word == HELPS_NOT:
+        return ", and not better than a control: not due to guidance"
+    return "; that guidance adds to its controls is not shown"

@@ -1,0 +1,125 @@
+"""Whether guidance helps: every guided label against its controls."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.guidance import QUESTION, answer, answers, judge_contrasts
+from reldrop_bench.reporting.judgement import DECIDED, Paired, paired_outcomes
+from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.outcomes import JUDGED
+from reldrop_bench.reporting.tables import decided_text, p_text, without_empty
+from reldrop_bench.statistics.wording import counted
+
+from .figures import ladder
+
+TONES = {"better": "good", "worse": "bad", "equivalent": "bad", "unclear": "muted"}
+WORDS = {"helps": "good", "does not help": "bad", "undecided": "muted"}
+
+
+class Guidance(ReportSection):
+    """The answer to the first question, the contrasts behind it, and how much was hidden."""
+
+    name = "guidance"
+    title = QUESTION
+    order = 50
+    shows = JUDGED
+
+    def build(self, results: Results, style: Style) -> Sequence[Block]:
+        if not results.guided:
+            text = "No label of these results is guided by what a model relies on, so it is not asked here."
+            return [Prose(text)]
+        lined_up = paired_outcomes(results)
+        contrasts = judge_contrasts(results, lined_up)
+        first, *others = answer(results, lined_up, contrasts)
+        blocks: list[Block] = [Prose(first, "headline"), *map(Prose, others)]
+        if contrasts.empty:
+            return blocks
+        blocks.append(ladder(results, style, lined_up, contrasts))
+        blocks.append(_board(lined_up, contrasts))
+        blocks += [_dose(results), _how_to_read(contrasts), _details(lined_up, contrasts)]
+        return blocks
+
+
+def _board(lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
+    """Return a row a guided label and outcome."""
+    texts = {item.outcome.key: item.outcome.text for item in lined_up}
+    rows = [
+        {
+            "guided method": each.label,
+            "outcome": texts[each.outcome],
+            "guidance": each.word,
+            **{
+                f"− {rung}": f"{row['verdict']} {decided_text(row)}"
+                for rung, row in each.rungs.items()
+            },
+        }
+        for each in answers(contrasts)
+    ]
+    caption = (
+        "Each guided method minus each of its controls, which hide as much of the same samples: "
+        "“random” at random places, “other-sample” where another sample is relevant. Guidance helps "
+        "where every control is beaten; it does not where one is as good (equivalent) or better."
+    )
+    return Table("guidance", caption, pd.DataFrame(rows).fillna("–"), tones=WORDS)
+
+
+def _details(lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
+    texts = {item.outcome.key: item.outcome.text for item in lined_up}
+    frame = pd.DataFrame(
+        [
+            {
+                "label": row["label"],
+                "minus": row["other"],
+                "outcome": texts[row["outcome"]],
+                "verdict": row["verdict"],
+                "difference [interval]": decided_text(row, counted=False),
+                "tasks": f"{row['settings']}/{row['settings_expected']}",
+                "pairs": f"{row['n']}/{row['n_expected']}",
+                "p": p_text(row["p"]),
+                "p (family)": p_text(row["p_family"]),
+                "p (equivalence)": p_text(row["p_equivalence"]),
+                "remark": row["note"],
+            }
+            for row in contrasts.to_dict("records")
+        ]
+    )
+    caption = (
+        "The numbers behind the contrasts. The interval is the one that the verdict rests on; p: t test "
+        "of the mean over tasks; family: adjusted by Holm’s method over all rows."
+    )
+    data = contrasts.rename(columns={"low": "low_95", "high": "high_95"})
+    data = data.rename(columns={"verdict_low": "low", "verdict_high": "high"})
+    return Table("contrasts", caption, without_empty(frame), data=data, tones=TONES, folded=True)
+
+
+def _dose(results: Results) -> Table:
+    """Return how much was hidden in training by every label, and whether controls hid as much."""
+    by = ["task", "model", "label"]
+    hidden = results.cells.groupby(by, sort=False)["occluded_fraction"].mean().dropna()
+    roles = {
+        control: f"control of {label}"
+        for label, rungs in results.guided.items()
+        for control in rungs.values()
+    } | dict.fromkeys(results.guided, "guided")
+    frame = hidden.reset_index(name="hidden").assign(
+        role=lambda rows: rows["label"].map(roles).fillna("other")
+    )
+    data = frame[[*by, "role", "hidden"]]
+    shown = data.assign(hidden=[f"{share:.1%}" for share in data["hidden"]])
+    caption = (
+        "Share of the training input that was hidden, mean over seeds and epochs: labels of unlike shares "
+        "differ in more than where they hide."
+    )
+    return Table("guidance-dose", caption, shown, data=data, folded=True)
+
+
+def _how_to_read(contrasts: pd.DataFrame) -> Prose:
+    decided = int(contrasts["verdict"].isin(DECIDED).sum())
+    text = f"""
+    How to read it. A guided method and its controls are trained alike but for where they hide: same samples at
+    the same steps, same shapes, as much hidden. The seed-paired differences are averaged within each task, then
+    over tasks; the {counted(len(contrasts), "contrast")} are one family, adjusted by Holm’s
+    method ({decided} decided), and each interval is the one that its verdict rests on."""
+    return paragraph(text)
