@@ -3,7 +3,7 @@
 import functools
 import itertools
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import pydantic
@@ -16,6 +16,7 @@ from reldrop_bench.seeding import numpy_generator
 from ._holdout import cut_validation
 
 SIZE, CLASSES, CUES, GLYPH = 24, 8, 4, 5
+Places = Literal["anywhere", "quadrants"]
 CONTRASTS = np.array([1.0, 0.8, 0.6, 0.5])
 WAVES = 3
 """The background holds the cosines of up to this many half periods along each side."""
@@ -24,9 +25,9 @@ WAVES = 3
 class CueImages(Task):
     """8 classes, each signalled by 4 redundant glyphs of falling contrast on a noisy background.
 
-    Glyph k of a class is a fixed random ±1 pattern of 5×5 pixels at a random place in quadrant k of
-    24×24. A shift ``removed-01`` holds the test images without glyphs 0 and 1; the rest is the
-    same. Masks: k + 1 where glyph k lies.
+    Glyph k of a class is a fixed random ±1 pattern of 5×5 pixels at a random place of 24×24, where it
+    overlaps no other one; with `places="quadrants"` within quadrant k. A shift ``removed-01`` holds
+    the test images without glyphs 0 and 1; the rest is the same. Masks: k + 1 where glyph k lies.
     """
 
     name = "cue-images"
@@ -40,6 +41,8 @@ class CueImages(Task):
     """Training and validation images together."""
     test_samples: Annotated[int, pydantic.Field(ge=CLASSES)] = 1000
     """Test images."""
+    places: Places = "anywhere"
+    """Where cues lie: anywhere, or each in a quadrant of its own, so that a place alone says which it is."""
     noise: NonNegative = 0.34
     """Standard deviation of the white noise; the strongest glyph has contrast 1."""
     background: NonNegative = 0.3
@@ -114,16 +117,33 @@ def scene(task: CueImages, part: str) -> Scene:
     bits = stream("glyphs").integers(0, 2, (CLASSES, CUES, GLYPH, GLYPH))
     glyphs = np.where(bits == 1, 1.0, -1.0)
     labels = balanced_labels(count, CLASSES, stream(part, "labels"))
-    half = SIZE // 2
-    corners = half * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-    offsets = stream(part, "places").integers(0, half - GLYPH + 1, (count, CUES, 2))
+    if task.places == "quadrants":
+        half = SIZE // 2
+        corners = half * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        offsets = stream(part, "places").integers(0, half - GLYPH + 1, (count, CUES, 2))
+        places = corners + offsets
+    else:
+        places = separate_places(count, stream(part, "places anywhere"))
     waves = np.cos(np.pi * np.arange(1, WAVES + 1)[:, None] * (np.arange(SIZE) + 0.5) / SIZE)
     weights = stream(part, "background").standard_normal((count, WAVES, WAVES))
     # A cosine's mean square is 1/2 along each side, so the sum's standard deviation is WAVES / 2.
     smooth = np.einsum("nij,ih,jw->nhw", weights, waves, waves) * 2 / WAVES
     noise = stream(part, "noise").standard_normal((count, SIZE, SIZE))
     canvas = np.asarray(task.background * smooth + task.noise * noise, np.float64)
-    return Scene(labels, corners + offsets, canvas, glyphs)
+    return Scene(labels, places, canvas, glyphs)
+
+
+def separate_places(count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return (count, K, 2) int64, top and left of glyphs uniform over all places without an overlap."""
+    places = np.zeros((count, CUES, 2), np.int64)
+    first, second = np.triu_indices(CUES, 1)
+    left = np.arange(count)
+    while len(left):
+        drawn = generator.integers(0, SIZE - GLYPH + 1, (len(left), CUES, 2))
+        places[left] = drawn
+        apart = np.abs(drawn[:, first] - drawn[:, second]).max(2) >= GLYPH
+        left = left[~apart.all(1)]
+    return places
 
 
 @functools.lru_cache(maxsize=2)

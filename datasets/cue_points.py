@@ -14,7 +14,7 @@ from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted, random_orders
 from reldrop_bench.seeding import numpy_generator
 
 from ._holdout import cut_validation
-from .cue_images import balanced_labels, cue_subsets, removal_name
+from .cue_images import Places, balanced_labels, cue_subsets, removal_name
 
 CLASSES, CUES, STARS = 8, 4, 24
 JITTERS = np.array([0.02, 0.04, 0.06, 0.08])
@@ -27,9 +27,10 @@ REACH = 0.4
 class CuePoints(Task):
     """8 classes, each signalled by 4 redundant constellations of growing jitter among clutter.
 
-    Constellation k of a class is a fixed random set of 24 points in region k of the cube [-1, 1]³.
-    In a shift ``removed-01`` the points of constellations 0 and 1 are clutter instead; the rest,
-    the order of points too, is the same. Masks: k + 1 on the points of constellation k.
+    Constellation k of a class is a fixed random set of 24 points, shifted as a whole by a random offset
+    within the cube [-1, 1]³; with `places="quadrants"` it lies in region k, a corner of the cube. In a
+    shift ``removed-01`` the points of constellations 0 and 1 are clutter instead; the rest, the order
+    of points too, is the same. Masks: k + 1 on the points of constellation k.
     """
 
     name = "cue-points"
@@ -43,6 +44,8 @@ class CuePoints(Task):
     """Training and validation clouds together."""
     test_samples: Annotated[int, pydantic.Field(ge=CLASSES)] = 1000
     """Test clouds."""
+    places: Places = "anywhere"
+    """Where cues lie: anywhere, or each in a corner of its own, so that a place alone says which it is."""
     clutter: Annotated[int, pydantic.Field(ge=0)] = 64
     """Points that belong to no cue; a cloud has 96 more."""
     generation_seed: int = 0
@@ -100,9 +103,13 @@ def scene(task: CuePoints, part: str) -> Scene:
     stars = stream("constellations").uniform(-REACH, REACH, (CLASSES, CUES, STARS, 3))
     labels = balanced_labels(count, CLASSES, stream(part, "labels"))
     jitter = stream(part, "jitter").standard_normal((count, CUES, STARS, 3))
+    centres = np.broadcast_to(CENTRES, (count, CUES, 3))
+    if task.places == "anywhere":
+        room = 1 - REACH
+        centres = stream(part, "places anywhere").uniform(-room, room, (count, CUES, 3))
     return Scene(
         labels,
-        (stars + CENTRES[:, None])[labels] + JITTERS[:, None, None] * jitter,
+        stars[labels] + centres[:, :, None] + JITTERS[:, None, None] * jitter,
         stream(part, "clutter").uniform(-1, 1, (count, points, 3)),
         random_orders((count, points), stream(part, "order")),
     )

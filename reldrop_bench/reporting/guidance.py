@@ -15,10 +15,12 @@ from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
 from reldrop_bench.statistics.decision import decision_interval, holm_divisors
-from reldrop_bench.statistics.verdicts import verdict
+from reldrop_bench.statistics.verdicts import LEVEL, verdict
 from reldrop_bench.statistics.wording import by_number, counted
 
 HELPS, HELPS_NOT, UNDECIDED = "helps", "does not help", "undecided"
+INCOMPLETE = "incomplete"
+"""Of contrasts that lack pairs or tasks: a method that fails where it does badly would look better."""
 QUESTION = "Does hiding what a model relies on help, beyond hiding as much anywhere?"
 RUNGS = {"random": "as much at random places", "other-sample": "what is relevant in another sample"}
 """What a control hides instead; others are called by their rung."""
@@ -78,7 +80,8 @@ class Answer:
     label: str
     outcome: str
     word: str
-    """`HELPS` where it beats every control, `HELPS_NOT` where one is as good or better."""
+    """`HELPS` where it beats every control, `HELPS_NOT` where one is as good or better, else `UNDECIDED`;
+    `INCOMPLETE` where a pair is missing, whatever the others say."""
     rungs: Mapping[str, Mapping[Any, Any]]
     """The rows of `judge_contrasts` by rung."""
 
@@ -91,14 +94,25 @@ def answers(contrasts: pd.DataFrame) -> list[Answer]:
     listed = contrasts[contrasts["rung"] != ""]
     for (label, outcome), part in listed.groupby(["label", "outcome"], sort=False):
         rungs = {str(row["rung"]): row for row in part.to_dict("records")}
-        words = {row["verdict"] for row in rungs.values()}
+        words = {"equivalent" if _is_small(row) else row["verdict"] for row in rungs.values()}
         word = UNDECIDED
-        if words == {"better"}:
+        if any(map(_lacks_pairs, rungs.values())):
+            word = INCOMPLETE
+        elif words == {"better"}:
             word = HELPS
         elif words & {"worse", "equivalent"}:
             word = HELPS_NOT
         found.append(Answer(str(label), str(outcome), word, rungs))
     return found
+
+
+def _is_small(row: Mapping[Any, Any]) -> bool:
+    """Return whether a difference is shown to lie within the margin, whatever its sign is."""
+    return bool(row["p_family_equivalence"] < LEVEL)
+
+
+def _lacks_pairs(row: Mapping[Any, Any]) -> bool:
+    return bool(row["n"] < row["n_expected"] or row["settings"] < row["settings_expected"])
 
 
 def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> list[str]:
@@ -109,17 +123,15 @@ def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
     without = [label for label, rungs in results.guided.items() if not rungs]
     sentences = [_overall(found)]
     for item in lined_up:
-        here = [
-            each for each in found if each.outcome == item.outcome.key and each.word != UNDECIDED
-        ]
+        decided = [each for each in found if each.word in (HELPS, HELPS_NOT)]
+        here = [each for each in decided if each.outcome == item.outcome.key]
         sentences += [_said(each, item.outcome.text) for each in here[:NAMED]]
         if len(here) > NAMED:
             sentences.append(f"{len(here) - NAMED} more on {item.outcome.text}: see the table.")
     if found:
         counts = Counter(each.word for each in found)
-        counted_words = ", ".join(
-            f"{counts[word]} {word}" for word in (HELPS, HELPS_NOT, UNDECIDED)
-        )
+        shown = [HELPS, HELPS_NOT, UNDECIDED] + [INCOMPLETE] * bool(counts[INCOMPLETE])
+        counted_words = ", ".join(f"{counts[word]} {word}" for word in shown)
         sentences.append(
             f"Of {counted(len(found), 'question')} (guided method × outcome) guidance: {counted_words}."
         )
@@ -135,6 +147,8 @@ def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
 def _overall(found: Sequence[Answer]) -> str:
     if not found:
         return "It cannot be said: no guided method has a control to be compared with."
+    if any(each.word == INCOMPLETE for each in found):
+        return "It cannot be said of all: contrasts lack pairs because cells failed or are missing."
     helping = [each for each in found if each.word == HELPS]
     failing = [each for each in found if each.word == HELPS_NOT]
     if helping and failing:
@@ -161,6 +175,8 @@ def _said(each: Answer, outcome: str) -> str:
         hidden = RUNGS.get(rung, f"its control {rung}")
         said = row["verdict"] if row["verdict"] in DECIDED else "not shown to differ"
         to = "to" if said == "equivalent" else "from" if said.startswith("not") else "than"
+        if _is_small(row) and said != "equivalent":
+            said, to = f"{said}, by less than ±{row['margin']:g},", "than"
         parts.append(f"{said} {to} hiding {hidden} ({decided_text(row)})")
     start = f"“{each.label}”, {outcome}: guidance {each.word}; it is "
     return f"{start}{' and '.join(parts)}."

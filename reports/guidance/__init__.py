@@ -1,11 +1,21 @@
 """Whether guidance helps: every guided label against its controls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
-from reldrop_bench.reporting.guidance import QUESTION, answer, answers, judge_contrasts
+from reldrop_bench.reporting.guidance import (
+    HELPS,
+    HELPS_NOT,
+    INCOMPLETE,
+    QUESTION,
+    UNDECIDED,
+    answer,
+    answers,
+    judge_contrasts,
+)
 from reldrop_bench.reporting.judgement import DECIDED, Paired, paired_outcomes
 from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.outcomes import JUDGED
@@ -15,7 +25,7 @@ from reldrop_bench.statistics.wording import counted
 from .figures import ladder
 
 TONES = {"better": "good", "worse": "bad", "equivalent": "bad", "unclear": "muted"}
-WORDS = {"helps": "good", "does not help": "bad", "undecided": "muted"}
+WORDS = {HELPS: "good", HELPS_NOT: "bad", UNDECIDED: "muted", INCOMPLETE: "warn"}
 
 
 class Guidance(ReportSection):
@@ -50,10 +60,7 @@ def _board(lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
             "guided method": each.label,
             "outcome": texts[each.outcome],
             "guidance": each.word,
-            **{
-                f"− {rung}": f"{row['verdict']} {decided_text(row)}"
-                for rung, row in each.rungs.items()
-            },
+            **{f"− {rung}": _two_lines(row) for rung, row in each.rungs.items()},
         }
         for each in answers(contrasts)
     ]
@@ -63,6 +70,11 @@ def _board(lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
         "where every control is beaten; it does not where one is as good (equivalent) or better."
     )
     return Table("guidance", caption, pd.DataFrame(rows).fillna("–"), tones=WORDS)
+
+
+def _two_lines(row: Mapping[Any, Any]) -> str:
+    difference, _, interval = decided_text(row).partition(" [")
+    return f"{row['verdict']} {difference}" + (f"\n[{interval}" if interval else "")
 
 
 def _details(lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
