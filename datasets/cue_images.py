@@ -43,7 +43,7 @@ class CueImages(Task):
     """Test images."""
     places: Places = "anywhere"
     """Where cues lie: anywhere, or each in a quadrant of its own, so that a place alone says which it is."""
-    noise: NonNegative = 0.34
+    noise: NonNegative = 0.32
     """Standard deviation of the white noise; the strongest glyph has contrast 1."""
     background: NonNegative = 0.3
     """Standard deviation of the smooth background."""

@@ -9,7 +9,7 @@ import pydantic
 import torch
 from numpy.typing import NDArray
 
-from reldrop_bench import Facts, Recipe, Shifts, Task, TensorSplit, TrainingSplits
+from reldrop_bench import Facts, NonNegative, Recipe, Shifts, Task, TensorSplit, TrainingSplits
 from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted, random_orders
 from reldrop_bench.seeding import numpy_generator
 
@@ -22,15 +22,18 @@ CENTRES = 0.5 * np.array([[-1, -1, -1], [-1, 1, 1], [1, -1, 1], [1, 1, -1]])
 """The regions' centres: four corners of a cube, all equally far apart."""
 REACH = 0.4
 """Half the side of a region."""
+OFFSET = 0.1
+"""How far a region is shifted at most along each axis: then it touches the side of the cube."""
 
 
 class CuePoints(Task):
     """8 classes, each signalled by 4 redundant constellations of growing jitter among clutter.
 
-    Constellation k of a class is a fixed random set of 24 points, shifted as a whole by a random offset
-    within the cube [-1, 1]³; with `places="quadrants"` it lies in region k, a corner of the cube. In a
-    shift ``removed-01`` the points of constellations 0 and 1 are clutter instead; the rest, the order
-    of points too, is the same. Masks: k + 1 on the points of constellation k.
+    Constellation k of a class is a fixed random set of 24 points in a region of the cube [-1, 1]³: one of
+    four corners, which are dealt anew for each sample, shifted by a random offset; with
+    `places="quadrants"` always corner k. In a shift ``removed-01`` the points of constellations 0 and 1
+    are clutter instead; the rest, the order of points too, is the same. Masks: k + 1 on the points of
+    constellation k.
     """
 
     name = "cue-points"
@@ -46,7 +49,9 @@ class CuePoints(Task):
     """Test clouds."""
     places: Places = "anywhere"
     """Where cues lie: anywhere, or each in a corner of its own, so that a place alone says which it is."""
-    clutter: Annotated[int, pydantic.Field(ge=0)] = 64
+    jitter: NonNegative = 0.25
+    """Factor of the standard deviations of the constellations' jitter, 0.02 … 0.08."""
+    clutter: Annotated[int, pydantic.Field(ge=0)] = 32
     """Points that belong to no cue; a cloud has 96 more."""
     generation_seed: int = 0
     """Another one makes other data of the same kind."""
@@ -105,11 +110,12 @@ def scene(task: CuePoints, part: str) -> Scene:
     jitter = stream(part, "jitter").standard_normal((count, CUES, STARS, 3))
     centres = np.broadcast_to(CENTRES, (count, CUES, 3))
     if task.places == "anywhere":
-        room = 1 - REACH
-        centres = stream(part, "places anywhere").uniform(-room, room, (count, CUES, 3))
+        corners = random_orders((count, CUES), stream(part, "places anywhere"))
+        offsets = stream(part, "offsets").uniform(-OFFSET, OFFSET, (count, CUES, 3))
+        centres = CENTRES[corners] + offsets
     return Scene(
         labels,
-        stars[labels] + centres[:, :, None] + JITTERS[:, None, None] * jitter,
+        stars[labels] + centres[:, :, None] + task.jitter * JITTERS[:, None, None] * jitter,
         stream(part, "clutter").uniform(-1, 1, (count, points, 3)),
         random_orders((count, points), stream(part, "order")),
     )
