@@ -203,6 +203,11 @@ def expand(
     )
     labels = [regularizer.label for regularizer, _ in regularizers]
     _refuse_equal_labels(labels)
+    for label in itertools.chain.from_iterable(spec.contrasts):
+        if label not in labels:
+            raise UserError(
+                f"spec: contrasts: {label!r} is no regularizer of the spec; {suggest(label, labels)}"
+            )
     if spec.baseline not in labels:
         raise UserError(
             f"spec: baseline = {spec.baseline!r} is no regularizer of the spec; {suggest(spec.baseline, labels)}"

@@ -57,6 +57,8 @@ class BenchmarkSpec(pydantic.BaseModel):
     """A number n for seeds 0 … n−1, or a list."""
     controls: bool = False
     """Whether each guided regularizer gets its controls beside it; `controls:` of an entry for it alone."""
+    contrasts: list[tuple[str, str]] = []
+    """Pairs of labels that are compared beside each guided label and its controls."""
     baseline: str = "none"
     """The label that all others are compared with."""
     model: SpecEntry | list[SpecEntry] = "default"

@@ -103,3 +103,12 @@ def test_what_cannot_be_asked_for_is_told_in_a_line(regularizers: list[Any], sai
     with pytest.raises(UserError, match=said) as told:
         cells(regularizers)
     assert "\n" not in str(told.value)
+
+
+def test_contrasts_name_labels_of_the_spec() -> None:
+    found = cells(["none", "cutout", BLOCK], controls=True, contrasts=[["cutout", "mine, random"]])
+    assert len(found) == 5
+    with pytest.raises(UserError, match=r"contrasts: 'mixup' is no regularizer of the spec"):
+        cells(["none", "cutout"], contrasts=[["cutout", "mixup"]])
+    with pytest.raises(UserError, match="contrasts"):
+        cells(["none", "cutout"], contrasts=[["cutout"]])
