@@ -58,7 +58,7 @@ class Detectable(ReportSection):
 
 
 def _row(results: Results, item: Paired, label: str) -> dict[str, Any] | None:
-    planned = item.groups(label, results.baseline)
+    planned = item.strata(label, results.baseline)
     groups = [np.sort(group[np.isfinite(group)]) for group in planned]
     groups = [group for group in groups if len(group) > 1]
     if not groups:

@@ -28,8 +28,8 @@ class Paired:
     """One outcome with all cells lined up in pairs.
 
     `table`: (pairs, labels), a row a (task, model, seed); NaN where a cell has no value. `cells`: of
-    the same shape, whether the matrix holds the cell. `columns`: the label's column. `rows`: the
-    setting's rows. `planned`: by label the settings it is in. `lowest`: by (task, model, label) the
+    the same shape, whether the matrix holds the cell. `seeds`: (pairs,), those of the rows. `columns`:
+    the label's column. `rows`: the setting's rows. `planned`: by label the settings it is in. `lowest`: by (task, model, label) the
     lowest value; `whole`: those of them that lack no cell. `settings`: all, with their names.
     """
 
@@ -37,6 +37,7 @@ class Paired:
     frame: pd.DataFrame
     table: np.ndarray
     cells: np.ndarray
+    seeds: np.ndarray
     columns: Mapping[str, int]
     rows: Mapping[Setting, slice]
     planned: Mapping[str, frozenset[Setting]]
@@ -87,6 +88,30 @@ class Paired:
         there = self.cells[:, first] | self.cells[:, second]
         return [difference[self.rows[setting]][there[self.rows[setting]]] for setting in settings]
 
+    def strata(
+        self, label: str, other: str, settings: Sequence[Setting] | None = None
+    ) -> list[np.ndarray]:
+        """Return label − other, an array a task: for each seed the mean over the task's models.
+
+        Models of a task share the data order and the splits of a seed, so that their differences are not
+        independent; their mean is one observation. NaN where one of its pairs is half.
+        """
+        settings = self.common(label, other) if settings is None else settings
+        first, second = self.columns[label], self.columns[other]
+        difference = self.table[:, first] - self.table[:, second]
+        there = self.cells[:, first] | self.cells[:, second]
+        found = []
+        for task in dict.fromkeys(task for task, _ in settings):
+            chosen = np.concatenate(
+                [np.arange(len(there))[self.rows[each]] for each in settings if each[0] == task]
+            )
+            chosen = chosen[there[chosen]]
+            seeds = self.seeds[chosen]
+            found.append(
+                np.array([difference[chosen[seeds == seed]].mean() for seed in np.unique(seeds)])
+            )
+        return found
+
     def runs(self, label: str, settings: Sequence[Setting]) -> list[np.ndarray]:
         """Return the label's values, an array a setting, without holes."""
         values = self.table[:, self.columns[label]]
@@ -131,6 +156,7 @@ def paired(results: Results, outcome: Outcome) -> Paired:
         frame,
         table.to_numpy(np.float64),
         cells.reindex_like(table).notna().to_numpy(),
+        table.index.get_level_values("seed").to_numpy(),
         {str(label): number for number, label in enumerate(table.columns)},
         rows,
         {label: frozenset(where) for label, where in planned.items()},
@@ -241,7 +267,7 @@ def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
 
 def compare(results: Results, item: Paired, label: str, other: str) -> dict[str, object]:
     """Return the fields of a row of `judge` that say how a label compares with another one."""
-    groups = item.groups(label, other)
+    groups = item.strata(label, other)
     difference = overall_difference(groups)
     flipped = sign_flip(groups)
     margin = margin_of(results, item.outcome)

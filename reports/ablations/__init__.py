@@ -160,7 +160,7 @@ def _difference(item: Paired, label: str, other: str, setting: Setting | None) -
     if label != other:
         shared = item.common(label, other) if setting is None else item.shared(label, other)
         chosen = [candidate for candidate in shared if setting in (None, candidate)]
-        groups = item.groups(label, other, chosen) if chosen else []
+        groups = item.strata(label, other, chosen) if chosen else []
     return asdict(overall_difference(groups))
 
 

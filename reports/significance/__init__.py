@@ -133,7 +133,7 @@ def _all_pairs(item: Paired, scope: Scope) -> pd.DataFrame:
     rows = []
     for first, second in combinations(scope.labels, 2):
         common = [s for s in item.common(first, second) if s in scope.settings]
-        difference = asdict(overall_difference(item.groups(first, second, common)))
+        difference = asdict(overall_difference(item.strata(first, second, common)))
         rows.append({"first": first, "second": second} | {name: difference[name] for name in names})
     frame = pd.DataFrame(rows)
     return frame.assign(p_holm=holm(frame["p"].to_numpy()))

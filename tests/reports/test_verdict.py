@@ -239,7 +239,7 @@ def test_one_metric_judges_alone_and_knows_its_direction(make_results: Make) -> 
     assert ((decided["mean"] < 0) == (decided["verdict"] == "better")).all()
 
 
-def test_two_models_are_two_settings(make_results: Make) -> None:
+def test_two_models_are_two_settings_and_one_task(make_results: Make) -> None:
     one = make_results(tasks=("digits",), seeds=2)
     both = {name: getattr(one, name) for name in ("cells", "metrics")}
     doubled = replace(
@@ -251,7 +251,10 @@ def test_two_models_are_two_settings(make_results: Make) -> None:
     )
     frame = tables(doubled)["verdict-accuracy-by-task"].frame
     assert set(frame["task"]) == {"digits · net", "digits · wide"}
-    assert set(judge(doubled)["settings"]) == {2}
+    # Of equal cells the mean is that of either model: it is no further evidence.
+    both_models, alone = judge(doubled), judge(one)
+    assert set(both_models["settings"]) == {1}
+    np.testing.assert_allclose(both_models["p"], alone["p"])
 
 
 def test_a_metric_without_a_better_direction_is_higher_or_lower() -> None:
