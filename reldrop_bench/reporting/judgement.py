@@ -29,8 +29,9 @@ class Paired:
 
     `table`: (pairs, labels), a row a (task, model, seed); NaN where a cell has no value. `cells`: of
     the same shape, whether the matrix holds the cell. `seeds`: (pairs,), those of the rows. `columns`:
-    the label's column. `rows`: the setting's rows. `planned`: by label the settings it is in. `lowest`: by (task, model, label) the
-    lowest value; `whole`: those of them that lack no cell. `settings`: all, with their names.
+    the label's column. `rows`: the setting's rows. `planned`: by label the settings it is in. `lowest`:
+    by (task, model, label) the lowest value; `whole`: those of them that lack no cell. `settings`: all,
+    with their names.
     """
 
     outcome: Outcome
