@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reldrop_bench.reporting.judgement import DECIDED, DECISION, Paired, compare
+from reldrop_bench.reporting.judgement import (
+    DECIDED,
+    DECISION,
+    INCOMPLETE,
+    Paired,
+    compare,
+    without_holes,
+)
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
@@ -19,8 +26,6 @@ from reldrop_bench.statistics.verdicts import LEVEL, verdict
 from reldrop_bench.statistics.wording import by_number, counted
 
 HELPS, HELPS_NOT, UNDECIDED = "helps", "does not help", "undecided"
-INCOMPLETE = "incomplete"
-"""Of contrasts that lack pairs or tasks: a method that fails where it does badly would look better."""
 QUESTION = "Does hiding what a model relies on help, beyond hiding as much anywhere?"
 RUNGS = {"random": "as much at random places", "other-sample": "what is relevant in another sample"}
 """What a control hides instead; others are called by their rung."""
@@ -70,7 +75,7 @@ def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFram
             frame.to_dict("records"), divisors, of_equivalence, strict=True
         )
     ]  # fmt: skip
-    return frame
+    return without_holes(frame)
 
 
 @dataclass(frozen=True)

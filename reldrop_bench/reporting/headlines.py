@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from reldrop_bench.reporting.guidance import beside
-from reldrop_bench.reporting.judgement import Paired
+from reldrop_bench.reporting.judgement import INCOMPLETE, Paired
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
@@ -62,6 +62,13 @@ def headline(
         names = ", ".join(f"“{row['label']}”" for row in said)
         margin = margin_of(results, item.outcome)
         sentences.append(f"Equivalent to it within ±{margin:g}: {names}.")
+    if said := by_word.get(INCOMPLETE, []):
+        names = "; ".join(
+            f"“{row['label']}” on {row['settings']} of {row['settings_expected']}"
+            for row in said[:NAMED]
+        )
+        more = f"; and {len(said) - NAMED} more" if len(said) > NAMED else ""
+        sentences.append(f"no verdict where whole tasks are missing: {names}{more}.")
     if said := by_word.get("unclear", []):
         are = by_number(len(said), "is", "are")
         sentences.append(f"{counted(len(said), 'label', total=len(rows))} {are} unclear.")

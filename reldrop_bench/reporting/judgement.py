@@ -19,6 +19,8 @@ from reldrop_bench.statistics.verdicts import TAIL, verdict
 
 DECIDED = ("better", "worse", "higher", "lower", "equivalent")
 """Words of a verdict that says something."""
+INCOMPLETE = "incomplete"
+"""Word of a comparison that lacks whole tasks, whatever the others show: where a method fails is not chance."""
 DECISION = ["verdict_low", "verdict_high", "confidence"]
 """Columns of the interval that a verdict rests on."""
 
@@ -183,7 +185,8 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
     """Compare every label with the baseline over all settings, but those where both are saturated.
 
     Returns a row a (label, outcome): the fields of `OverallDifference`; p_sign_flip, the smallest
-    value that it can have and the number of differing pairs, which decides that; p_equivalence (NaN
+    value that it can have and the number of differing pairs, which decides that; worst, the mean if the
+    label had an accuracy of 0 in every task that it lacks (NaN for what is no accuracy); p_equivalence (NaN
     where no margin applies); p_pair, Holm-adjusted over the outcomes of this label alone; p_page and
     p_page_equivalence, over all labels and outcomes; verdict, by p_pair; verdict_low, verdict_high and
     confidence, the interval that it rests on (see `statistics.decision`); margin (NaN: none); and holds,
@@ -224,7 +227,15 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
         )
     ]  # fmt: skip
     frame[DECISION] = intervals
-    return frame
+    return without_holes(frame)
+
+
+def without_holes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of comparisons in which those that lack whole tasks are `INCOMPLETE`."""
+    lacking = (frame["settings"] < frame["settings_expected"]) & (frame["n"] > 0)
+    words = frame["verdict"].mask(lacking, INCOMPLETE)
+    holds = {"holds": frame["holds"] & ~lacking} if "holds" in frame else {}
+    return frame.assign(verdict=words, **holds)
 
 
 def _by_label(frame: pd.DataFrame, p: str, adjust: Callable[[np.ndarray], np.ndarray]) -> pd.Series:
@@ -266,6 +277,21 @@ def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
     return frame.drop(columns=["divisor", "error"])
 
 
+def _at_worst(item: Paired, label: str, other: str, groups: Sequence[np.ndarray]) -> float:
+    """Return the mean over tasks if the label had an accuracy of 0 in every task that it lacks."""
+    settings = item.common(label, other)
+    means = []
+    for task, group in zip(dict.fromkeys(task for task, _ in settings), groups, strict=True):
+        there = group[np.isfinite(group)]
+        if len(there) > 1 or (len(there) and max(map(len, groups)) == 1):
+            means.append(float(there.mean()))
+            continue
+        runs = item.runs(other, [each for each in settings if each[0] == task])
+        values = np.concatenate(runs)
+        means.append(-float(values.mean()) if len(values) else -1.0)
+    return float(np.mean(means)) if means else np.nan
+
+
 def compare(results: Results, item: Paired, label: str, other: str) -> dict[str, object]:
     """Return the fields of a row of `judge` that say how a label compares with another one."""
     groups = item.strata(label, other)
@@ -273,9 +299,11 @@ def compare(results: Results, item: Paired, label: str, other: str) -> dict[str,
     flipped = sign_flip(groups)
     margin = margin_of(results, item.outcome)
     pairs = np.concatenate([group[np.isfinite(group)] for group in groups])
+    worst = _at_worst(item, label, other, groups) if item.outcome.saturates else np.nan
     return asdict(difference) | {
         "p_sign_flip": flipped.p,
         "smallest_p_sign_flip": flipped.smallest_p,
+        "worst": worst,
         "differing": int(np.count_nonzero(pairs)),
         "margin": np.nan if margin is None else margin,
         "p_equivalence": np.nan

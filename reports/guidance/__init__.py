@@ -9,14 +9,13 @@ from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.guidance import (
     HELPS,
     HELPS_NOT,
-    INCOMPLETE,
     QUESTION,
     UNDECIDED,
     answer,
     answers,
     judge_contrasts,
 )
-from reldrop_bench.reporting.judgement import DECIDED, Paired, paired_outcomes
+from reldrop_bench.reporting.judgement import DECIDED, INCOMPLETE, Paired, paired_outcomes
 from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.reporting.outcomes import JUDGED
 from reldrop_bench.reporting.tables import decided_text, p_text, without_empty

@@ -6,14 +6,21 @@ from typing import Any
 import pandas as pd
 
 from reldrop_bench import Results, Table
-from reldrop_bench.reporting.judgement import DECIDED, Paired
+from reldrop_bench.reporting.judgement import DECIDED, INCOMPLETE, Paired
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.rows import in_order, labels, settings
 from reldrop_bench.reporting.tables import decided_text, p_text, without_empty
+from reldrop_bench.statistics.spread import written
 from reldrop_bench.statistics.verdicts import LEVEL
 from reldrop_bench.statistics.wording import by_number, counted
 
-TONES = {"better": "good", "worse": "bad", "unclear": "muted", "no measure": "warn"}
+TONES = {
+    "better": "good",
+    "worse": "bad",
+    "unclear": "muted",
+    "no measure": "warn",
+    INCOMPLETE: "warn",
+}
 
 
 INTERVAL = (
@@ -23,7 +30,7 @@ INTERVAL = (
 )
 
 SIGNS = {
-    "better": "↑", "worse": "↓", "higher": "↑", "lower": "↓", "equivalent": "≈", "unclear": ""
+    "better": "↑", "worse": "↓", "higher": "↑", "lower": "↓", "equivalent": "≈", "unclear": "", "incomplete": "?"
 }  # fmt: skip
 """What stands for the words in a paper’s table, where they would be repeated in every cell."""
 
@@ -40,8 +47,17 @@ def numbers_of(compared: pd.DataFrame) -> pd.DataFrame:
 def verdict_text(row: Mapping[Any, Any]) -> str:
     """Write a verdict with its difference, and its interval on a line of its own."""
     star = "" if row["holds"] or row["verdict"] not in DECIDED else "*"
+    if row["verdict"] == INCOMPLETE:
+        return _incomplete(row)
     difference, _, interval = decided_text(row).partition(" [")
     return f"{row['verdict']}{star} {difference}" + (f"\n[{interval}" if interval else "")
+
+
+def _incomplete(row: Mapping[Any, Any]) -> str:
+    """Write what is known of a comparison that lacks tasks, and the bound that the worst case gives."""
+    bound = "" if pd.isna(row["worst"]) else f"\nat worst {written(row['worst'], sign=True)}"
+    difference = decided_text(row).partition(" [")[0]
+    return f"{row['verdict']} {difference} on {row['settings']}/{row['settings_expected']} tasks{bound}"
 
 
 def unjudged(results: Results, item: Paired, label: str) -> str:

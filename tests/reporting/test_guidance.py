@@ -13,14 +13,13 @@ import scipy.stats
 from reldrop_bench.reporting.guidance import (
     HELPS,
     HELPS_NOT,
-    INCOMPLETE,
     UNDECIDED,
     answer,
     answers,
     judge_contrasts,
 )
 from reldrop_bench.reporting.headlines import headline
-from reldrop_bench.reporting.judgement import judge, paired_outcomes
+from reldrop_bench.reporting.judgement import INCOMPLETE, judge, paired_outcomes
 from reldrop_bench.results import Results
 
 Make = Callable[..., Results]

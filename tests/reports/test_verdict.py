@@ -205,7 +205,10 @@ def test_missing_pairs_are_counted_where_they_matter() -> None:
     assert (row["n"], row["n_expected"]) == (2, 6)
     assert any("1 of 1 comparison lacks pairs" in text for text in prose(results, "warning"))
     (text,) = tables(results)["verdict"].frame["accuracy"]
-    assert "(n=2/6)" in text
+    assert "(n=2/6)" not in text
+    # .015 on one of two tasks; at worst 0 on the other, where the baseline has .84.
+    assert row["worst"] == pytest.approx((0.015 - scores[1].mean()) / 2)
+    assert text.startswith("incomplete +0.015 on 1/2 tasks\nat worst −0.41")
 
 
 def test_a_failed_baseline_leaves_nothing_to_compare(make_results: Make) -> None:
