@@ -1,5 +1,6 @@
 """The contract of a regularizer: what a training loop may rely on, whatever the method does."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -208,6 +209,24 @@ def relevance_is_declared(case: Case) -> None:
         "it calls step.relevance(), but uses_relevance is False, so that results of another "
         "method would be taken for its own; add the property uses_relevance",
     )
+
+
+def controls_hide_in_the_same_samples(case: Case) -> None:
+    """At the same step a control hides something of the samples that the guided method does."""
+    regularizer = case.regularizer
+    if not regularizer.guided or not regularizer.controls:
+        raise NotConcerned("it is not guided, or names no controls")
+    if case.after.occluded is None:
+        raise NotConcerned("it hides no pixels or points: batch.occluded stays None")
+    rows = case.after.occluded.flatten(1).any(1)
+    for rung, changes in regularizer.controls.items():
+        control = type(regularizer).create({**regularizer.parameters(), **changes})
+        hidden = replace(case, regularizer=control).after.occluded
+        require(
+            hidden is not None and torch.equal(hidden.flatten(1).any(1), rows),
+            f"its control {rung!r} hides in other samples than it does, so that guidance is not the only "
+            'difference; draw who is hidden in from step.stream("who"), as OccludingRegularizer does',
+        )
 
 
 CHECKS = (*checks_in(vars(), cases), *training.CHECKS)

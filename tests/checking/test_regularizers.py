@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -225,6 +225,27 @@ class Sounds(Good):
     modalities = {"sound"}
 
 
+class OtherSamples(Good):
+    """Its control draws places first, and so hides in other samples."""
+
+    score: Literal["relevance", "random"] = "relevance"
+
+    @property
+    def guided(self) -> bool:
+        return self.score == "relevance"
+
+    @property
+    def controls(self) -> dict[str, dict[str, str]]:
+        return {"random": {"score": "random"}}
+
+    def transform(self, batch: Batch, step: Step) -> Batch:
+        if self.score == "random":
+            hidden(batch, step)
+        rows = torch.rand(len(batch), generator=step.generator) < self.probability
+        mask = hidden(batch, step) & rows.view(-1, *[1] * (batch.inputs.ndim - 2))
+        return batch.replace(inputs=batch.inputs.masked_fill(mask[:, None], 0.0), occluded=mask)
+
+
 class Raises(Good):
     """It does not work at all."""
 
@@ -258,6 +279,7 @@ BAD_REGULARIZERS = [
     (ListParameter, "parameters_are_plain", "tuples"),
     (Undescribed, "name_and_description", "docstring"),
     (Sounds, "modalities_are_known", "image"),
+    (OtherSamples, "controls_hide_in_the_same_samples", 'step.stream("who")'),
     (Raises, "output_is_finite", "no luck"),
 ]
 
