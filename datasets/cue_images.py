@@ -32,6 +32,7 @@ class CueImages(Task):
 
     name = "cue-images"
     modalities = {"image"}
+    synthetic = True
     default_model = "small-cnn"
     recipe = Recipe(
         epochs=12, batch_size=64, optimizer="adam", learning_rate=3e-3, weight_decay=1e-4

@@ -38,6 +38,7 @@ class Shapes(Task):
 
     name = "shapes"
     modalities = {"cloud"}
+    synthetic = True
     default_model = "pointnet"
     recipe = Recipe(
         epochs=8, batch_size=64, optimizer="adam", learning_rate=3e-3, weight_decay=1e-4

@@ -122,7 +122,8 @@ class Results:
     notes: pd.DataFrame = field(default_factory=lambda: _empty(NOTE_COLUMNS))
     """What evaluations left out, and why."""
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By task: the facts (modality, classes, input_shape, cues, masks …), description and recipe, and
+    """By task: the facts (modality, classes, input_shape, cues, masks …), description, whether it is
+    synthetic (None: not known) and recipe, and
     `data`, what its files held (files, bytes, content), where it reads any."""
     declared: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     """By evaluation and metric, what the evaluation says of it: "higher", "lower" or "neither" is

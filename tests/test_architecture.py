@@ -29,7 +29,7 @@ WORDS = {
     "occlusion": {"reporting", "__init__"},  # an outcome, and a room
     "cues": {"checking", "data", "reporting"},  # an outcome, and a fact of a task
     "cost": {"cli"},  # a column: what a metric costs
-    "random": {"cli", "occlusion"},  # seeded; a score; an order
+    "random": {"cli", "occlusion", "reporting"},  # seeded; a score; an order; a rung
     "verdict": {"cli", "reporting"},  # of a pair
     "quantus": {"running"},  # the library, whose version is recorded
     # The defaults of a spec.

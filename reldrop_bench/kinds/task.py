@@ -21,6 +21,8 @@ class Task(Plugin, ABC):
 
     default_model: ClassVar[str]
     recipe: ClassVar[Recipe]
+    synthetic: ClassVar[bool] = False
+    """Whether its data are made by a program, not measured: a reader has to know."""
 
     @property
     def modality(self) -> str:

@@ -27,8 +27,11 @@ from reldrop_bench.statistics.wording import by_number, counted
 
 HELPS, HELPS_NOT, UNDECIDED = "helps", "does not help", "undecided"
 QUESTION = "Does hiding what a model relies on help, beyond hiding as much anywhere?"
-RUNGS = {"random": "as much at random places", "other-sample": "what is relevant in another sample"}
-"""What a control hides instead; others are called by their rung."""
+HIDDEN_BY = {
+    "random": "as much at random places",
+    "other-sample": "what is relevant in another sample",
+}
+"""What a control hides instead, by its rung; others are called by their rung."""
 NAMED = 3
 """Answers that the sentence names; the table has all."""
 
@@ -177,7 +180,7 @@ def _said(each: Answer, outcome: str) -> str:
     """Say what is known of one label and outcome."""
     parts = []
     for rung, row in each.rungs.items():
-        hidden = RUNGS.get(rung, f"its control {rung}")
+        hidden = HIDDEN_BY.get(rung, f"its control {rung}")
         said = row["verdict"] if row["verdict"] in DECIDED else "not shown to differ"
         to = "to" if said == "equivalent" else "from" if said.startswith("not") else "than"
         if _is_small(row) and said != "equivalent":

@@ -14,6 +14,7 @@ import pandas as pd
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.kinds.evaluation import Evaluation
 from reldrop_bench.kinds.record import first_fit
+from reldrop_bench.kinds.task import Task
 from reldrop_bench.matrix.components import Components
 from reldrop_bench.matrix.entries import with_evaluations
 from reldrop_bench.plugins import registry
@@ -167,12 +168,16 @@ def _metrics_of(evaluation: str) -> Mapping[str, Any]:
     return cast(type[Evaluation], cls).metrics if cls else {}
 
 
-def _description(name: str) -> str:
+def _told(name: str) -> dict[str, Any]:
+    """Return what the class of a task says of it, where it is installed."""
     try:
-        cls = registry.find("tasks", name).cls
+        cls = cast(type[Task] | None, registry.find("tasks", name).cls)
     except UserError:
-        return ""
-    return cls.description() if cls else ""
+        cls = None
+    return {
+        "description": cls.description() if cls else "",
+        "synthetic": cls.synthetic if cls else None,
+    }
 
 
 def _task(record: CellRecord) -> dict[str, Any]:
@@ -180,7 +185,7 @@ def _task(record: CellRecord) -> dict[str, Any]:
     components = record.components
     return {
         **record.plain()["facts"],
-        "description": _description(components.task.name),
+        **_told(components.task.name),
         "recipe": components.recipe,
         **({"data": components.data.plain()} if components.data else {}),
     }
