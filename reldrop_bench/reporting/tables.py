@@ -251,8 +251,11 @@ def interval_text(
     if not row["n"]:
         return f"–{count}"
     mean, low, high = (written(row[name], digits, sign) for name in ("mean", "low", "high"))
+    # Differences that are all equal have no spread to make one of.
     return (
-        f"{mean} [no interval]{count}" if np.isnan(row["low"]) else f"{mean} [{low}, {high}]{count}"
+        f"{mean} [no interval]{count}"
+        if not row["low"] < row["high"]
+        else f"{mean} [{low}, {high}]{count}"
     )
 
 
