@@ -94,7 +94,14 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Results:
     random = np.random.default_rng(0)
     values = metrics["value"] * random.uniform(0.7, 0.99, len(metrics))
     tasks = dict.fromkeys(("cue-images", *again), results.tasks["cue-images"])
-    return replace(results, cells=cells, metrics=metrics.assign(value=values), tasks=tasks)
+    _, first, second = results.labels
+    return replace(
+        results,
+        cells=cells,
+        metrics=metrics.assign(value=values),
+        tasks=tasks,
+        guided={second: {"a rung": first}},  # as if it were its control
+    )
 
 
 def sections() -> dict[str, type[ReportSection]]:

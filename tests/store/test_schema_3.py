@@ -170,7 +170,10 @@ def test_the_same_bits_come_out(again: Path) -> None:
         (entry["label"], entry["seed"]): FORMER / "cells" / entry["key"]
         for entry in benchmark()["matrix"]
     }
-    for row in results.cells.to_dict("records"):
+    # Since schema 5 who is hidden in comes from a stream of its own: of cutout other samples.
+    kept = results.cells[results.cells["label"] == "none"]
+    assert len(kept) == 2
+    for row in kept.to_dict("records"):
         former, new = places[row["label"], row["seed"]], again / "cells" / row["key"]
         for name in (*EVALUATIONS, "train"):
             before, after = (pd.read_parquet(path / f"{name}.parquet") for path in (former, new))
