@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -27,7 +26,13 @@ from reldrop_bench.matrix.components import (
 )
 from reldrop_bench.matrix.controls import with_controls
 from reldrop_bench.matrix.data import data_of, unknown_data
-from reldrop_bench.matrix.entries import ResolvedPlugin, resolve_all, resolve_evaluations, single
+from reldrop_bench.matrix.entries import (
+    ResolvedPlugin,
+    refuse_equal_labels,
+    resolve_all,
+    resolve_evaluations,
+    single,
+)
 from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec, first_error
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import IDENTITY, Place
@@ -176,14 +181,6 @@ def _skipped(
     return pairs
 
 
-def _refuse_equal_labels(labels: Sequence[str]) -> None:
-    for label, count in Counter(labels).items():
-        if count > 1:
-            raise UserError(
-                f"two regularizers have the label {label!r}; give one of them a label: of its own"
-            )
-
-
 def expand(
     spec: BenchmarkSpec,
     data: Callable[[ResolvedPlugin], DataIdentity | None] = unknown_data,
@@ -202,7 +199,7 @@ def expand(
         resolve_all(spec.regularizers, "regularizers", reserved), spec.controls
     )
     labels = [regularizer.label for regularizer, _ in regularizers]
-    _refuse_equal_labels(labels)
+    refuse_equal_labels(labels, "regularizers")
     for label in itertools.chain.from_iterable(spec.contrasts):
         if label not in labels:
             raise UserError(

@@ -152,12 +152,17 @@ def resolve_all(
             label = f"{plugin.label} {_parameters_text(given)}"
             plugin = dataclasses.replace(plugin, label=label)
         named.append((plugin, settings))
-    for label, count in Counter(plugin.label for plugin, _ in named).items():
+    refuse_equal_labels([plugin.label for plugin, _ in named], kind)
+    return named
+
+
+def refuse_equal_labels(labels: Sequence[str], kind: str) -> None:
+    """Raise UserError where a label stands twice."""
+    for label, count in Counter(labels).items():
         if count > 1:
             raise UserError(
                 f"two {kind} have the label {label!r}; give one of them a label: of its own"
             )
-    return named
 
 
 def single(entry: SpecEntry, kind: str) -> ResolvedPlugin:

@@ -7,21 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from reldrop_bench.reporting.judgement import (
     DECIDED,
-    DECISION,
     INCOMPLETE,
     Paired,
     compare,
-    without_holes,
+    with_intervals,
 )
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
-from reldrop_bench.statistics.decision import decision_interval, holm_divisors
+from reldrop_bench.statistics.decision import holm_divisors
 from reldrop_bench.statistics.verdicts import LEVEL, verdict
 from reldrop_bench.statistics.wording import by_number, counted
 
@@ -67,18 +65,8 @@ def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFram
     frame["verdict"] = list(
         map(verdict, frame["mean"], frame["p_family"], frame["p_family_equivalence"], directions)
     )
-    divisors = holm_divisors(frame["p"].to_numpy())
-    of_equivalence = holm_divisors(frame["p_equivalence"].to_numpy())
-    frame[DECISION] = [
-        decision_interval(
-            row["mean"], row["error"], row["df"], row["verdict"], divisor,
-            None if np.isnan(row["margin"]) else of_margin,
-        )
-        for row, divisor, of_margin in zip(
-            frame.to_dict("records"), divisors, of_equivalence, strict=True
-        )
-    ]  # fmt: skip
-    return without_holes(frame)
+    divisors, of_equivalence = (holm_divisors(frame[p].to_numpy()) for p in ("p", "p_equivalence"))
+    return with_intervals(frame, divisors, of_equivalence)
 
 
 @dataclass(frozen=True)

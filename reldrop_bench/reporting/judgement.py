@@ -1,6 +1,6 @@
 """How each label compares with the baseline over all tasks: the numbers behind every verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -109,10 +109,8 @@ class Paired:
                 [np.arange(len(there))[self.rows[each]] for each in settings if each[0] == task]
             )
             chosen = chosen[there[chosen]]
-            seeds = self.seeds[chosen]
-            found.append(
-                np.array([difference[chosen[seeds == seed]].mean() for seed in np.unique(seeds)])
-            )
+            _, place = np.unique(self.seeds[chosen], return_inverse=True)
+            found.append(np.bincount(place, difference[chosen]) / np.bincount(place))
         return found
 
     def runs(self, label: str, settings: Sequence[Setting]) -> list[np.ndarray]:
@@ -217,6 +215,16 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
     frame["holds"] = (frame["verdict"] == on_the_page) & frame["verdict"].isin(DECIDED)
     divisors = _by_label(frame, "p", holm_divisors)
     of_equivalence = _by_label(frame, "p_equivalence", holm_divisors)
+    return with_intervals(frame, divisors, of_equivalence)
+
+
+def with_intervals(
+    frame: pd.DataFrame, divisors: Iterable[float], of_equivalence: Iterable[float]
+) -> pd.DataFrame:
+    """Return a table of comparisons and verdicts with `DECISION`; those that lack whole tasks are `INCOMPLETE`.
+
+    divisors, of_equivalence: what Holm's method divides the level of each row's tests by.
+    """
     intervals = [
         decision_interval(
             row["mean"], row["error"], row["df"], row["verdict"], divisor,
@@ -227,11 +235,6 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
         )
     ]  # fmt: skip
     frame[DECISION] = intervals
-    return without_holes(frame)
-
-
-def without_holes(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of comparisons in which those that lack whole tasks are `INCOMPLETE`."""
     lacking = (frame["settings"] < frame["settings_expected"]) & (frame["n"] > 0)
     words = frame["verdict"].mask(lacking, INCOMPLETE)
     holds = {"holds": frame["holds"] & ~lacking} if "holds" in frame else {}
