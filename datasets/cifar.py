@@ -46,6 +46,7 @@ class Cifar(Task):
     """What both CIFAR tasks share (Krizhevsky 2009)."""
 
     modalities = {"image"}
+    synthetic = False
     default_model = "resnet18"
     recipe = Recipe(epochs=200, batch_size=128, learning_rate=0.1, augmentation=("crop", "flip"))
     folder = ""

@@ -36,6 +36,7 @@ class Digits(Task):
 
     name = "digits"
     modalities = {"image"}
+    synthetic = False
     default_model = "small-cnn"
     recipe = Recipe(
         epochs=12, batch_size=64, optimizer="adam", learning_rate=3e-3, weight_decay=1e-4

@@ -129,7 +129,8 @@ class Results:
     """By evaluation and metric, what the evaluation says of it: "higher", "lower" or "neither" is
     better, and what it measures."""
     guided: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By guided label, the labels of its controls by rung, such as random: all alike but the guidance."""
+    """By guided label, the labels of its controls by rung, such as random: all alike but the guidance. ""
+    where one that the method names is not there."""
     environments: tuple[Mapping[str, Any], ...] = ()
     """The different machines and versions that the cells ran on."""
     spec: Mapping[str, Any] = field(default_factory=dict)

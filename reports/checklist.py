@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.guidance import QUESTION
 from reldrop_bench.reporting.judgement import judge, paired_outcomes
 from reldrop_bench.reporting.layout import paragraph
 from reldrop_bench.statistics.wording import by_number, counted
@@ -84,25 +85,31 @@ def _fairness(results: Results) -> Iterator[Item]:
     if results.trained_elsewhere:
         yield Item("Trained alike?", "no", "checkpoints that were trained elsewhere", "Provenance")
         return
+    recipes = (task.get("recipe", {}) for task in results.tasks.values())
+    kept = ", ".join(sorted({str(recipe["select"]) for recipe in recipes if "select" in recipe}))
     yield Item(
         "Selected without test data?",
         "yes",
-        "the epoch by validation accuracy; test and shifted sets are opened by evaluation alone",
+        f"weights of the epoch: {kept or 'as the recipe says'}; only evaluation opens test and shifted sets",
         "Completeness and protocol",
     )
     yield Item(
         "Equal tuning effort?",
         "look",
-        "nothing was tuned: one recipe for all labels, hyper-parameters as the spec states them",
+        "one recipe for all labels; how the values in the spec were found is not known here",
         "Provenance",
     )
-    without = [label for label, rungs in results.guided.items() if not rungs]
+    without = [
+        label for label, rungs in results.guided.items() if not all(rungs.values()) or not rungs
+    ]
     if results.guided:
         yield Item(
             "A control for each guided method?",
             "look" if without else "yes",
-            f"none for {', '.join(without)}" if without else "yes, trained alike but for guidance",
-            "Does hiding what a model relies on help, beyond hiding as much anywhere?",
+            f"not all of {', '.join(without)}"
+            if without
+            else "yes, trained alike but for guidance",
+            QUESTION,
         )
         yield from _dose(results)
 
@@ -121,7 +128,7 @@ def _dose(results: Results) -> Iterator[Item]:
             "As much hidden by controls?",
             "yes" if max(known) < SAME_DOSE else "look",
             f"shares of hidden input differ by at most {max(known):.2%} of the input",
-            "Does hiding what a model relies on help, beyond hiding as much anywhere?",
+            QUESTION,
         )
 
 

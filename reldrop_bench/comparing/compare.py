@@ -88,8 +88,9 @@ def combined(
             parameters.setdefault(alignment.labels[index][label], values)
         names = alignment.labels[index]
         for label, rungs in result_set.results.guided.items():
-            known = {rung: names[control] for rung, control in rungs.items()}
-            guided[names[label]] = known | guided.get(names[label], {})
+            known = {rung: name for rung, name in guided.get(names[label], {}).items() if name}
+            ours = {rung: names[control] if control else "" for rung, control in rungs.items()}
+            guided[names[label]] = ours | known
         declared = {**result_set.results.declared, **declared}
     labels = (
         alignment.labels[i][label]

@@ -18,7 +18,7 @@ from reldrop_bench.store.declared import DeclaredMetric
 from reldrop_bench.store.records import BenchmarkRecord, MatrixEntry
 from reldrop_bench.store.state import differences
 
-EQUAL = ("baseline", "relevance", "recipe", "threads")
+EQUAL = ("baseline", "controls", "relevance", "recipe", "threads")
 """Keys of a spec that have to be the same."""
 FREE = ("name", "keep_models", "limits")
 """Keys that decide no result: the first set's are taken."""
@@ -68,11 +68,12 @@ def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> 
 
 
 def _ladders(sets: Sequence[ResultSet]) -> Ladders:
-    """Return the guided labels of all sets, each with the controls that one of them has."""
+    """Return the guided labels of all sets, each with the controls that any of them has."""
     found: Ladders = {}
     for result_set in sets:
         for label, rungs in result_set.benchmark.guided.items():
-            found[label] = rungs | found.get(label, {})
+            known = {rung: name for rung, name in found.get(label, {}).items() if name}
+            found[label] = rungs | known
     return found
 
 
@@ -147,6 +148,7 @@ def _spec(sets: Sequence[ResultSet]) -> BenchmarkSpec:
         "tasks": _different(entry for spec in specs for entry in spec.tasks),
         "regularizers": _different(entry for spec in specs for entry in spec.regularizers),
         "seeds": list(dict.fromkeys(seeds)),
+        "contrasts": list(dict.fromkeys(pair for spec in specs for pair in spec.contrasts)),
         "skip": _skip(sets),
     }
     models = [spec.model for spec in specs]

@@ -21,8 +21,8 @@ class Task(Plugin, ABC):
 
     default_model: ClassVar[str]
     recipe: ClassVar[Recipe]
-    synthetic: ClassVar[bool] = False
-    """Whether its data are made by a program, not measured: a reader has to know."""
+    synthetic: ClassVar[bool | None] = None
+    """Whether its data are made by a program, not measured: a reader has to know. None: not said."""
 
     @property
     def modality(self) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 Resolved = tuple[ResolvedPlugin, Mapping[str, Any]]
 """A regularizer of a spec with its settings: label, relevance, controls."""
 Ladders = dict[str, dict[str, str]]
-"""By guided label, the labels of its controls by rung, the one first that shares the least with it."""
+"""By guided label, the labels of its controls by rung, the one first that shares the least with it; ""
+where a control that it names is not there."""
 
 
 def with_controls(regularizers: Sequence[Resolved], everywhere: bool) -> list[Resolved]:
@@ -62,7 +63,7 @@ def with_controls(regularizers: Sequence[Resolved], everywhere: bool) -> list[Re
 
 
 def ladders(cells: Iterable[CellSpec]) -> Ladders:
-    """Return every guided label with the controls of it that are there."""
+    """Return every guided label with its controls."""
     by_label = {cell.regularizer.label: cell for cell in cells if not cell.regularizer.error}
     found: Ladders = {}
     for label, cell in by_label.items():
@@ -74,9 +75,12 @@ def ladders(cells: Iterable[CellSpec]) -> Ladders:
             wanted = replace(
                 cell.regularizer, parameters={**cell.regularizer.parameters, **changes}
             )
-            for other, its in by_label.items():
-                if is_alike(its.regularizer, its.relevance.identity, wanted, method):
-                    found[label].setdefault(rung, other)
+            alike = (
+                other
+                for other, its in by_label.items()
+                if is_alike(its.regularizer, its.relevance.identity, wanted, method)
+            )
+            found[label][rung] = next(alike, "")
     return found
 
 

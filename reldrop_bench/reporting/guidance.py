@@ -45,6 +45,7 @@ def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFram
         (label, rung, control)
         for label, rungs in results.guided.items()
         for rung, control in rungs.items()
+        if control
     ]
     known = {(label, other) for label, _, other in wanted}
     stated = (tuple(map(str, pair)) for pair in results.spec.get("contrasts", ()))
@@ -76,14 +77,18 @@ class Answer:
     label: str
     outcome: str
     word: str
-    """`HELPS` where it beats every control, `HELPS_NOT` where one is as good or better, else `UNDECIDED`;
-    `INCOMPLETE` where a pair is missing, whatever the others say."""
+    """`HELPS` where it beats every control that it names, `HELPS_NOT` where one is as good or better, else
+    `UNDECIDED`; `INCOMPLETE` where a pair is missing, whatever the others say."""
     rungs: Mapping[str, Mapping[Any, Any]]
     """The rows of `judge_contrasts` by rung."""
 
 
-def answers(contrasts: pd.DataFrame) -> list[Answer]:
-    """Return what is answered for each guided label and outcome that has a control."""
+def answers(results: Results, contrasts: pd.DataFrame) -> list[Answer]:
+    """Return what is answered for each guided label and outcome that has a control.
+
+    Without one of its controls a method is not said to be helped by guidance: what is better than a
+    random place may be due to the place, which another sample's relevance would find as well.
+    """
     found = []
     if contrasts.empty:
         return []
@@ -95,7 +100,7 @@ def answers(contrasts: pd.DataFrame) -> list[Answer]:
         if any(map(_lacks_pairs, rungs.values())):
             word = INCOMPLETE
         elif words == {"better"}:
-            word = HELPS
+            word = HELPS if set(rungs) == set(results.guided[str(label)]) else UNDECIDED
         elif words & {"worse", "equivalent"}:
             word = HELPS_NOT
         found.append(Answer(str(label), str(outcome), word, rungs))
@@ -115,8 +120,13 @@ def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
     """Answer the question in sentences for whoever reads nothing else."""
     if not results.guided:
         return []
-    found = answers(contrasts)
-    without = [label for label, rungs in results.guided.items() if not rungs]
+    found = answers(results, contrasts)
+    without = [label for label, rungs in results.guided.items() if not any(rungs.values())]
+    lacking = {
+        label: [rung for rung, control in rungs.items() if not control]
+        for label, rungs in results.guided.items()
+        if label not in without
+    }
     sentences = [_overall(found)]
     for item in lined_up:
         decided = [each for each in found if each.word in (HELPS, HELPS_NOT)]
@@ -137,6 +147,12 @@ def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
             f"{names} {by_number(len(without), 'has', 'have')} no control here, so nothing is said of "
             "guidance: write `controls: true`."
         )
+    sentences += [
+        f"“{label}” lacks its {by_number(len(rungs), 'control', 'controls')} {', '.join(rungs)}, without which "
+        "nothing it gains is shown to be due to guidance: write `controls: true`."
+        for label, rungs in lacking.items()
+        if rungs
+    ]
     return sentences
 
 
@@ -187,7 +203,8 @@ def beside(
     """
     if label not in results.guided:
         return ""
-    found = {(each.label, each.outcome): each for each in answers(contrasts)}.get((label, outcome))
+    listed = answers(results, contrasts)
+    found = {(each.label, each.outcome): each for each in listed}.get((label, outcome))
     if found is None:
         return ", of which no control shows how much is due to guidance"
     if found.word == HELPS:

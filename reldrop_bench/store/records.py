@@ -108,7 +108,7 @@ class BenchmarkRecord(Stored):
     metrics: dict[str, dict[str, DeclaredMetric]] = {}
     """By evaluation and metric (or fnmatch pattern), what the evaluation says of it."""
     guided: Ladders = {}
-    """By guided label, the labels of its controls that are there, by rung."""
+    """By guided label, the labels of its controls by rung; "" where one is not there."""
     matrix: list[MatrixEntry]
     """Every cell, in the order of the spec."""
     checkpoints: bool = False

@@ -46,12 +46,12 @@ class Guidance(ReportSection):
         if contrasts.empty:
             return blocks
         blocks.append(ladder(results, style, lined_up, contrasts))
-        blocks.append(_board(lined_up, contrasts))
+        blocks.append(_board(results, lined_up, contrasts))
         blocks += [_dose(results), _how_to_read(contrasts), _details(lined_up, contrasts)]
         return blocks
 
 
-def _board(lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
+def _board(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
     """Return a row a guided label and outcome."""
     texts = {item.outcome.key: item.outcome.text for item in lined_up}
     rows = [
@@ -61,7 +61,7 @@ def _board(lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
             "guidance": each.word,
             **{f"− {rung}": _two_lines(row) for rung, row in each.rungs.items()},
         }
-        for each in answers(contrasts)
+        for each in answers(results, contrasts)
     ]
     caption = (
         "Each guided method minus each of its controls, which hide as much of the same samples: "

@@ -63,5 +63,5 @@ def test_an_idle_label_is_called_different_as_often_as_it_should(make_results: M
     for _ in range(runs):
         results = several_models(make_results, 4, 0.0, 4, generator)
         wrong += bool((judge(results)["verdict"] != "unclear").any())
-    # 3 of 60 are expected; 9 or more have a chance of one in 300. As if independent: over 12.
+    # 3 of 60 are expected; 9 or more have a chance of one in 300. As if independent: 10.
     assert wrong <= 8

@@ -59,7 +59,9 @@ def planted(
 
 
 def words(results: Results) -> set[str]:
-    return {each.word for each in answers(judge_contrasts(results, paired_outcomes(results)))}
+    return {
+        each.word for each in answers(results, judge_contrasts(results, paired_outcomes(results)))
+    }
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_a_method_that_fails_where_it_does_badly_is_not_said_to_help(make_result
     results = replace(results, metrics=rows[~gone].reset_index(drop=True))
     lined_up = paired_outcomes(results)
     contrasts = judge_contrasts(results, lined_up)
-    found = {each.outcome: each.word for each in answers(contrasts)}
+    found = {each.outcome: each.word for each in answers(results, contrasts)}
     # Of these made-up tasks digits alone has other shifts than removed cues: there no pair is missing.
     assert found == {
         "accuracy": INCOMPLETE, "occlusion": INCOMPLETE, "cues": INCOMPLETE, "shifts": HELPS
@@ -159,3 +161,20 @@ def test_pairs_of_the_spec_are_contrasts_and_missing_controls_are_named(make_res
     assert "“elsewhere” has no control here" in said
     nobody = replace(results, guided={})
     assert answer(nobody, lined_up, judge_contrasts(nobody, lined_up)) == []
+
+
+def test_a_random_control_alone_does_not_show_that_guidance_helps(make_results: Make) -> None:
+    # All of the gain is the place; the control that would show it was left out.
+    whole = planted(make_results, (0.1, 0.02, 0.1))
+    results = replace(whole, guided={"guided": {"random": "anywhere", "other-sample": ""}})
+    assert words(results) == {UNDECIDED}
+    lined_up = paired_outcomes(results)
+    contrasts = judge_contrasts(results, lined_up)
+    said = answer(results, lined_up, contrasts)
+    assert said[0].startswith("Undecided")
+    assert any("“guided” lacks its control other-sample" in sentence for sentence in said)
+    compared = judge(results, lined_up)
+    for item in lined_up:
+        text = headline(results, item, compared, contrasts)
+        assert "what guidance adds is undecided" in text
+        assert "guidance helps" not in text

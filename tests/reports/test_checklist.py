@@ -36,6 +36,9 @@ def test_each_question_has_a_state_that_follows_the_results(
     ]  # fmt: skip
     assert found[asked].eq("yes").all(), found
 
+    titles = {str(cls.title) for entry in registry.entries("sections") if (cls := entry.cls)}  # type: ignore[attr-defined]
+    assert set(states(good)["section"]) <= titles, "it names sections that are there"
+
     poor = make_results(
         tasks=("cue-images",), seeds=2, missing=(("cue-images", "guided block", 1),)
     )
