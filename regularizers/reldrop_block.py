@@ -77,12 +77,11 @@ class RelDropBlock(GuidedOcclusion):
 
     def _elsewhere(self, guided: Rectangles, scores: Tensor, step: Step) -> Iterator[Rectangles]:
         """Place rectangles of the same sizes at random, or where scores are highest, again and again."""
-        size = scores.shape[1:]
+        size, sides = scores.shape[1:], (guided.height, guided.width)
         if self.score == "random":
             for _ in range(scores[0].numel()):
-                yield shape.placed_anew(guided, size, step.stream("place"))
+                yield shape.placed_anew(*sides, size, step.stream("place"))
             return
-        sides = guided.height, guided.width
         if self.patches == 1:  # drawn, as the guided one is
             yield shape.rectangles_at(self.centres(scores, step), *sides, size, "inside")
         order = shape.descending_order(scores, step.stream("place"))

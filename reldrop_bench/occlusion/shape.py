@@ -125,9 +125,10 @@ def rectangles_at(
     return Rectangles(top, left, bottom - top, right - left)
 
 
-def placed_anew(rectangles: Rectangles, size: torch.Size, generator: torch.Generator) -> Rectangles:
-    """Return rectangles of the same sizes, each uniformly where it fits into the image."""
-    _, _, height, width = rectangles
+def placed_anew(
+    height: Tensor, width: Tensor, size: torch.Size, generator: torch.Generator
+) -> Rectangles:
+    """Return rectangles of sizes (b, k) int64, each uniformly where it fits into the image."""
     u, v = torch.rand((2, *height.shape), generator=generator).to(height.device)
     top, left = (
         (share * (room + 1)).long().minimum(room)  # in float32 a share may round up to all of it
@@ -176,9 +177,7 @@ def draw_rectangles_inside(
     none = ~fits.any(1, keepdim=True)
     height = height.gather(1, first).masked_fill(none, 0)
     width = width.gather(1, first).masked_fill(none, 0)
-    u, v = torch.rand((2, count, 1), generator=generator)
-    top, left = (u * (size[0] - height + 1)).long(), (v * (size[1] - width + 1)).long()
-    return Rectangles(top, left, height, width)
+    return placed_anew(height, width, size, generator)
 
 
 def draw_squares(count: int, side: int, size: torch.Size, generator: torch.Generator) -> Rectangles:
