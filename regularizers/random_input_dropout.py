@@ -14,6 +14,7 @@ class RandomInputDropout(Regularizer):
 
     name = "random-input-dropout"
     off = {"probability": 0.0}
+    trains_with = {"occlusion", "dropped"}
 
     probability: Probability = 0.2
     """The chance of an element; no sample is left out."""

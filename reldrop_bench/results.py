@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -131,6 +131,11 @@ class Results:
     guided: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By guided label, the labels of its controls by rung, such as random: all alike but the guidance. ""
     where one that the method names is not there."""
+    trains_with: Mapping[str, Set[str]] = field(default_factory=dict)
+    """By label, the kinds of shift that it is trained with, where there are any."""
+    declarations: tuple[Mapping[str, Any], ...] = ()
+    """What the benchmark is judged by, the declaration in force last: `outcomes`, each with name, primary,
+    direction and margin, and how many of its `cells` were `done` by then. Empty: none was made."""
     environments: tuple[Mapping[str, Any], ...] = ()
     """The different machines and versions that the cells ran on."""
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -140,8 +145,8 @@ class Results:
     that it was trained with, where it has one."""
     metric: str = ""
     """EVALUATION/SPLIT/METRIC that the verdict is to be about; "": what the sections judge by."""
-    margin: float = 0.01
-    """Differences within ± margin are too small to matter: accuracies in 0..1."""
+    margin: float | None = None
+    """Differences within ± margin are too small to matter, whatever the outcome; None: each has its own."""
     remarks: tuple[str, ...] = ()
     """What a reader has to know of these results as a whole, such as what cannot be compared."""
     trained_elsewhere: bool = False

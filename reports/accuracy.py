@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.layout import how_to_read
 from reldrop_bench.reporting.paging import numbered, pages
 from reldrop_bench.reporting.rows import (
     PANELS,
@@ -52,7 +52,7 @@ class Accuracy(ReportSection):
         if not any(len(frame) for frame in frames.values()):
             return [Prose("No cell has an accuracy or a calibration error.", "warning")]
         clean = frames["accuracy", "accuracy"]
-        blocks: list[Block] = [paragraph(self.opening)]
+        blocks: list[Block] = [how_to_read(self.opening)]
         if len(clean):
             blocks += [*holes(clean), *_points(results, style, clean)]
         for evaluation, metric, caption in METRICS:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
-from reldrop_bench.reporting.judgement import Paired, paired_outcomes
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.layout import how_to_read
 from reldrop_bench.reporting.outcomes import JUDGED
+from reldrop_bench.reporting.pairs import Paired, paired_outcomes
 from reldrop_bench.reporting.scopes import Scope, left_out, scopes
 from reldrop_bench.reporting.tables import interval_text
 from reldrop_bench.statistics import aggregates as of
@@ -77,7 +77,7 @@ class AggregateScores(ReportSection):
             ]
         leading = [pool for pool in pools if pool.outcome == pools[0].outcome]
         return [
-            paragraph(self.opening),
+            how_to_read(self.opening),
             *left_out(results, [pool.scope for pool in pools]),
             *_missing(shared),
             _table(results, [row for pool in pools for row in _rows(results, pool)]),

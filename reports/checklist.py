@@ -8,8 +8,10 @@ import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.guidance import QUESTION
-from reldrop_bench.reporting.judgement import judge, paired_outcomes
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.judgement import judge
+from reldrop_bench.reporting.layout import how_to_read
+from reldrop_bench.reporting.outcomes import declared_when, margin_of, outcomes
+from reldrop_bench.reporting.pairs import paired_outcomes
 from reldrop_bench.statistics.wording import by_number, counted
 
 FEW_SEEDS, FEW_TASKS = 5, 3
@@ -44,7 +46,7 @@ class Checklist(ReportSection):
         tones = {"yes": "good", "look": "warn", "no": "bad"}
         caption = "Questions of a reviewer, and how these results stand."
         return [
-            paragraph(self.opening),
+            how_to_read(self.opening),
             Table("checklist", caption, frame, tones=tones, keys=("question",)),
         ]
 
@@ -160,20 +162,24 @@ def _analysis(results: Results) -> Iterator[Item]:
     yield Item(
         "Adjusted for multiple comparisons?",
         "yes",
-        "Holm’s method: contrasts in a family of their own, verdicts by label and by page",
+        "Holm’s method: contrasts in a family of their own, verdicts by label and by page; primary outcomes "
+        "first, all others exploratory",
         "Verdict: what is better, by how much, how sure",
     )
+    judged = outcomes(results)
+    margins = {outcome.short: margin_of(results, outcome) for outcome in judged}
+    stated = [f"±{margin:g} of {name}" for name, margin in margins.items() if margin is not None]
     yield Item(
         "Margin stated?",
-        "look",
-        f"±{results.margin:g} for every accuracy; whether that is what matters is for the reader",
+        "look" if stated else "no",
+        f"{', '.join(stated) or 'none'}; whether that is what matters is for the reader",
         "Verdict: what is better, by how much, how sure",
     )
+    before, when = declared_when(results)
+    primary = ", ".join(outcome.short for outcome in judged if outcome.primary)
     yield Item(
         "Outcomes declared before the runs?",
-        "no",
-        f"judged by {results.metric}, as asked of the report"
-        if results.metric
-        else "judged by the report’s usual outcomes; a spec cannot declare its own yet",
+        "yes" if before else "no",
+        f"{when}; primary: {primary or 'none was measured'}",
         "Verdict: what is better, by how much, how sure",
     )

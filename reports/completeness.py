@@ -9,7 +9,7 @@ import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.errors import one_line
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.layout import how_to_read, paragraph
 from reldrop_bench.reporting.rows import CELL, labels, settings
 from reldrop_bench.reporting.values import texts_of
 from reldrop_bench.statistics.wording import by_number, counted
@@ -36,7 +36,7 @@ class Completeness(ReportSection):
             return [*remarks, Prose("The matrix has no cells.", "warning")]
         return [
             *remarks,
-            paragraph(self.opening),
+            how_to_read(self.opening),
             _matrix(results),
             *_failures(results),
             *_notes(results, "deviations", "Deviations from the spec"),

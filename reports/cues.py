@@ -7,7 +7,7 @@ import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style
 from reldrop_bench.reporting.further import further_tables
-from reldrop_bench.reporting.layout import paragraph, task_by_task
+from reldrop_bench.reporting.layout import how_to_read, paragraph, task_by_task
 from reldrop_bench.reporting.paging import numbered, pages
 from reldrop_bench.reporting.rows import (
     POINTS,
@@ -62,7 +62,7 @@ class Cues(ReportSection):
         shapley, mass = (_by_cue(results, rows, what) for what in ("shapley", "mass"))
         if values.empty and use.empty and shapley.empty and mass.empty:
             return [Prose("No task of this benchmark has known cues, or none was evaluated.")]
-        blocks: list[Block] = [paragraph(self.opening)]
+        blocks: list[Block] = [how_to_read(self.opening)]
         if len(values):
             caption = f"accuracy by removed cues, {OVER_SEEDS}."
             tables = by_column(results, "cues", caption, values, better="higher")

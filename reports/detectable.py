@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
-from reldrop_bench.reporting.judgement import Paired, comparable, paired_outcomes
-from reldrop_bench.reporting.layout import paragraph
-from reldrop_bench.reporting.outcomes import JUDGED
+from reldrop_bench.reporting.layout import how_to_read, paragraph
+from reldrop_bench.reporting.outcomes import JUDGED, margin_of
+from reldrop_bench.reporting.pairs import Paired, comparable, paired_outcomes
 from reldrop_bench.reporting.rows import labels
 from reldrop_bench.statistics.coverage import Shape, interval_coverage
 from reldrop_bench.statistics.power import (
@@ -50,7 +50,7 @@ class Detectable(ReportSection):
         if not rows:
             return [Prose("No label has two pairs with the baseline: nothing could be found.")]
         return [
-            paragraph(self.opening),
+            how_to_read(self.opening),
             _table(results, rows),
             _figure(results, style, rows),
             *_coverage(rows),
@@ -66,11 +66,12 @@ def _row(results: Results, item: Paired, label: str) -> dict[str, Any] | None:
     counts = [len(group) for group in groups]
     deviations = [float(group.std(ddof=1)) for group in groups]
     detectable = smallest_detectable_difference(deviations, counts)
-    needed = pairs_needed_a_setting(results.margin, deviations)
+    margin = margin_of(results, item.outcome)
+    needed = None if margin is None else pairs_needed_a_setting(margin, deviations)
     return {
         "outcome": item.outcome.key,
         "short": item.outcome.short,
-        "bounded": item.outcome.bounded,
+        "margin": np.nan if margin is None else margin,
         "label": label,
         "tasks": len(groups),
         "tasks_expected": len(planned),
@@ -95,8 +96,8 @@ def _table(results: Results, rows: Sequence[dict[str, Any]]) -> Table:
                 "pairs": f"{row['pairs']}/{row['pairs_expected']}",
                 "standard deviation": row["deviation"],
                 "smallest detectable difference": row["detectable"],
-                f"seeds a task for {results.margin:g}": f"{row['needed']:.0f}"
-                if row["bounded"] and np.isfinite(row["needed"])
+                "seeds a task for the margin": f"{row['needed']:.0f} for {row['margin']:g}"
+                if np.isfinite(row["needed"])
                 else "–",
                 "smallest p, sign flips": _smallest(row["sign_flip"], row["pairs"], "pair"),
                 "smallest p, Wilcoxon over tasks": _smallest(row["wilcoxon"], row["tasks"], "task"),
@@ -108,12 +109,12 @@ def _table(results: Results, rows: Sequence[dict[str, Any]]) -> Table:
     caption = (
         f"By label: how its differences to “{results.baseline}” scatter over seeds (root mean square "
         f"over tasks), the smallest mean difference found with {POWER:.0%} power, the seeds that a "
-        f"difference of {results.margin:g} needs, and the smallest p that tests without a "
+        "difference of the margin’s size needs, and the smallest p that tests without a "
         "distribution can give at all."
     )
     formats = {"standard deviation": "{:.4f}", "smallest detectable difference": "{:.4f}"}
     tones = {text: "warn" for text in texts if text.startswith("cannot")}
-    data = pd.DataFrame(rows).drop(columns=["short", "bounded", "fewest"])
+    data = pd.DataFrame(rows).drop(columns=["short", "fewest"])
     return Table("detectable", caption, frame, formats, data=data, tones=tones)
 
 
@@ -130,8 +131,8 @@ def _figure(results: Results, style: Style, rows: Sequence[dict[str, Any]]) -> F
     figure, axes = style.panels(len(keys), 2, size, (1.6, 0.3), sharey=True)
     for axis, key in zip(axes, keys, strict=True):
         of_outcome = [row for row in rows if row["outcome"] == key]
-        if of_outcome[0]["bounded"]:
-            axis.axvspan(0, results.margin, color="#808080", alpha=0.15, linewidth=0)
+        if np.isfinite(of_outcome[0]["margin"]):
+            axis.axvspan(0, of_outcome[0]["margin"], color="#808080", alpha=0.15, linewidth=0)
         for row in of_outcome:
             label, reach = row["label"], row["detectable"]
             if np.isfinite(reach):
@@ -147,7 +148,7 @@ def _figure(results: Results, style: Style, rows: Sequence[dict[str, Any]]) -> F
     return Figure(
         "smallest-detectable",
         f"The smallest mean difference that the verdict’s test finds with {POWER:.0%} power. Left of "
-        f"the end of the grey band (±{results.margin:g}) even a difference that is too small to "
+        "the end of the grey band (the margin) even a difference that is too small to "
         "matter would be found.",
         "Smallest detectable difference by label, a panel an outcome.",
         figure,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.further import further_tables
-from reldrop_bench.reporting.layout import paragraph, task_by_task
+from reldrop_bench.reporting.layout import how_to_read, paragraph, task_by_task
 from reldrop_bench.reporting.rows import (
     CELL,
     POINTS,
@@ -83,7 +83,7 @@ class FeatureDiversity(ReportSection):
         tables.append(_agreement_tables(results, agreement))
         tables.append(further_tables(results, "diversity-further", ("diversity/.*/samples",)))
         present = settings_in(results, values)
-        blocks: list[Block] = [paragraph(self.opening)] if len(values) else []
+        blocks: list[Block] = [how_to_read(self.opening)] if len(values) else []
         blocks += [paragraph(AGREEING)] if len(agreement) else []
         blocks += without_figures(results, present)
 

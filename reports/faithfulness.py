@@ -11,7 +11,7 @@ import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.further import further_tables
-from reldrop_bench.reporting.layout import paragraph, task_by_task
+from reldrop_bench.reporting.layout import how_to_read, task_by_task
 from reldrop_bench.reporting.paging import numbered, pages
 from reldrop_bench.reporting.rows import (
     PANELS,
@@ -78,7 +78,7 @@ class FaithfulnessOfMaps(ReportSection):
             return [Prose("The faithfulness of explanations was not measured in this benchmark.")]
         tables = [_gains(results, rows, methods), _areas(results, rows, methods)]
         tables.append(further_tables(results, "faithfulness-further", FURTHER))
-        blocks: list[Block] = [paragraph(self.opening), *_constant(results)]
+        blocks: list[Block] = [how_to_read(self.opening), *_constant(results)]
         present = settings_in(results, curves)
         if len(detailed(present)) < len(present):
             blocks += _overview(results, style, methods, rows, present)

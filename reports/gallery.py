@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Count, Figure, Prose, ReportSection, Results, Style
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.layout import how_to_read, paragraph
 from reldrop_bench.reporting.paging import label_pages, numbered
 from reldrop_bench.reporting.pictures import draw_input, draw_relevance
 from reldrop_bench.reporting.rows import (
@@ -64,7 +64,7 @@ class Gallery(ReportSection):
         samples = samples[(samples["evaluation"] == "gallery") & (samples["split"] == "test")]
         if samples.empty:
             return [Prose("No sample was kept for a gallery in this benchmark.")]
-        blocks: list[Block] = [paragraph(self.opening), paragraph(CAUTION, "note")]
+        blocks: list[Block] = [how_to_read(self.opening), paragraph(CAUTION, "note")]
         inputs = samples[samples["metric"] == "input"]
         columns = len(inputs[["task", "model", "label"]].drop_duplicates())
         number = max(1, min(self.items, PICTURES // max(1, columns)))

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
-from reldrop_bench.reporting.judgement import Paired, comparable, paired_outcomes
-from reldrop_bench.reporting.layout import paragraph
-from reldrop_bench.reporting.outcomes import JUDGED
+from reldrop_bench.kinds.outcome import USUAL_MARGIN
+from reldrop_bench.reporting.layout import how_to_read, paragraph
+from reldrop_bench.reporting.outcomes import JUDGED, margin_of
+from reldrop_bench.reporting.pairs import Paired, comparable, paired_outcomes
 from reldrop_bench.reporting.rows import labels
 from reldrop_bench.reporting.tables import interval_text, without_empty
 from reldrop_bench.statistics.bayes import Posterior, available, signed_rank_posterior
@@ -50,8 +51,8 @@ class OtherTasks(ReportSection):
             No label can be compared on {FEWEST_SETTINGS} or more tasks that can tell it from the baseline,
             so nothing can be said about tasks that are not in this benchmark."""
             return [paragraph(text)]
-        blocks: list[Block] = [paragraph(self.opening), _mixed(results, wanted)]
-        bounded = [(item, label) for item, label in wanted if item.outcome.bounded]
+        blocks: list[Block] = [how_to_read(self.opening), _mixed(results, wanted)]
+        bounded = [each for each in wanted if margin_of(results, each[0].outcome) is not None]
         if bounded and not available():
             text = """
             The Bayesian signed-rank test needs baycomp: install reldrop-bench[bayes] and write the report
@@ -103,7 +104,8 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
             left.append(f"“{label}” ({short}, {counted(len(means), 'task', total=len(groups))})")
             continue
         sign = -1 if item.outcome.direction == "lower" else 1
-        posterior = signed_rank_posterior(sign * np.array(means), results.margin)
+        margin = margin_of(results, item.outcome) or USUAL_MARGIN
+        posterior = signed_rank_posterior(sign * np.array(means), margin)
         by_outcome.setdefault(short, {})[label] = posterior
         row = {"outcome": short, "label": label, "tasks": f"{len(means)}/{len(groups)}"}
         rows.append(row | {f"P({word})": chance for word, chance in asdict(posterior).items()})
@@ -111,7 +113,7 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
         return [Prose("Too few tasks have all of their pairs for a posterior.", "note")]
     caption = (
         "Bayesian signed-rank test over the tasks that have all pairs: how probable it is that the "
-        f"label is better, equivalent (within ±{results.margin:g}) or worse on such a task, than "
+        f"label is better, equivalent (within {_margins(results, wanted)}) or worse on such a task, than "
         f"“{results.baseline}”. These are probabilities under a model, with a weak prior: from a few "
         "tasks that agree they come out near 1 where no test could be significant. No adjustment for "
         "many labels."
@@ -125,6 +127,12 @@ def _posterior(results: Results, style: Style, wanted: Sequence[tuple[Paired, st
         )
         blocks.append(Prose(text, "warning"))
     return blocks
+
+
+def _margins(results: Results, wanted: Sequence[tuple[Paired, str]]) -> str:
+    """Name the margin of every outcome."""
+    margins = {item.outcome.short: margin_of(results, item.outcome) for item, _ in wanted}
+    return ", ".join(f"±{margin:g} of {outcome}" for outcome, margin in margins.items())
 
 
 def _bars(results: Results, style: Style, by_outcome: Posteriors) -> Figure:
@@ -150,7 +158,7 @@ def _bars(results: Results, style: Style, by_outcome: Posteriors) -> Figure:
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return Figure(
         "posterior",
-        f"Probability that a label is worse than, equivalent to (within ±{results.margin:g}) or "
+        "Probability that a label is worse than, equivalent to (within the margin) or "
         f"better than “{results.baseline}” on a task like these; thin lines at 5 % and 95 %.",
         "Stacked bars of posterior probabilities by label, a panel an outcome.",
         figure,

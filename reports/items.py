@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.layout import how_to_read, paragraph
 from reldrop_bench.reporting.rows import Setting, labels, settings, within
 from reldrop_bench.reporting.tables import interval_text, p_text
 from reldrop_bench.statistics.adjustment import benjamini_hochberg, holm
@@ -40,7 +40,7 @@ class TestItems(ReportSection):
             No two cells of one task, model and seed have their predictions on the same test items, so
             models cannot be compared item by item."""
             return [paragraph(text)]
-        return [paragraph(self.opening), _mcnemar(rows), _cochran(results, rights)]
+        return [how_to_read(self.opening), _mcnemar(rows), _cochran(results, rights)]
 
 
 def _right(results: Results) -> Iterator[tuple[Setting, pd.DataFrame]]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.further import further_tables
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.layout import how_to_read, paragraph
 from reldrop_bench.reporting.paging import label_pages, numbered, pages
 from reldrop_bench.reporting.rows import (
     Setting,
@@ -73,7 +73,7 @@ class LearningCurves(ReportSection):
             return [*tables, *further] or [nothing]
         present = settings_in(results, epochs)
         figures = _curves(results, style, epochs, present)
-        blocks: list[Block] = [paragraph(self.opening)]
+        blocks: list[Block] = [how_to_read(self.opening)]
         if any(BAND in figure.caption for figure in figures):
             seeds = results.cells.groupby(["task", "model", "label"])["seed"].nunique()
             few = f" With {counted(seeds.min(), 'seed')} such a deviation is itself very uncertain."

@@ -10,7 +10,7 @@ import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.further import further_tables
-from reldrop_bench.reporting.layout import paragraph, task_by_task
+from reldrop_bench.reporting.layout import how_to_read, paragraph, task_by_task
 from reldrop_bench.reporting.paging import numbered, pages
 from reldrop_bench.reporting.rows import (
     CELL,
@@ -64,7 +64,7 @@ class Occlusion(ReportSection):
         raw, normalised = _areas(results, "auc"), _areas(results, "normalised_auc")
         if curves.empty and raw.empty:
             return [Prose("No occlusion curve was measured in this benchmark.")]
-        blocks: list[Block] = [paragraph(self.opening)]
+        blocks: list[Block] = [how_to_read(self.opening)]
         fills = {_parts(metric)[1] for metric in curves["metric"].unique()}
         if BIASED in fills | {name.partition("/")[2] for name in raw["column"].unique()}:
             text = f"""

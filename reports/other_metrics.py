@@ -8,7 +8,7 @@ import pandas as pd
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.further import fits
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.layout import how_to_read
 from reldrop_bench.reporting.rows import (
     CELL,
     holes,
@@ -42,7 +42,7 @@ class OtherMetrics(ReportSection):
         values = with_holes(results, rows)
         if values.empty:
             return [Prose("The metrics that no other section shows have no value.", "warning")]
-        blocks: list[Block] = [paragraph(self.opening), *holes(values), _described(results, rows)]
+        blocks: list[Block] = [how_to_read(self.opening), *holes(values), _described(results, rows)]
         return [*blocks, *_tables(results, values)]
 
 

@@ -107,7 +107,7 @@ def _report_command(results: Results, command: str, baseline: Any) -> list[Block
         chosen.append(f"--baseline {shlex.quote(results.baseline)}")
     if results.metric:
         chosen.append(f"--metric {shlex.quote(results.metric)}")
-    if results.margin != Results.margin:
+    if results.margin is not None:
         chosen.append(f"--margin {results.margin:g}")
     if not chosen:
         return []

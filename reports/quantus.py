@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style
 from reldrop_bench.reporting.further import further_tables
-from reldrop_bench.reporting.layout import paragraph, task_by_task
+from reldrop_bench.reporting.layout import how_to_read, task_by_task
 from reldrop_bench.reporting.rows import metric_rows, usual_first, with_holes
 from reldrop_bench.reporting.tables import OVER_SEEDS, by_column, difference_tables, directed
 
@@ -52,4 +52,4 @@ class Quantus(ReportSection):
                 difference_tables(results, f"{name}-differences", what, values, None),
             ]
         tables.append(further_tables(results, "quantus-further", ("quantus/test/samples",)))
-        return [paragraph(self.opening), *task_by_task(results, tables)]
+        return [how_to_read(self.opening), *task_by_task(results, tables)]

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
-from reldrop_bench.reporting.layout import paragraph, task_by_task
+from reldrop_bench.reporting.falls import hidden_falls, judge_kinds
+from reldrop_bench.reporting.judgement import judge
+from reldrop_bench.reporting.layout import how_to_read, task_by_task
 from reldrop_bench.reporting.paging import numbered, pages
+from reldrop_bench.reporting.pairs import paired_outcomes
 from reldrop_bench.reporting.rows import (
     CELL,
     PANELS,
@@ -23,12 +26,20 @@ from reldrop_bench.reporting.rows import (
     with_holes,
     within,
 )
-from reldrop_bench.reporting.tables import OVER_SEEDS, by_column, difference_tables, interval_tables
+from reldrop_bench.reporting.tables import (
+    OVER_SEEDS,
+    by_column,
+    decided_text,
+    difference_tables,
+    interval_tables,
+    p_text,
+)
 from reldrop_bench.statistics.corruption_error import (
     mean_corruption_error,
     relative_mean_corruption_error,
 )
 from reldrop_bench.statistics.paired import against_baseline
+from reldrop_bench.statistics.spread import written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,10 +82,58 @@ class Shifts(ReportSection):
             _corruption_errors(results, values),
         ]
         return [
-            paragraph(self.opening),
+            how_to_read(self.opening),
+            *_foreign(results),
             *_heat_maps(results, style, values),
             *task_by_task(results, tables),
         ]
+
+
+def _foreign(results: Results) -> Iterator[Block]:
+    """Show what of the outcome is foreign to each label, and what its mean hides."""
+    lined_up = [item for item in paired_outcomes(results) if item.kinds]
+    if not lined_up:
+        return
+    compared = judge(results, lined_up)
+    for item in lined_up:
+        shown = list(compared.loc[compared["outcome"] == item.outcome.key, "label"])
+        trained = compared[compared["with_trained"].notna()]
+        if len(trained):
+            rows = [
+                {
+                    "label": row["label"],
+                    "is trained with": ", ".join(sorted(item.trained[row["label"]])),
+                    "without that": written(row["mean"], sign=True),
+                    "with it": written(row["with_trained"], sign=True),
+                }
+                for row in trained.to_dict("records")
+            ]
+            caption = (
+                f"Difference to “{results.baseline}” in {item.outcome.text}, mean over tasks: the verdict goes "
+                "by the kinds that neither is trained with; occlusion has an outcome of its own."
+            )
+            yield Table("shifts-trained", caption, pd.DataFrame(rows), data=trained)
+        if text := hidden_falls(results, item, compared):
+            yield Prose(text, "warning")
+        by_kind = judge_kinds(results, item, shown)
+        if len(by_kind):
+            frame = pd.DataFrame(
+                [
+                    {
+                        "kind": row["kind"],
+                        "label": row["label"],
+                        "verdict": row["verdict"],
+                        "difference [interval]": decided_text(row, counted=False),
+                        "p (kinds)": p_text(row["p_kind"]),
+                    }
+                    for row in by_kind.to_dict("records")
+                ]
+            )
+            caption = (
+                f"Every kind that is foreign to a label, against “{results.baseline}”: mean over tasks, adjusted "
+                "by Holm’s method over the label’s kinds."
+            )
+            yield Table("shifts-kinds", caption, frame, data=by_kind, folded=True)
 
 
 def _by_kind(results: Results) -> pd.DataFrame:

@@ -13,8 +13,9 @@ from reldrop_bench.matrix.cells import CellSpec, expand
 from reldrop_bench.matrix.spec import BenchmarkSpec
 from reldrop_bench.running.runner import run
 from reldrop_bench.seeding import numpy_generator
+from reldrop_bench.store.benchmarks import BenchmarkRecord
 from reldrop_bench.store.folder import BENCHMARK_FILE, EPOCHS_FILE, Store
-from reldrop_bench.store.records import BenchmarkRecord, CellRecord, evaluation_file
+from reldrop_bench.store.records import CellRecord, evaluation_file
 
 SHAPES = {100: (5, 4, 5), 1000: (10, 10, 10), 10000: (20, 25, 20)}
 """Labels, tasks and seeds by the number of cells."""

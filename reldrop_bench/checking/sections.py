@@ -13,7 +13,7 @@ from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Tab
 from reldrop_bench.reporting.style import Style
 from reldrop_bench.results import CELL_COLUMNS, METRIC_COLUMNS, Results
 
-KINDS = ("text", "headline", "note", "warning", "code")
+KINDS = ("text", "headline", "note", "warning", "counts", "code")
 BASELINE, OTHER = "baseline", "other <b>& co_1%"
 """Labels of the contract's results; the second holds what pages and LaTeX must escape."""
 

@@ -1,5 +1,7 @@
 """How the terminal shows the power of a benchmark."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -22,7 +24,10 @@ def print_power(power: PlannedPower, console: Console) -> None:
     console.print("\nin each task, one label:", markup=False)
     _print_tasks(power, console)
     console.print("\nmean over tasks:", markup=False)
-    _print_overall(power, console)
+    _print_overall(power.overall, console, power.spread is not None)
+    if power.contrasts:
+        console.print("\nguided − control, mean over tasks:", markup=False)
+        _print_overall(power.contrasts, console, power.spread is not None)
     console.print()
     for line in _remarks(power):
         console.print(line, markup=False)
@@ -48,20 +53,22 @@ def _print_tasks(power: PlannedPower, console: Console) -> None:
     console.print(table, soft_wrap=False)
 
 
-def _print_overall(power: PlannedPower, console: Console) -> None:
+def _print_overall(reaches: Sequence[Reach], console: Console, seen: bool) -> None:
     """Print a line for each family, which stand below one another to fit a narrow terminal."""
-    seen = power.spread is not None
     columns = ["tasks", "pairs", "least p", "adjusted over", "effect"]
     table = _table(*columns, *(["difference", "seeds"] if seen else []), "labels")
-    for reach in power.overall:
+    for reach in reaches:
+        own = "all contrasts" if reach.page is None else "own outcomes"
         families = [
             ("nothing", reach.effect, reach.difference, _seeds(reach)),
-            (f"own outcomes ({reach.own})", reach.effect_own, reach.difference_own, ""),
-            (f"page ({reach.page})", reach.effect_page, reach.difference_page, ""),
+            (f"{own} ({reach.own})", reach.effect_own, reach.difference_own, ""),
         ]
+        if reach.page is not None:
+            page = (f"page ({reach.page})", reach.effect_page, reach.difference_page, "")
+            families.append(page)
         head = [str(len(reach.settings)), str(reach.pairs), f"{reach.smallest_sign_flip_p:.2g}"]
         for (family, effect, difference, seeds), label in zip(
-            families, _labels(reach, power), strict=True
+            families, _labels(reach, len(families), len(reaches)), strict=True
         ):
             row = [*head, family, _number(effect, 2)]
             row += [_number(difference, 4), seeds] if seen else []
@@ -74,12 +81,13 @@ def _seeds(reach: Reach) -> str:
     return "–" if reach.seeds_needed is None else str(reach.seeds_needed)
 
 
-def _labels(reach: Reach, power: PlannedPower) -> tuple[str, str, str]:
-    """Return what stands in the three lines."""
-    if len(power.overall) == 1:
-        return f"each of {len(reach.labels)}", "", ""
-    first, second, third, *more = [*reach.labels, "", ""]
-    return (first, second, f"and {len(reach.labels) - 2} more" if any(more) else third)
+def _labels(reach: Reach, lines: int, reaches: int) -> list[str]:
+    """Return what stands in so many lines; `reaches`: of how many such rows it is one."""
+    if reaches == 1:
+        return [f"each of {len(reach.labels)}"] + [""] * (lines - 1)
+    if len(reach.labels) > lines:
+        return [*reach.labels[: lines - 1], f"and {len(reach.labels) - lines + 1} more"]
+    return [*reach.labels, *[""] * (lines - len(reach.labels))]
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -90,8 +98,9 @@ def _remarks(power: PlannedPower) -> list[str]:
     lines = [
         "effect: the smallest mean difference that the t test finds, in standard deviations over the "
         "seeds of a task, as the strictest of its Holm family. The verdict on a label is adjusted over "
-        f"its own outcomes, here {power.outcomes} at most; what holds for the page, over those of all "
-        "labels; a single task (Holm), over all tasks and outcomes of the label. least p: the smallest "
+        f"its own primary outcomes, here {power.outcomes} at most; what holds for the page, over those of all "
+        "labels; a single task (Holm), over all tasks and outcomes of the label; guided − control, over all "
+        "such contrasts and primary outcomes. least p: the smallest "
         "that an exact sign-flip or Wilcoxon test on these pairs can give."
     ]
     for count in sorted({reach.pairs for reach in power.settings}):

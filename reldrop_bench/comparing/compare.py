@@ -1,7 +1,7 @@
 """Two or more result sets as one: what is the same is put together, all else kept apart."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,7 @@ def combined(
     parameters: dict[str, Any] = {}
     declared: dict[tuple[str, str], tuple[str, str]] = {}
     guided: dict[str, dict[str, str]] = {}
+    trains_with: dict[str, Set[str]] = {}
     for index, result_set in enumerate(sets):
         for setting, (task, _) in alignment.settings[index].items():
             if setting[0] in result_set.results.tasks:
@@ -87,6 +88,8 @@ def combined(
         for label, values in result_set.results.parameters.items():
             parameters.setdefault(alignment.labels[index][label], values)
         names = alignment.labels[index]
+        for label, kinds in result_set.results.trains_with.items():
+            trains_with[names[label]] = kinds | trains_with.get(names[label], frozenset())
         for label, rungs in result_set.results.guided.items():
             known = {rung: name for rung, name in guided.get(names[label], {}).items() if name}
             ours = {rung: names[control] if control else "" for rung, control in rungs.items()}
@@ -115,6 +118,8 @@ def combined(
         tasks=tasks,
         declared=declared,
         guided=guided,
+        trains_with=trains_with,
+        declarations=_declarations(sets),
         environments=tuple(environments.values()),
         parameters=parameters,
         spec=_spec(sets, alignment) | {"reproduction": table},
@@ -128,6 +133,14 @@ def combined(
         ),
         trained_elsewhere=all(result_set.results.trained_elsewhere for result_set in sets),
     )
+
+
+def _declarations(sets: Sequence[ResultSet]) -> tuple[Mapping[str, Any], ...]:
+    """Return the declarations of all sets where they are judged by the same, else none."""
+    each = [result_set.results.declarations for result_set in sets]
+    if not all(each) or any(one[-1]["outcomes"] != each[0][-1]["outcomes"] for one in each):
+        return ()
+    return each[0]
 
 
 def _spec(sets: Sequence[ResultSet], alignment: Alignment) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from reldrop_bench.comparing.reproduction import reproduction, reproduction_rema
 from reldrop_bench.comparing.result_sets import ResultSet, open_sets
 from reldrop_bench.errors import UserError
 from reldrop_bench.results import Results
+from reldrop_bench.store.benchmarks import MatrixEntry
 from reldrop_bench.store.folder import BENCHMARK_FILE, Store
 from reldrop_bench.store.load import load_results
-from reldrop_bench.store.records import CellRecord, MatrixEntry, evaluation_file
+from reldrop_bench.store.records import CellRecord, evaluation_file
 
 Tell = Callable[[str], None]
 

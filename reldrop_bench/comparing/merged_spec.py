@@ -12,13 +12,14 @@ from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.components import DataIdentity
 from reldrop_bench.matrix.controls import Ladders
 from reldrop_bench.matrix.entries import ResolvedPlugin, by_name, entry_name
+from reldrop_bench.matrix.outcomes import Declaration, DeclaredOutcome
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
 from reldrop_bench.results import Place
+from reldrop_bench.store.benchmarks import BenchmarkRecord, MatrixEntry
 from reldrop_bench.store.declared import DeclaredMetric
-from reldrop_bench.store.records import BenchmarkRecord, MatrixEntry
 from reldrop_bench.store.state import differences
 
-EQUAL = ("baseline", "controls", "relevance", "recipe", "threads")
+EQUAL = ("baseline", "controls", "outcomes", "relevance", "recipe", "threads")
 """Keys of a spec that have to be the same."""
 FREE = ("name", "keep_models", "limits")
 """Keys that decide no result: the first set's are taken."""
@@ -62,6 +63,12 @@ def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> 
         evaluation_identities=identities,
         metrics=metrics,
         guided=_ladders(sets),
+        trains_with={
+            label: kinds
+            for result_set in reversed(sets)
+            for label, kinds in result_set.benchmark.trains_with.items()
+        },
+        declarations=_declarations(sets),
         matrix=matrix,
         checkpoints=first.is_checkpoints,
     )
@@ -75,6 +82,29 @@ def _ladders(sets: Sequence[ResultSet]) -> Ladders:
             known = {rung: name for rung, name in found.get(label, {}).items() if name}
             found[label] = rungs | known
     return found
+
+
+def _declarations(sets: Sequence[ResultSet]) -> list[Declaration]:
+    """Return what any set is judged by, after the cells that were done by then in all of them.
+
+    The specs agree in what they say; what they leave to the defaults goes by their tasks.
+    """
+    each = [result_set.benchmark.declarations for result_set in sets]
+    if not all(each):
+        return []
+    last = [declarations[-1] for declarations in each]
+    outcomes: dict[str, DeclaredOutcome] = {}
+    for outcome in (outcome for declaration in last for outcome in declaration.outcomes):
+        known = outcomes.setdefault(outcome.name, outcome)
+        primary = known.primary or outcome.primary
+        outcomes[outcome.name] = known.model_copy(update={"primary": primary})
+    return [
+        Declaration(
+            outcomes=sorted(outcomes.values(), key=lambda outcome: not outcome.primary),
+            done=sum(declaration.done for declaration in last),
+            cells=sum(declaration.cells for declaration in last),
+        )
+    ]
 
 
 def _text(value: Any) -> str:

@@ -15,9 +15,10 @@ from reldrop_bench.matrix.entries import entry_name
 from reldrop_bench.matrix.spec import BenchmarkSpec
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import CELL, Results, Setting
+from reldrop_bench.store.benchmarks import BenchmarkRecord, MatrixEntry
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
-from reldrop_bench.store.records import BenchmarkRecord, CellRecord, MatrixEntry, evaluation_file
+from reldrop_bench.store.records import CellRecord, evaluation_file
 
 
 @dataclass(frozen=True)

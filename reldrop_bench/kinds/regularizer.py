@@ -32,6 +32,10 @@ class Regularizer(Plugin):
     needs_input_gradient: ClassVar[bool] = False
     """Whether `penalty` differentiates by `batch.inputs`: they then require a gradient in it."""
 
+    trains_with: ClassVar[Set[str]] = frozenset()
+    """Kinds of shift that training itself shows to the model, such as "occlusion" or "dropped": what is
+    concluded about shifts leaves them out."""
+
     @property
     def uses_relevance(self) -> bool:
         """Whether this instance asks for relevance, so that the method belongs to its identity."""

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 class Prose:
     """A paragraph of plain text; it is escaped when it is shown.
 
-    `kind`: text, headline, note, warning, or code (shown as it stands). A `summary` folds it away
-    behind one line where the format can do so.
+    `kind`: text, headline, note, warning, counts (parts between " · ", each a number and a word), or
+    code (shown as it stands). A `summary` folds text or code away
+    behind one line where the format can do so. A section is folded to its first headline, or to the
+    first sentence that it has.
     """
 
     text: str

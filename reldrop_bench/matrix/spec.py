@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import reprlib
+import typing
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,15 +16,13 @@ import yaml
 
 from reldrop_bench.errors import UserError, one_line, suggest
 from reldrop_bench.kinds.attributor import DEFAULT_RELEVANCE
+from reldrop_bench.matrix.outcomes import CONFIG, OutcomesEntry
 from reldrop_bench.plugins import shipped_specs
 
 SpecEntry = str | dict[str, Any]
 """A plugin in a spec: its name, ``{name: {parameters}}`` or ``{name: NAME, parameters…}``."""
 
 
-CONFIG = pydantic.ConfigDict(
-    extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-)
 MOST_SEEDS = 10**6
 MOST_CELLS = 50_000
 """Cells of a matrix, counted before any is made."""
@@ -59,6 +58,9 @@ class BenchmarkSpec(pydantic.BaseModel):
     """Whether each guided regularizer gets its controls beside it; `controls:` of an entry for it alone."""
     contrasts: list[tuple[str, str]] = []
     """Pairs of labels that are compared beside each guided label and its controls."""
+    outcomes: OutcomesEntry = OutcomesEntry()
+    """What is judged by: `primary`, which conclusions rest on, and `secondary`, the exploratory rest; each a
+    named outcome or EVALUATION/SPLIT/METRIC, with the margin below which a difference does not matter."""
     baseline: str = "none"
     """The label that all others are compared with."""
     model: SpecEntry | list[SpecEntry] = "default"
@@ -275,9 +277,8 @@ def first_error(
     if detail["type"] == "extra_forbidden":
         owner: type[pydantic.BaseModel] = model
         for part in location[:-1]:
-            annotation = owner.model_fields[part].annotation if part in owner.model_fields else None
-            if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
-                owner = annotation
+            if part in owner.model_fields:
+                owner = next(_models(owner.model_fields[part].annotation), owner)
         return UserError(
             f"{where}: no key {'.'.join(location)!r}; {suggest(location[-1], owner.model_fields)}"
         )
@@ -292,11 +293,16 @@ def first_error(
 
 
 def _keys(model: type[pydantic.BaseModel]) -> set[str]:
-    found = set(model.model_fields)
-    for field in model.model_fields.values():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
-            found |= set(field.annotation.model_fields)
-    return found
+    inner = (each for field in model.model_fields.values() for each in _models(field.annotation))
+    return set(model.model_fields).union(*map(_keys, inner))
+
+
+def _models(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:
+    """Yield the models that an annotation holds, as in ``list[Model] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from _models(part)
 
 
 def load_spec(

@@ -23,6 +23,7 @@ class OccludingRegularizer(Regularizer, ABC):
     or sets to another value, what it wants to.
     """
 
+    trains_with = frozenset({"occlusion", "dropped"})
     probability = 1.0
     """The chance of a sample to be hidden in."""
     per = cast(Per, "sample")

@@ -9,13 +9,18 @@ from typing import Any
 
 import pandas as pd
 
+from reldrop_bench.reporting.deciding import what_would_decide
 from reldrop_bench.reporting.judgement import (
     DECIDED,
+    EXPLORATORY,
     INCOMPLETE,
-    Paired,
+    PRIMARY,
+    adjusted,
     compare,
+    role_of,
     with_intervals,
 )
+from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.adjustment import holm
@@ -37,9 +42,13 @@ NAMED = 3
 def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
     """Compare every guided label with each of its controls, and the pairs that the spec names.
 
-    Returns a row a (label, other, outcome): rung ("" for a pair of the spec), the fields of
-    `judgement.compare`; p_family and p_family_equivalence, adjusted by Holm's method over all rows;
-    verdict, by these, and the columns of `DECISION`. Pairs without a common setting have no row.
+    Returns a row a (label, other, outcome): rung ("" for a pair of the spec), role, the fields of
+    `judgement.compare`; p_family and p_family_equivalence, adjusted by Holm's method over all rows of
+    the role; verdict, by these, and the columns of `DECISION`. Pairs without a common setting have no row.
+
+    Primary outcomes are tested first. Only where each of these tests shows a difference is the rest
+    tested at the same level without more errors than it allows, and called "secondary" instead of
+    "exploratory" (serial gatekeeping, Westfall and Krishen, J. Stat. Plan. Inference 99, 2001).
     """
     wanted = [
         (label, rung, control)
@@ -52,6 +61,7 @@ def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFram
     wanted += [(label, "", other) for label, other in stated if (label, other) not in known]
     rows = [
         {"label": label, "rung": rung, "other": other, "outcome": item.outcome.key}
+        | {"role": role_of(item.outcome)}
         | compare(results, item, label, other)
         for label, rung, other in wanted
         for item in lined_up
@@ -60,13 +70,18 @@ def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFram
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
-    frame["p_family"] = holm(frame["p"].to_numpy())
-    frame["p_family_equivalence"] = holm(frame["p_equivalence"].to_numpy())
+    family = ["role"]
+    frame["p_family"] = adjusted(frame, family, "p", holm)
+    frame["p_family_equivalence"] = adjusted(frame, family, "p_equivalence", holm)
     directions = frame["outcome"].map({i.outcome.key: i.outcome.direction for i in lined_up})
     frame["verdict"] = list(
         map(verdict, frame["mean"], frame["p_family"], frame["p_family_equivalence"], directions)
     )
-    divisors, of_equivalence = (holm_divisors(frame[p].to_numpy()) for p in ("p", "p_equivalence"))
+    divisors, of_equivalence = (
+        adjusted(frame, family, p, holm_divisors) for p in ("p", "p_equivalence")
+    )
+    if (frame.loc[frame["role"] == PRIMARY, "p_family"] < LEVEL).all():
+        frame["role"] = frame["role"].replace(EXPLORATORY, "secondary")
     return with_intervals(frame, divisors, of_equivalence)
 
 
@@ -76,6 +91,8 @@ class Answer:
 
     label: str
     outcome: str
+    primary: bool
+    """Whether the outcome is one that conclusions rest on."""
     word: str
     """`HELPS` where it beats every control that it names, `HELPS_NOT` where one is as good or better, else
     `UNDECIDED`; `INCOMPLETE` where a pair is missing, whatever the others say."""
@@ -103,7 +120,8 @@ def answers(results: Results, contrasts: pd.DataFrame) -> list[Answer]:
             word = HELPS if set(rungs) == set(results.guided[str(label)]) else UNDECIDED
         elif words & {"worse", "equivalent"}:
             word = HELPS_NOT
-        found.append(Answer(str(label), str(outcome), word, rungs))
+        primary = bool((part["role"] == PRIMARY).all())
+        found.append(Answer(str(label), str(outcome), primary, word, rungs))
     return found
 
 
@@ -120,27 +138,25 @@ def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
     """Answer the question in sentences for whoever reads nothing else."""
     if not results.guided:
         return []
-    found = answers(results, contrasts)
+    found = [each for each in answers(results, contrasts) if each.primary]
     without = [label for label, rungs in results.guided.items() if not any(rungs.values())]
     lacking = {
         label: [rung for rung, control in rungs.items() if not control]
         for label, rungs in results.guided.items()
         if label not in without
     }
-    sentences = [_overall(found)]
+    sentences = [_overall(found, asked=not contrasts.empty)]
+    if found:
+        words = ", ".join(f"{count} {word}" for word, count in count_answers(found).items())
+        sentences.append(f"Of {asked_in_all(found)} guidance: {words}.")
     for item in lined_up:
         decided = [each for each in found if each.word in (HELPS, HELPS_NOT)]
         here = [each for each in decided if each.outcome == item.outcome.key]
         sentences += [_said(each, item.outcome.text) for each in here[:NAMED]]
         if len(here) > NAMED:
             sentences.append(f"{len(here) - NAMED} more on {item.outcome.text}: see the table.")
-    if found:
-        counts = Counter(each.word for each in found)
-        shown = [HELPS, HELPS_NOT, UNDECIDED] + [INCOMPLETE] * bool(counts[INCOMPLETE])
-        counted_words = ", ".join(f"{counts[word]} {word}" for word in shown)
-        sentences.append(
-            f"Of {counted(len(found), 'question')} (guided method × outcome) guidance: {counted_words}."
-        )
+    if found and (decide := what_would_decide(results, lined_up, contrasts)):
+        sentences.append(decide)
     if without:
         names = ", ".join(f"“{label}”" for label in without)
         sentences.append(
@@ -156,7 +172,21 @@ def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
     return sentences
 
 
-def _overall(found: Sequence[Answer]) -> str:
+def count_answers(found: Sequence[Answer]) -> dict[str, int]:
+    """Return by word how many primary questions it answers; what is incomplete, only where there is any."""
+    counts = Counter(each.word for each in found if each.primary)
+    shown = [HELPS, HELPS_NOT, UNDECIDED] + [INCOMPLETE] * bool(counts[INCOMPLETE])
+    return {word: counts[word] for word in shown}
+
+
+def asked_in_all(found: Sequence[Answer]) -> str:
+    questions = sum(each.primary for each in found)
+    return f"{counted(questions, 'question')} (guided method × primary outcome)"
+
+
+def _overall(found: Sequence[Answer], asked: bool) -> str:
+    if not found and asked:
+        return "It cannot be said: no primary outcome was measured of a guided method and its controls."
     if not found:
         return "It cannot be said: no guided method has a control to be compared with."
     if any(each.word == INCOMPLETE for each in found):

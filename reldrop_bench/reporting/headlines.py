@@ -5,9 +5,11 @@ from typing import Any
 
 import pandas as pd
 
+from reldrop_bench.reporting.falls import hidden_falls
 from reldrop_bench.reporting.guidance import beside
-from reldrop_bench.reporting.judgement import INCOMPLETE, Paired
+from reldrop_bench.reporting.judgement import INCOMPLETE
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
+from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.wording import by_number, counted
@@ -85,8 +87,12 @@ def headline(
         )
     if said := by_word.get("no measure", []):
         sentences.append(f"{len(said)} of {len(rows)} cannot be compared.")
+    if item.kinds and (falls := hidden_falls(results, item, compared)):
+        sentences.append(falls)
     text = " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
-    return f"{item.outcome.text[0].upper()}{item.outcome.text[1:]}: {text[0].lower()}{text[1:]}"
+    name = f"{item.outcome.text[0].upper()}{item.outcome.text[1:]}"
+    role = "" if item.outcome.primary else " (exploratory)"
+    return f"{name}{role}: {text[0].lower()}{text[1:]}"
 
 
 def _named(rows: Sequence[Mapping[Any, Any]], owed: Callable[[Mapping[Any, Any]], str]) -> str:

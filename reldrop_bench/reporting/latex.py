@@ -112,6 +112,8 @@ def prose(block: Prose) -> str:
         about, rest = headed(block.text)
         return rf"\noindent\textbf{{{escaped(about)}}} {escaped(rest)}"
     text = escaped(block.text)
+    if block.summary:
+        return rf"\emph{{{escaped(block.summary)}.}} {text}"
     if block.kind in ("note", "warning"):
         return rf"\emph{{{block.kind.capitalize()}:}} {text}"
     return text

@@ -7,10 +7,17 @@ from reldrop_bench.kinds.section import Block, Prose, Table
 from reldrop_bench.reporting.rows import Setting, detailed, settings
 from reldrop_bench.results import Results
 
+HOW = "How to read it"
+
 
 def paragraph(text: str, kind: str = "text") -> Prose:
     """Return a text whose source has line breaks as one paragraph."""
     return Prose(re.sub(r"\s*\n\s*", " ", text.strip()), kind)
+
+
+def how_to_read(text: str) -> Prose:
+    """Return what a reader needs once: one link a section that unfolds it."""
+    return Prose(paragraph(text).text, summary=HOW)
 
 
 def task_by_task(

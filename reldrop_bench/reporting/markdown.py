@@ -29,6 +29,8 @@ def prose(block: Prose) -> str:
         about, rest = headed(block.text)
         return f"**{escaped(about)}** {escaped(rest)}" if about else f"**{escaped(rest)}**"
     text = escaped(block.text)
+    if block.summary:
+        return f"*{escaped(block.summary)}.* {text}"
     if block.kind in ("note", "warning"):
         return f"> {block.kind.capitalize()}: {text}"
     return text

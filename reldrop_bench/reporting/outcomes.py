@@ -1,94 +1,85 @@
-"""What methods are judged by: one value a cell for test accuracy, shifts, occlusion and cues."""
+"""What methods are judged by in a report: the outcomes that were declared, and their values."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from reldrop_bench.kinds.outcome import BY_KEY, OUTCOMES, USUAL_MARGIN, Outcome, by_default
 from reldrop_bench.reporting.rows import CELL, metric_paths, with_holes
 from reldrop_bench.results import Results
+from reldrop_bench.statistics.wording import counted
 
 SATURATED = 0.995
 """Methods whose cells all reach this accuracy cannot be told apart."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One number a cell, made of the metrics whose "EVALUATION/SPLIT/METRIC" fits a pattern.
-
-    Where several fit, the value is their mean (with a group `kind` in the pattern, the mean over
-    kinds of the mean within each), and a cell that lacks one of them has none.
-    `direction`: "higher" or "lower" is better, or "neither". `bounded`: an accuracy (or an area of
-    accuracies) in 0..1, which can saturate and to which the usual margin of equivalence applies.
-    """
-
-    key: str
-    text: str
-    short: str
-    pattern: str
-    definition: str = ""
-    direction: str = "higher"
-    bounded: bool = True
-
-    @property
-    def saturates(self) -> bool:
-        return self.bounded and self.direction == "higher"
-
-
-OUTCOMES: tuple[Outcome, ...] = (
-    Outcome(
-        "accuracy",
-        "test accuracy",
-        "accuracy",
-        r"accuracy/test/accuracy",
-        "on the clean test split",
-    ),
-    Outcome(
-        "shifts",
-        "accuracy under shift",
-        "shifts",
-        # Test sets without some cues are shifts as well: they have an outcome of their own.
-        r"shifts/(?!removed-)(?P<kind>[^/]+)(/.+)?/accuracy",
-        "mean over the kinds of shift of a task, each the mean of its severities",
-    ),
-    Outcome(
-        "occlusion",
-        "accuracy under occlusion",
-        "occlusion",
-        # A fill at the origin puts a fake point where no surface is: it is shown, and not judged by.
-        r"occlusion/test/random[^/]*/(?!origin/)[^/]+/auc",
-        "area under the occlusion curve, mean over all random orders and fills but the biased one",
-    ),
-    Outcome(
-        "cues",
-        "accuracy without the two easiest cues",
-        "cues 0, 1 removed",
-        r"cues/removed-01/accuracy",
-        "on tasks with redundant cues, the two easiest ones taken out of the test items",
-    ),
-)
-"""The claims that a regularizer makes, the leading one first."""
 JUDGED = tuple(outcome.pattern for outcome in OUTCOMES)
-"""The metrics that these are made of, as `ReportSection.shows` names them."""
+"""The metrics that named outcomes are made of, as `ReportSection.shows` names them."""
+ACCURACIES = ("accuracy", "class_mean_accuracy", "auc")
+"""Metrics in 0..1, which can saturate."""
 
 
 def outcomes(results: Results) -> list[Outcome]:
-    """Return what these results are judged by: those of `OUTCOMES` that they hold, or their `metric`."""
-    paths, wanted = metric_paths(results), OUTCOMES
+    """Return what these results are judged by, as far as they hold it, the primary outcomes first.
+
+    That is their `metric`, else what was declared, else what would be by default.
+    """
+    paths = metric_paths(results)
     if results.metric:
         evaluation, _, metric = paths.get(results.metric, ("", "", results.metric))
-        wanted = (
-            Outcome(
-                re.sub(r"[^A-Za-z0-9]+", "-", results.metric),
-                results.metric,
-                metric.replace("_", " "),
-                re.escape(results.metric),
-                direction=results.direction(evaluation, metric),
-                bounded=metric.rpartition("/")[2] in ("accuracy", "class_mean_accuracy", "auc"),
-            ),
-        )
-    return [outcome for outcome in wanted if any(re.fullmatch(outcome.pattern, n) for n in paths)]
+        found = [_of_metric(results.metric, results.direction(evaluation, metric), None, True)]
+    elif results.declarations:
+        found = [_declared(each) for each in results.declarations[-1]["outcomes"]]
+    else:
+        primary, secondary = default_outcomes(results)
+        found = [replace(BY_KEY[key], primary=key in primary) for key in [*primary, *secondary]]
+    return [outcome for outcome in found if any(re.fullmatch(outcome.pattern, n) for n in paths)]
+
+
+def default_outcomes(results: Results) -> tuple[list[str], list[str]]:
+    """Return the keys of primary and secondary outcomes that results are judged by if none were declared."""
+    offers = [
+        {name for name in ("masks", "cues") if facts.get(name)} for facts in results.tasks.values()
+    ]
+    return by_default(set(results.metrics["evaluation"]), offers)
+
+
+def declared_when(results: Results) -> tuple[bool, str]:
+    """Return whether the outcomes were declared before any cell was done, and a clause that says so."""
+    if results.metric:
+        return False, f"{results.metric} was chosen when the report was made"
+    if not results.declarations:
+        return False, "no outcome was declared: they are the usual ones"
+    done, cells = (int(results.declarations[-1][key]) for key in ("done", "cells"))
+    if done:
+        return False, f"the outcomes were declared after {done} of {counted(cells, 'cell')}"
+    return True, "the outcomes were declared before the first cell was done"
+
+
+def _declared(entry: Mapping[str, Any]) -> Outcome:
+    """Return a declared outcome: one of `OUTCOMES`, or a metric."""
+    name, primary, margin = (entry[key] for key in ("name", "primary", "margin"))
+    if name in BY_KEY:
+        return replace(BY_KEY[name], primary=primary, margin=margin)
+    return _of_metric(name, entry["direction"], margin, primary)
+
+
+def _of_metric(path: str, direction: str, margin: float | None, primary: bool) -> Outcome:
+    metric = path.rpartition("/")[2]
+    bounded = metric in ACCURACIES
+    usual = USUAL_MARGIN if bounded else None
+    return Outcome(
+        re.sub(r"[^A-Za-z0-9]+", "-", path),
+        path,
+        metric.replace("_", " "),
+        re.escape(path),
+        direction=direction,
+        bounded=bounded,
+        margin=usual if margin is None else margin,
+        primary=primary,
+    )
 
 
 def ranked(results: Results) -> list[Outcome]:
@@ -97,15 +88,28 @@ def ranked(results: Results) -> list[Outcome]:
 
 
 def margin_of(results: Results, outcome: Outcome) -> float | None:
-    """Return the margin of equivalence; None where only a margin for accuracies is known."""
-    usual = Results.margin
-    return results.margin if outcome.bounded or results.margin != usual else None
+    """Return the margin of equivalence: what was asked for, else the outcome's own; None: none is known."""
+    return outcome.margin if results.margin is None else results.margin
 
 
-def values(results: Results, outcome: Outcome) -> pd.DataFrame:
-    """Return task, model, label, seed, value: a row a cell where the outcome applies, NaN for a hole."""
+def kinds_of(results: Results, outcome: Outcome) -> frozenset[str]:
+    """Return the kinds that an outcome is the mean of; none where it is no mean over kinds."""
+    if not outcome.by_kind:
+        return frozenset()
+    matches = (re.fullmatch(outcome.pattern, name) for name in metric_paths(results))
+    return frozenset(match["kind"] for match in matches if match)
+
+
+def values(results: Results, outcome: Outcome, without: Set[str] = frozenset()) -> pd.DataFrame:
+    """Return task, model, label, seed, value: a row a cell where the outcome applies, NaN for a hole.
+
+    without: kinds that are left out of the mean.
+    """
     chosen = [
-        row for name, row in metric_paths(results).items() if re.fullmatch(outcome.pattern, name)
+        row
+        for name, row in metric_paths(results).items()
+        if (match := re.fullmatch(outcome.pattern, name))
+        and not (without and match["kind"] in without)
     ]
     wanted = pd.DataFrame(chosen, columns=["evaluation", "split", "metric"])
     rows = results.metrics.merge(wanted, on=["evaluation", "split", "metric"])
@@ -146,7 +150,7 @@ def _weights(
     outcome: Outcome, chosen: list[tuple[str, str, str]], frame: pd.DataFrame
 ) -> np.ndarray:
     """Return the weight (row,) of each value of a cell: that of its kind, shared by its columns."""
-    if "(?P<kind>" not in outcome.pattern:
+    if not outcome.by_kind:
         return np.ones(len(frame))
     kinds = {}
     for evaluation, split, metric in chosen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -62,6 +63,16 @@ class BuiltSection:
     """By figure name: svg, pdf and png."""
     error: str = ""
     traceback: str = ""
+
+    @property
+    def gist(self) -> str:
+        """What is left of it when it is folded: its first headline, else its first sentence."""
+        prose = [
+            block for block in self.blocks if isinstance(block, Prose) and block.kind != "code"
+        ]
+        headline = next((block.text for block in prose if block.kind == "headline"), "")
+        first = prose[0].text if prose else ""
+        return headline or re.split(r"(?<=[.!?])\s", first)[0]
 
     @property
     def names(self) -> set[TakenName]:

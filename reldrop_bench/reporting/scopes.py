@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reldrop_bench.kinds.section import Prose
-from reldrop_bench.reporting.judgement import Paired
+from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.reporting.rows import Setting, labels
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.wording import counted

@@ -10,7 +10,8 @@ import pandas as pd
 
 from reldrop_bench.reporting.guidance import QUESTION, answer, judge_contrasts
 from reldrop_bench.reporting.headlines import headline, nothing_compared
-from reldrop_bench.reporting.judgement import DECIDED, Paired, judge, paired_outcomes
+from reldrop_bench.reporting.judgement import DECIDED, judge
+from reldrop_bench.reporting.pairs import Paired, paired_outcomes
 from reldrop_bench.reporting.rows import labels
 from reldrop_bench.reporting.tables import decided_text, digits_of
 from reldrop_bench.results import Results
@@ -58,8 +59,10 @@ def summarize(results: Results) -> Summary:
         sentences += [
             headline(results, item, compared, contrasts)
             for item in lined_up
-            if item.outcome.key in keys
+            if item.outcome.key in keys and item.outcome.primary
         ]
+        others = [item.outcome.text for item in lined_up if not item.outcome.primary]
+        sentences += [f"Exploratory, see the report: {', '.join(others)}."] if others else []
         sentences += _why_not(compared)
         sentences += [f"{lacking[0].upper()}{lacking[1:]}."] if lacking else []
     item = lined_up[0]

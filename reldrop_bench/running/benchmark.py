@@ -6,18 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reldrop_bench.data import Facts
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.executor import DEFAULT_EXECUTOR, INLINE_EXECUTOR, Executor
 from reldrop_bench.matrix.cells import CellSpec, expand, select
 from reldrop_bench.matrix.data import data_of
 from reldrop_bench.matrix.entries import by_name, entry_name, measured, single, with_evaluations
+from reldrop_bench.matrix.outcomes import (
+    Declaration,
+    DeclaredOutcome,
+    declared_outcomes,
+    restamped,
+)
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry, load_spec, read_value
 from reldrop_bench.plugins import registry
 from reldrop_bench.running.foreign import Surroundings, notes_of_imports
 from reldrop_bench.running.integrity import State
 from reldrop_bench.running.plan import Plan, make_plan
+from reldrop_bench.store.benchmarks import BenchmarkRecord
+from reldrop_bench.store.declared import declared_directions
 from reldrop_bench.store.folder import Store
-from reldrop_bench.store.records import BenchmarkRecord
 
 DATA_VARIABLE = "RELDROP_DATA"
 
@@ -56,6 +64,8 @@ class Benchmark:
     """What is to be told when it runs."""
     surroundings: Surroundings
     """What workers are to inherit: as it was before any plugin was imported."""
+    outcomes: list[DeclaredOutcome]
+    """What it is judged by."""
 
     def plan(self, measure: bool = False) -> Plan:
         """Return what is to do; reads only. `measure` times a few steps where nothing is known."""
@@ -69,8 +79,26 @@ class Benchmark:
 
     def record(self, only: Collection[str] | None = None) -> BenchmarkRecord:
         """Return what benchmark.json is to say; only: keys of the cells that this is about."""
-        before = self.store.read_benchmark() if only is not None else None
-        return BenchmarkRecord.of(self.spec, self.cells, self.added, before, only)
+        before = self.store.read_benchmark()
+        return BenchmarkRecord.of(
+            self.spec, self.cells, self.added, before, only, self._declarations(before)
+        )
+
+    def _declarations(self, before: BenchmarkRecord | None) -> list[Declaration]:
+        former = before.declarations if before is not None else []
+        if former and former[-1].outcomes == self.outcomes:
+            return former
+        matrix = before.matrix if before is not None else []
+        done = sum(_is_done(self.store, entry.key) for entry in matrix)
+        return restamped(former, self.outcomes, done, len(matrix) or len(self.cells))
+
+
+def _is_done(store: Store, key: str) -> bool:
+    try:
+        record = store.read_cell(key)
+    except ValueError:  # damaged: it will be computed anew
+        return False
+    return record is not None and record.status == "done"
 
 
 def data_root(given: str | Path | None) -> Path | None:
@@ -120,8 +148,14 @@ def _computing(options: Options, threads: int) -> tuple[int, Executor]:
     return count, executor
 
 
-def _check_plugins(cells: Sequence[CellSpec], root: Path | None) -> None:
-    """Raise UserError where data is missing, a task lacks what is required, or a file has changed."""
+def _check_plugins(cells: Sequence[CellSpec], root: Path | None) -> Mapping[str, Facts]:
+    """Return the facts of every task.
+
+    Raises
+    ------
+    UserError
+        Data is missing, a task lacks what is required, or a file has changed.
+    """
     facts = {cell.task.label: cell.task.plugin.facts(root) for cell in cells}
     plugins = {(plugin.kind, plugin.name) for cell in cells for plugin in cell.plugins}
     for kind, name in sorted(plugins):
@@ -136,6 +170,7 @@ def _check_plugins(cells: Sequence[CellSpec], root: Path | None) -> None:
                 f"regularizer {label!r} needs a task with {' and '.join(lacking)}, which {task!r} has "
                 f"not; write 'skip: {{{task}: [{label}]}}' to leave it out there"
             )
+    return facts
 
 
 def prepare(spec: Source, options: Options = Options()) -> Benchmark:
@@ -171,7 +206,7 @@ def assemble(
     root = data_root(options.data)
     whole = with_evaluations(spec, [*usable, *asked])
     cells = expand(whole, lambda task: data_of(task, root))
-    _check_plugins(cells, root)
+    facts = _check_plugins(cells, root)
     workers, executor = _computing(options, spec.threads)
     return Benchmark(
         spec=spec,
@@ -190,4 +225,7 @@ def assemble(
         ]
         + notes_of_imports(state),
         surroundings=surroundings,
+        outcomes=declared_outcomes(
+            spec.outcomes, declared_directions(cells), [each.offers for each in facts.values()]
+        ),
     )

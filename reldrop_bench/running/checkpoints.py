@@ -31,15 +31,11 @@ from reldrop_bench.running.cell import numerics
 from reldrop_bench.running.environment import compute_device, describe
 from reldrop_bench.running.evaluate import evaluation_entry
 from reldrop_bench.running.measuring import conclude, measure
+from reldrop_bench.store.benchmarks import BenchmarkRecord, MatrixEntry
 from reldrop_bench.store.declared import declared_metrics, evaluation_identities
 from reldrop_bench.store.folder import Store
 from reldrop_bench.store.load import load_results
-from reldrop_bench.store.records import (
-    BenchmarkRecord,
-    CellRecord,
-    MatrixEntry,
-    Training,
-)
+from reldrop_bench.store.records import CellRecord, Training
 from reldrop_bench.store.state import pending_evaluations
 
 NAME = "checkpoints"

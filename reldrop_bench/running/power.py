@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench.errors import UserError
+from reldrop_bench.kinds.outcome import USUAL_MARGIN
 from reldrop_bench.matrix.cells import CellSpec
-from reldrop_bench.reporting.outcomes import OUTCOMES
+from reldrop_bench.matrix.controls import ladders
 from reldrop_bench.reporting.question import find_metric
 from reldrop_bench.results import Results, Setting
 from reldrop_bench.running.benchmark import Benchmark
@@ -98,6 +99,9 @@ class PlannedPower:
     settings: tuple[Reach, ...]
     overall: tuple[Reach, ...]
     """One for all labels that have the same pairs."""
+    contrasts: tuple[Reach, ...]
+    """Of guided labels with their controls, "label − rung": one for all that have the same pairs. Their own
+    family is that of all contrasts."""
     spread: Spread | None
 
     def data(self) -> dict[str, Any]:
@@ -119,6 +123,7 @@ class PlannedPower:
             "outcomes": self.outcomes,
             "settings": [asdict(reach) for reach in self.settings],
             "overall": [asdict(reach) for reach in self.overall],
+            "contrasts": [asdict(reach) for reach in self.contrasts],
             "observed": seen,
         }
 
@@ -131,7 +136,7 @@ def plan_power(
 ) -> PlannedPower:
     """Return what the chosen cells of a benchmark can show against its baseline; reads only.
 
-    wanted: the difference that `seeds_needed` is about (the margin of `Results` unless given).
+    wanted: the difference that `seeds_needed` is about (the margin of an accuracy unless given).
     earlier: folder of results whose seed-paired differences in `metric` (test accuracy unless given)
     say how much seeds scatter; the benchmark's own, where there are any with that metric, unless given.
 
@@ -140,17 +145,15 @@ def plan_power(
     UserError
         `wanted` is not above 0, `earlier` holds no results, or they do not hold the metric.
     """
-    wanted = Results.margin if wanted is None else wanted
+    wanted = USUAL_MARGIN if wanted is None else wanted
     if not (math.isfinite(wanted) and wanted > 0):
         raise UserError(f"--effect {wanted!r} is not above 0; give a difference such as 0.01")
     baseline = benchmark.spec.baseline
     counts = _pairs(benchmark.cells, benchmark.chosen, baseline)
     spread = _observed(benchmark, earlier, metric)
     names = _names([setting for found in counts.values() for setting in found])
-    evaluations = {choice.name for cell in benchmark.chosen for choice in cell.evaluations}
-    # Each is measured by an evaluation of its own. On a task that an evaluation does not apply to there
-    # are fewer: this errs on the safe side.
-    outcomes = min(len(OUTCOMES), len(evaluations))
+    # On a task that one of them does not apply to there are fewer: this errs on the safe side.
+    outcomes = max(1, sum(outcome.primary for outcome in benchmark.outcomes))
 
     def reach(
         labels: Sequence[str], pairs: Mapping[Setting, int], own: int, page: int | None
@@ -172,8 +175,24 @@ def plan_power(
         reach(labels, dict(found), outcomes, outcomes * len(counts))
         for found, labels in alike.items()
     ]
+    against: dict[tuple[tuple[Setting, int], ...], list[str]] = defaultdict(list)
+    for label, rungs in ladders(benchmark.cells).items():
+        cells = [cell for cell in benchmark.chosen if cell.regularizer.label == label]
+        for rung, control in rungs.items():
+            found = _pairs(benchmark.cells, cells, control).get(label, {})
+            if found:
+                against[tuple(found.items())].append(f"{label} − {rung}")
+    family = outcomes * sum(map(len, against.values()))
+    contrasts = [reach(texts, dict(found), family, None) for found, texts in against.items()]
     return PlannedPower(
-        benchmark.spec.name, baseline, wanted, outcomes, tuple(single), tuple(overall), spread
+        benchmark.spec.name,
+        baseline,
+        wanted,
+        outcomes,
+        tuple(single),
+        tuple(overall),
+        tuple(contrasts),
+        spread,
     )
 
 

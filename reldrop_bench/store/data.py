@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from reldrop_bench.matrix.components import DataIdentity
 from reldrop_bench.statistics.wording import counted
+from reldrop_bench.store.benchmarks import MatrixEntry
 from reldrop_bench.store.folder import Store
-from reldrop_bench.store.records import CellRecord, MatrixEntry
+from reldrop_bench.store.records import CellRecord
 
 Cells = Sequence[tuple[MatrixEntry, CellRecord | None]]
 """The matrix, with the record of each cell that has one."""

@@ -41,3 +41,24 @@ def declared_metrics(cells: Sequence[CellSpec]) -> dict[str, dict[str, DeclaredM
         for cell in cells[:1]  # all cells of a benchmark are measured alike
         for evaluation in cell.evaluations
     }
+
+
+def declared_directions(cells: Sequence[CellSpec]) -> dict[str, dict[str, Direction]]:
+    """Return by evaluation and metric (or pattern) which direction is better."""
+    return {
+        evaluation.name: {
+            name: metric.direction for name, metric in evaluation.plugin.metrics.items()
+        }
+        for cell in cells[:1]  # all cells of a benchmark are measured alike
+        for evaluation in cell.evaluations
+    }
+
+
+def trained_kinds(cells: Sequence[CellSpec]) -> dict[str, list[str]]:
+    """Return by label the kinds of shift that it is trained with, where it says any."""
+    known = {
+        cell.regularizer.label: sorted(cell.regularizer.plugin.trains_with)
+        for cell in cells
+        if not cell.regularizer.error
+    }
+    return {label: kinds for label, kinds in known.items() if kinds}

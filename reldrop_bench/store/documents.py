@@ -11,7 +11,8 @@ import pydantic_core
 from reldrop_bench.errors import one_line
 from reldrop_bench.files import write_atomically
 from reldrop_bench.matrix.components import SCHEMA, Stored
-from reldrop_bench.store.records import BenchmarkRecord, CellRecord, Heartbeat
+from reldrop_bench.store.benchmarks import BenchmarkRecord
+from reldrop_bench.store.records import CellRecord, Heartbeat
 
 R = TypeVar("R", bound=Stored)
 

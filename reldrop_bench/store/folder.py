@@ -18,12 +18,12 @@ from torch import Tensor
 from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.files import write_atomically
 from reldrop_bench.matrix.cells import CellSpec
+from reldrop_bench.store.benchmarks import BenchmarkRecord
 from reldrop_bench.store.documents import NewerSchemaError, read_record, write_record
 from reldrop_bench.store.records import (
     EPOCHS_FILE,
     OUTPUT_FILE,
     WEIGHTS_FILE,
-    BenchmarkRecord,
     CellRecord,
     Heartbeat,
     evaluation_file,

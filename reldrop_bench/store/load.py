@@ -30,16 +30,11 @@ from reldrop_bench.results import (
     ItemTable,
     Results,
 )
+from reldrop_bench.store.benchmarks import BenchmarkRecord, MatrixEntry
 from reldrop_bench.store.data import data_remarks
 from reldrop_bench.store.documents import NewerSchemaError
 from reldrop_bench.store.folder import BENCHMARK_FILE, EPOCHS_FILE, Store
-from reldrop_bench.store.records import (
-    BenchmarkRecord,
-    CellRecord,
-    MatrixEntry,
-    Training,
-    evaluation_file,
-)
+from reldrop_bench.store.records import CellRecord, Training, evaluation_file
 from reldrop_bench.store.tables import CellNames, Gathered, LongTables
 
 NUMBERS = [name for name in Training.model_fields if name in CELL_COLUMNS]
@@ -255,6 +250,8 @@ def load_results(folder: str | Path) -> Results:
         tasks=tasks,
         declared=_declared(benchmark, metrics),
         guided=benchmark.guided,
+        trains_with={label: frozenset(kinds) for label, kinds in benchmark.trains_with.items()},
+        declarations=tuple(each.plain() for each in benchmark.declarations),
         environments=tuple(environments.values()),
         parameters=parameters,
         spec=with_evaluations(benchmark.spec, benchmark.added).stated(),

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
-from reldrop_bench.reporting.judgement import Paired, paired_outcomes
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.layout import how_to_read, paragraph
 from reldrop_bench.reporting.outcomes import JUDGED
+from reldrop_bench.reporting.pairs import Paired, paired_outcomes
 from reldrop_bench.reporting.rows import Setting, in_order, labels
 from reldrop_bench.reporting.tables import interval_text, p_text, without_empty
 from reldrop_bench.statistics.adjustment import holm
@@ -54,7 +54,7 @@ class Ablations(ReportSection):
         }
         pairs = max((int(frame["n"].max()) for frame in compared.values() if len(frame)), default=0)
         blocks: list[Block] = [
-            paragraph(self.opening.format(baseline=results.baseline)),
+            how_to_read(self.opening.format(baseline=results.baseline)),
             _selection(swept),
             Prose(f"On one task: {limits_of(pairs)}", "note"),
         ]

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
-from reldrop_bench.reporting.judgement import Paired, paired
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.layout import how_to_read, paragraph
 from reldrop_bench.reporting.outcomes import JUDGED, ranked
+from reldrop_bench.reporting.pairs import Paired, paired
 from reldrop_bench.reporting.rows import (
     CELL,
     Setting,
@@ -81,7 +81,7 @@ class Cost(ReportSection):
             for setting in item.settings
         }
         blocks: list[Block] = [
-            paragraph(self.opening),
+            how_to_read(self.opening),
             paragraph(MACHINE, "note"),
             _table(results, axes, judged, fronts),
         ]

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Figure, Results, Style
-from reldrop_bench.reporting.judgement import Paired
 from reldrop_bench.reporting.paging import numbered, pages
+from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.reporting.rows import Setting, detailed, labels, settings, within
 from reldrop_bench.reporting.style import BASELINE
 from reldrop_bench.statistics.paired import against_baseline

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from reldrop_bench import Figure, Results, Style
-from reldrop_bench.reporting.judgement import Paired, judge
+from reldrop_bench.reporting.judgement import judge
+from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.reporting.rows import labels, within
 
 from .figures import Axis, benefit_label, draw_points

@@ -13,11 +13,14 @@ from reldrop_bench.reporting.guidance import (
     UNDECIDED,
     answer,
     answers,
+    asked_in_all,
+    count_answers,
     judge_contrasts,
 )
-from reldrop_bench.reporting.judgement import DECIDED, INCOMPLETE, Paired, paired_outcomes
-from reldrop_bench.reporting.layout import paragraph
-from reldrop_bench.reporting.outcomes import JUDGED
+from reldrop_bench.reporting.judgement import DECIDED, INCOMPLETE, PRIMARY
+from reldrop_bench.reporting.layout import how_to_read
+from reldrop_bench.reporting.outcomes import JUDGED, declared_when
+from reldrop_bench.reporting.pairs import Paired, paired_outcomes
 from reldrop_bench.reporting.tables import decided_text, p_text, without_empty
 from reldrop_bench.statistics.wording import counted
 
@@ -42,13 +45,26 @@ class Guidance(ReportSection):
         lined_up = paired_outcomes(results)
         contrasts = judge_contrasts(results, lined_up)
         first, *others = answer(results, lined_up, contrasts)
-        blocks: list[Block] = [Prose(first, "headline"), *map(Prose, others)]
+        blocks: list[Block] = [Prose(first, "headline")]
+        if found := [each for each in answers(results, contrasts) if each.primary]:
+            counts = (f"{count} {word}" for word, count in count_answers(found).items())
+            blocks.append(Prose(" · ".join([*counts, f"of {asked_in_all(found)}"]), "counts"))
+            others = others[1:]
+        rest = [Prose(text) for text in others]
+        before, when = declared_when(results)
+        if not before:
+            rest.append(Prose(f"Read it as exploratory: {when}.", "note"))
         if contrasts.empty:
-            return blocks
-        blocks.append(ladder(results, style, lined_up, contrasts))
+            return [*blocks, *rest]
+        held = [item for item in lined_up if item.outcome.key in set(contrasts["outcome"])]
+        primary = [item for item in held if item.outcome.primary]
+        if primary:
+            blocks.append(ladder(results, style, primary, contrasts, "guidance"))
+        blocks += [*rest, _how_to_read(contrasts)]
         blocks.append(_board(results, lined_up, contrasts))
-        blocks += [_dose(results), _how_to_read(contrasts), _details(lined_up, contrasts)]
-        return blocks
+        if further := [item for item in held if not item.outcome.primary]:
+            blocks.append(ladder(results, style, further, contrasts, "guidance-exploratory"))
+        return [*blocks, _dose(results), _details(lined_up, contrasts)]
 
 
 def _board(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
@@ -57,11 +73,11 @@ def _board(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
     rows = [
         {
             "guided method": each.label,
-            "outcome": texts[each.outcome],
+            "outcome": texts[each.outcome] + ("" if each.primary else " (exploratory)"),
             "guidance": each.word,
             **{f"− {rung}": _two_lines(row) for rung, row in each.rungs.items()},
         }
-        for each in answers(results, contrasts)
+        for each in sorted(answers(results, contrasts), key=lambda each: not each.primary)
     ]
     caption = (
         "Each guided method minus each of its controls, which hide as much of the same samples: "
@@ -84,6 +100,7 @@ def _details(lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
                 "label": row["label"],
                 "minus": row["other"],
                 "outcome": texts[row["outcome"]],
+                "role": row["role"],
                 "verdict": row["verdict"],
                 "difference [interval]": decided_text(row, counted=False),
                 "tasks": f"{row['settings']}/{row['settings_expected']}",
@@ -98,7 +115,7 @@ def _details(lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
     )
     caption = (
         "The numbers behind the contrasts. The interval is the one that the verdict rests on; p: t test "
-        "of the mean over tasks; family: adjusted by Holm’s method over all rows."
+        "of the mean over tasks; family: adjusted by Holm’s method over all rows of the same role."
     )
     data = contrasts.rename(columns={"low": "low_95", "high": "high_95"})
     data = data.rename(columns={"verdict_low": "low", "verdict_high": "high"})
@@ -129,8 +146,11 @@ def _dose(results: Results) -> Table:
 def _how_to_read(contrasts: pd.DataFrame) -> Prose:
     decided = int(contrasts["verdict"].isin(DECIDED).sum())
     text = f"""
-    How to read it. A guided method and its controls are trained alike but for where they hide: same samples at
+    A guided method and its controls are trained alike but for where they hide: same samples at
     the same steps, same shapes, as much hidden. The seed-paired differences are averaged within each task, then
-    over tasks; the {counted(len(contrasts), "contrast")} are one family, adjusted by Holm’s
-    method ({decided} decided), and each interval is the one that its verdict rests on."""
-    return paragraph(text)
+    over tasks. The {counted(int((contrasts["role"] == PRIMARY).sum()), "contrast")} of primary outcomes are one
+    family, adjusted by Holm’s method, and the answer rests on them alone. The
+    {counted(int((contrasts["role"] != PRIMARY).sum()), "other")} are a family of their own and exploratory, unless
+    each primary contrast shows a difference ({decided} of all are decided). Each interval is the one that its
+    verdict rests on."""
+    return how_to_read(text)

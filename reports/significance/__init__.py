@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
-from reldrop_bench.reporting.judgement import Paired, paired
-from reldrop_bench.reporting.layout import paragraph
+from reldrop_bench.reporting.layout import how_to_read, paragraph
 from reldrop_bench.reporting.outcomes import JUDGED, outcomes
 from reldrop_bench.reporting.outcomes import ranked as ranked_outcomes
+from reldrop_bench.reporting.pairs import Paired, paired
 from reldrop_bench.reporting.scopes import Scope, left_out, scopes
 from reldrop_bench.reporting.tables import interval_text, p_text
 from reldrop_bench.statistics.adjustment import holm
@@ -84,7 +84,7 @@ class Significance(ReportSection):
             text = """
             No group of tasks has two labels with complete, unsaturated values: nothing can be ranked."""
             return [paragraph(text)]
-        blocks: list[Block] = [paragraph(self.opening)]
+        blocks: list[Block] = [how_to_read(self.opening)]
         blocks += left_out(results, [scope for _, scope in wanted])
         blocks += _policy(ranked)
         several = [ranking for ranking in ranked if len(ranking.kept) > 1]

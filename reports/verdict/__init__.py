@@ -8,9 +8,10 @@ import pandas as pd
 from reldrop_bench import Block, Prose, ReportSection, Results, Style
 from reldrop_bench.reporting.guidance import judge_contrasts
 from reldrop_bench.reporting.headlines import headline, nothing_compared
-from reldrop_bench.reporting.judgement import Paired, judge, judge_tasks, paired_outcomes
-from reldrop_bench.reporting.layout import paragraph
-from reldrop_bench.reporting.outcomes import JUDGED, SATURATED, margin_of
+from reldrop_bench.reporting.judgement import judge, judge_tasks
+from reldrop_bench.reporting.layout import how_to_read, paragraph
+from reldrop_bench.reporting.outcomes import JUDGED, SATURATED, declared_when, margin_of
+from reldrop_bench.reporting.pairs import Paired, paired_outcomes
 from reldrop_bench.statistics.power import limits_of
 from reldrop_bench.statistics.verdicts import LEVEL
 from reldrop_bench.statistics.wording import by_number, counted
@@ -81,7 +82,7 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
     if unclear:
         margins = {margin_of(results, item.outcome) for item in lined_up} - {None}
         rule = (
-            f"is said only where the difference is shown to lie within ±{results.margin:g}."
+            "is said only where the difference is shown to lie within the margin of its outcome."
             if margins
             else "is not said of a metric for which no margin is known (--margin gives one)."
         )
@@ -120,7 +121,7 @@ def _protocol(results: Results, judged: Sequence[Paired], compared: pd.DataFrame
     raw, own, page = (int((compared[name] < LEVEL).sum()) for name in ("p", "p_pair", "p_page"))
     untested = int(compared["p"].isna().sum())
     text = f"""
-    How to read it. A label is compared with “{results.baseline}” on equal task, model and seed: same data,
+    A label is compared with “{results.baseline}” on equal task, model and seed: same data,
     order and first weights. The seed-paired differences are averaged within each task, then over tasks with
     equal weight; p is of a t test that lets every task have its own spread
     (Satterthwaite’s degrees of freedom, made more cautious where pairs are few). The verdict adjusts p by
@@ -138,4 +139,5 @@ def _protocol(results: Results, judged: Sequence[Paired], compared: pd.DataFrame
         for item in judged
         if item.outcome.definition
     )
-    return paragraph(f"{text} The outcomes are {what}." if what else text)
+    text += f" Primary outcomes are one family, the exploratory rest another; {declared_when(results)[1]}."
+    return how_to_read(f"{text} The outcomes are {what}." if what else text)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench import Figure, Results, Style
-from reldrop_bench.reporting.judgement import Paired
+from reldrop_bench.reporting.outcomes import margin_of
+from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.reporting.rows import POINTS, labels
 
 from .tables import unjudged
@@ -27,19 +28,18 @@ def forest(
     figure, axes = style.panels(len(lined_up), 2, (3.6, height), (1.6, 0.3), sharey=True)
     for axis, item in zip(axes, lined_up, strict=True):
         here = compared[compared["outcome"] == item.outcome.key]
-        axis.set_title(item.outcome.short)
+        axis.set_title(item.outcome.heading)
         _panel(axis, results, style, shown, item, here)
     figure.supxlabel(f"difference to “{style.text(results.baseline)}”", fontsize=9)
-    band = (
-        f" The grey band is ±{results.margin:g}, within which a difference is too small to matter."
-    )
+    has_margin = any(margin_of(results, item.outcome) is not None for item in lined_up)
+    band = " The grey band is the margin, within which a difference is too small to matter."
     return Figure(
         "verdict-forest",
         "Seed-paired differences over all tasks: the large marker is the mean, the line the "
         "interval that the verdict rests on; below it a small dot is one pair of seeds (where there are few "
         "enough), a ring the mean on one of several tasks. Right of the zero line is "
         "higher than the baseline. Scales differ between panels. A hollow large marker lacks "
-        f"pairs or tasks that were planned.{band if any(i.outcome.bounded for i in lined_up) else ''}",
+        f"pairs or tasks that were planned.{band if has_margin else ''}",
         "Forest plot of the differences in the table of verdicts, a panel an outcome.",
         figure,
     )
@@ -54,8 +54,8 @@ def _panel(
     compared: pd.DataFrame,
 ) -> None:
     axis.axvline(0, color="#808080", linewidth=1)
-    if item.outcome.bounded:
-        axis.axvspan(-results.margin, results.margin, color="#808080", alpha=0.15, linewidth=0)
+    if (margin := margin_of(results, item.outcome)) is not None:
+        axis.axvspan(-margin, margin, color="#808080", alpha=0.15, linewidth=0)
     records = {row["label"]: row for row in compared.to_dict("records")}
     for height, label in enumerate(shown):
         row = records.get(label)

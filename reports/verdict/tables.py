@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from reldrop_bench import Results, Table
-from reldrop_bench.reporting.judgement import DECIDED, INCOMPLETE, Paired
+from reldrop_bench.reporting.judgement import DECIDED, INCOMPLETE
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
+from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.reporting.rows import in_order, labels, settings
 from reldrop_bench.reporting.tables import decided_text, p_text, without_empty
 from reldrop_bench.statistics.spread import written
@@ -78,16 +79,18 @@ def scoreboard(results: Results, lined_up: Sequence[Paired], compared: pd.DataFr
             row = by_key.get((label, item.outcome.key))
             text = unjudged(results, item, label) if row is None else verdict_text(row)
             if row is not None:
-                tones[text] = TONES.get(row["verdict"], "")
-            texts[item.outcome.short] = text
+                firm = row["holds"] or row["verdict"] not in DECIDED
+                tones[text] = TONES.get(row["verdict"], "") if firm else "muted"
+            texts[item.outcome.heading] = text
         rows.append(texts)
     caption = (
         f"Every label against “{results.baseline}”: verdict and mean seed-paired difference over "
-        f"tasks with the interval that the verdict rests on. {INTERVAL} * does not hold after "
+        f"tasks with the interval that the verdict rests on. {INTERVAL} Exploratory: what conclusions do "
+        "not rest on, a family of tests of its own; * does not hold after "
         "adjustment for the whole page; (n=5/6): pairs that are there, of those planned."
     )
     numbers = ["mean", "low", "high", "confidence", "p", "p_pair", "p_page"]
-    data = numbers_of(compared)[["label", "outcome", "verdict", "holds", *numbers]]
+    data = numbers_of(compared)[["label", "outcome", "role", "verdict", "holds", *numbers]]
     return Table("verdict", caption, pd.DataFrame(rows), data=data, tones=tones, signs=SIGNS)
 
 
@@ -114,6 +117,11 @@ def details(results: Results, item: Paired, compared: pd.DataFrame) -> Table:
                 "tasks": f"{row['settings']}/{row['settings_expected']}",
                 "pairs": f"{row['n']}/{row['n_expected']}",
                 "p": p_text(row["p"]),
+                **(
+                    {"with what it trains with": written(row["with_trained"], sign=True)}
+                    if item.parts
+                    else {}
+                ),
                 "p (own outcomes)": p_text(row["p_pair"]),
                 "p (page)": p_text(row["p_page"]),
                 "p (sign flips)": sign_flip_text(row),
@@ -132,7 +140,7 @@ def details(results: Results, item: Paired, compared: pd.DataFrame) -> Table:
         f"equivalence: {_equivalence(results, item)}.",
         without_empty(frame),
         data=numbers_of(rows).drop(columns="outcome"),
-        tones=TONES | {f"{word}*": tone for word, tone in TONES.items()},
+        tones=TONES | {f"{word}*": "muted" for word in TONES},
         folded=True,
     )
 

@@ -14,7 +14,8 @@ from reldrop_bench.cli import app, main
 from reldrop_bench.cli.output import make_console, print_verdict
 from reldrop_bench.cli.progress import duration, print_summary
 from reldrop_bench.plugins import registry
-from reldrop_bench.reporting.judgement import judge, paired_outcomes
+from reldrop_bench.reporting.judgement import judge
+from reldrop_bench.reporting.pairs import paired_outcomes
 from reldrop_bench.reporting.summary import summarize
 from reldrop_bench.results import Results
 
@@ -104,8 +105,9 @@ def test_a_run_ends_with_the_verdict(
     print_verdict(tmp_path, make_console(), results)
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= WIDTH
-    compared = judge(results, paired_outcomes(results)).query("outcome == 'accuracy'")
-    assert "Test accuracy: better than “none”: “guided block”" in text
+    compared = judge(results, paired_outcomes(results)).query("outcome == 'cues'")
+    assert "Accuracy without the two easiest cues: " in text
+    assert "Test accuracy" not in text.partition("Exploratory, see the report")[0]
     for row in compared.to_dict("records"):
         line = next(line for line in text.splitlines() if line.startswith(f"{row['label']} "))
         assert line.split()[-1].rstrip("*") == row["verdict"]
@@ -136,7 +138,9 @@ def test_where_there_is_no_verdict_it_says_why(
 
 
 def test_a_mean_over_fewer_seeds_and_tiny_numbers_are_told(make_results: Make) -> None:
-    results = make_results(tasks=("digits",), seeds=3, labels=("none", "cutout"))
+    results = make_results(tasks=("digits",), seeds=3, labels=("none", "cutout")).changed(
+        metric="accuracy/test/accuracy"
+    )
     metrics = results.metrics
     lost = (metrics["label"] == "cutout") & (metrics["seed"] == 2)
     clean = (metrics["evaluation"] == "accuracy") & (metrics["metric"] == "accuracy")
@@ -198,9 +202,9 @@ def test_a_cached_run_says_it_once_more(
     code, second = call(capsys, *command)
     assert code == 0
     assert "(unchanged)" in second
-    told = first.partition("Test accuracy")[2]
-    assert told
-    assert second.partition("Test accuracy")[2] == told
+    told = first.partition("report.html")[2]
+    assert "regularizer " in told
+    assert second.partition("(unchanged)")[2].split() == told.split()
 
 
 def test_a_section_that_is_lost_is_named(

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from reldrop_bench.reporting.judgement import judge, paired_outcomes
+from reldrop_bench.reporting.judgement import judge
+from reldrop_bench.reporting.pairs import paired_outcomes
 from reldrop_bench.results import Results
 
 Make = Callable[..., Results]

@@ -19,7 +19,8 @@ from reldrop_bench.reporting.guidance import (
     judge_contrasts,
 )
 from reldrop_bench.reporting.headlines import headline
-from reldrop_bench.reporting.judgement import INCOMPLETE, judge, paired_outcomes
+from reldrop_bench.reporting.judgement import INCOMPLETE, judge
+from reldrop_bench.reporting.pairs import paired_outcomes
 from reldrop_bench.results import Results
 
 Make = Callable[..., Results]

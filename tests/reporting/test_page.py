@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -57,7 +58,7 @@ class Known(ReportSection):
 
     name = "known"
     title = HOSTILE
-    order = 50
+    order = 0
 
     def build(self, results: Results, style: Any) -> Sequence[Block]:
         frame = pd.DataFrame({"name": [f"n{i}" for i in range(len(VALUES))], "value": VALUES})
@@ -110,7 +111,14 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     """Return what opens the page; whatever it asks for, says or asks the reader is checked."""
     contexts, wrong = [], []
 
-    def opened(width: int = 1440, height: int = 900, script: str = "", **settings: Any) -> Any:
+    def opened(
+        width: int = 1440,
+        height: int = 900,
+        script: str = "",
+        folded: bool = False,
+        **settings: Any,
+    ) -> Any:
+        """Open the page; unless `folded`, with all sections unfolded where scripts run."""
         context = browser.new_context(viewport={"width": width, "height": height}, **settings)
         contexts.append(context)
         page = context.new_page()
@@ -121,6 +129,10 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
         if script:
             page.add_init_script(script)
         page.goto(address)
+        if not folded and settings.get("java_script_enabled", True):
+            page.evaluate(
+                "for (const each of document.querySelectorAll('details.part')) each.open = true"
+            )
         return page
 
     yield opened
@@ -296,11 +308,45 @@ def test_paper(open_page: Callable[..., Any]) -> None:
     for selector in ("nav", ".tools", "#page-theme", "#page-choice"):
         assert not page.locator(selector).first.is_visible(), selector
     folded = sheet(page, "folded").locator("table")
+    assert not folded.is_visible(), "paper shows what the screen shows"
+    page.evaluate("document.querySelector('#page-open').click()")
     assert folded.is_visible()
     assert folded.bounding_box()["height"] > 50
     assert page.pdf(format="A4").startswith(b"%PDF")
-    page.emulate_media(media="screen")
-    assert not folded.is_visible()
+
+
+def test_sections_are_folded_to_their_headline(open_page: Callable[..., Any]) -> None:
+    page = open_page(folded=True)
+    sections = page.locator("main > section")
+    first, second = sections.nth(0), sections.nth(1)
+    assert first.locator("table").first.is_visible()
+    body = second.locator("details.part > *:not(summary)").first
+    assert not body.is_visible()
+    assert second.locator(".gist").is_visible()
+    page.locator("nav li a").nth(1).click()
+    page.wait_for_function("document.querySelectorAll('main details.part')[0].open")
+    assert body.is_visible()
+    assert not second.locator(".gist").is_visible()
+    button = page.locator("#page-open")
+    button.click()
+    assert page.evaluate(
+        "[...document.querySelectorAll('main details')].every((each) => each.open)"
+    )
+    button.click()
+    assert not page.evaluate(
+        "[...document.querySelectorAll('main details')].some((each) => each.open)"
+    )
+    third = sections.nth(2).get_attribute("id")
+    page.evaluate(f"location.hash = '#{third}'")
+    page.wait_for_function("document.querySelectorAll('main details.part')[1].open")
+
+
+def test_what_is_folded_is_not_printed(open_page: Callable[..., Any]) -> None:
+    def pages(page: Any) -> int:
+        return len(re.findall(rb"/Type\s*/Page[^s]", page.pdf(format="A4")))
+
+    folded, whole = pages(open_page(folded=True)), pages(open_page())
+    assert whole > 2 * folded
 
 
 CONTRASTS = """() => {

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from reldrop_bench.reporting import Report
-from reldrop_bench.reporting.judgement import judge, paired_outcomes
+from reldrop_bench.reporting.judgement import judge
+from reldrop_bench.reporting.pairs import paired_outcomes
 from reldrop_bench.reporting.tables import telling_digits
 from reldrop_bench.results import CELL_COLUMNS, METRIC_COLUMNS, Results
 

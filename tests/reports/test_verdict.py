@@ -11,8 +11,9 @@ import pytest
 
 from reldrop_bench.kinds.section import Block, Prose, Table
 from reldrop_bench.plugins import registry
-from reldrop_bench.reporting.judgement import judge, judge_tasks, paired
+from reldrop_bench.reporting.judgement import judge, judge_tasks
 from reldrop_bench.reporting.outcomes import outcomes, values
+from reldrop_bench.reporting.pairs import paired
 from reldrop_bench.reporting.style import Style
 from reldrop_bench.results import METRIC_COLUMNS, Results
 from reldrop_bench.statistics.adjustment import holm
@@ -87,9 +88,11 @@ def some_scores(tasks: int = 3, seeds: int = 4, labels: int = 4, seed: int = 0) 
 
 def test_no_gain_is_called_no_gain(make_results: Make) -> None:
     results = make_results(tasks=("digits",), gains=(0.0,))
-    text = prose(results, "headline")[0]
-    assert text.startswith("Test accuracy: no regularizer is shown to be better than “none”.")
-    assert "better than “none” by" not in text
+    first, *others = prose(results, "headline")
+    none = "no regularizer is shown to be better than “none”."
+    assert first.startswith(f"Accuracy under foreign shift: {none}")
+    assert any(text.startswith(f"Test accuracy (exploratory): {none}") for text in others)
+    assert not any("better than “none” by" in text for text in [first, *others])
 
 
 def test_a_large_gain_is_named_with_its_size() -> None:
@@ -175,15 +178,16 @@ def test_a_bad_label_does_not_bring_a_saturated_task_into_another_pair() -> None
 def test_saturated_tasks_are_flagged_and_left_out(make_results: Make) -> None:
     results = make_results(tasks=("cue-images",))
     assert any("Saturated" in text for text in prose(results, "warning"))
-    assert set(tables(results)["verdict"].frame["accuracy"]) == {"saturated"}
+    assert set(tables(results)["verdict"].frame["accuracy (exploratory)"]) == {"saturated"}
     assert set(tables(results)["verdict-accuracy-by-task"].frame["verdict"]) == {"saturated"}
 
 
 def test_a_family_is_the_outcomes_of_one_label(make_results: Make) -> None:
     frame = judge(make_results(seeds=5))
-    for _, own in frame.groupby("label"):
+    for _, own in frame.groupby(["label", "role"]):
         assert own["p_pair"].tolist() == holm(own["p"].to_numpy()).tolist()
-    assert frame["p_page"].tolist() == holm(frame["p"].to_numpy()).tolist()
+    for _, page in frame.groupby("role"):
+        assert page["p_page"].tolist() == holm(page["p"].to_numpy()).tolist()
     assert (frame["p_page"] >= frame["p_pair"]).all()
 
 

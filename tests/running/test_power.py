@@ -13,7 +13,6 @@ import yaml
 
 from reldrop_bench import run
 from reldrop_bench.cli import main
-from reldrop_bench.reporting.outcomes import OUTCOMES
 from reldrop_bench.results import Results
 from reldrop_bench.running.benchmark import prepare
 from reldrop_bench.running.power import plan_power
@@ -127,12 +126,13 @@ def test_labels_that_are_compared_on_other_tasks_stand_apart(spec: dict[str, Any
     assert [reach.own for reach in power.settings] == [2, 2]
 
 
-def test_the_outcomes_are_those_of_the_report_as_far_as_the_evaluations_go(
+def test_the_outcomes_are_the_primary_ones(
     spec: dict[str, Any],
 ) -> None:
     names = ["accuracy", "shifts", "calibration", "occlusion", "cost"]
-    for evaluations, outcomes in ((names[:1], 1), (names[:2], 2), (names, len(OUTCOMES))):
-        power = plan_power(prepare(spec | {"evaluations": evaluations}))
+    for primary, outcomes in ((None, 1), (["shifts"], 1), (["accuracy", "shifts", "occlusion"], 3)):
+        declared = {} if primary is None else {"outcomes": {"primary": primary}}
+        power = plan_power(prepare(spec | {"evaluations": names} | declared))
         (reach,) = power.overall
         assert (power.outcomes, reach.own, reach.page) == (outcomes, outcomes, 2 * outcomes)
         assert reach.effect_page == pytest.approx(
@@ -232,3 +232,16 @@ def test_wrong_use_is_one_line(
     assert code == 2
     assert part in stderr
     assert len(stderr.strip().splitlines()) == 1
+
+
+def test_contrasts_are_a_family_of_their_own(spec: dict[str, Any]) -> None:
+    guided = {"reldrop-block": {"k": 1}}
+    power = plan_power(prepare(spec | {"regularizers": ["none", guided], "controls": True}))
+    (reach,) = power.contrasts
+    assert reach.labels == ("reldrop-block − random", "reldrop-block − other-sample")
+    assert (reach.own, reach.page) == (2 * power.outcomes, None)
+    (overall,) = power.overall
+    assert reach.pairs == overall.pairs, "as many seeds as against the baseline"
+    expected = smallest_detectable_difference([1.0, 1.0], [3, 3], level=0.05 / reach.own)
+    assert reach.effect_own == pytest.approx(expected)
+    assert plan_power(prepare(spec)).contrasts == ()

@@ -16,14 +16,9 @@ from reldrop_bench.kinds.record import Record
 from reldrop_bench.matrix.cells import expand
 from reldrop_bench.matrix.spec import BenchmarkSpec
 from reldrop_bench.results import EPOCH_COLUMNS, EXAMPLE_COLUMNS, IDENTITY, METRIC_COLUMNS
+from reldrop_bench.store.benchmarks import BenchmarkRecord
 from reldrop_bench.store.folder import Store
-from reldrop_bench.store.records import (
-    EPOCHS_FILE,
-    BenchmarkRecord,
-    CellRecord,
-    EvaluationOutcome,
-    evaluation_file,
-)
+from reldrop_bench.store.records import EPOCHS_FILE, CellRecord, EvaluationOutcome, evaluation_file
 from reldrop_bench.store.tables import Gathered, LongTables
 
 pytestmark = pytest.mark.usefixtures("plugin_folder")

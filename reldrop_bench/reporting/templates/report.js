@@ -323,11 +323,25 @@
   }, { rootMargin: "-10% 0px -80% 0px" });
   for (const section of $$("main > section")) near.observe(section);
 
-  // Paper cannot be unfolded.
-  let opened = [];
-  addEventListener("beforeprint", () => {
-    opened = $$("main details:not([open])");
-    for (const each of opened) each.open = true;
+  // Folding: what a link leads to is opened, and all at once on demand (to print all, or to search).
+  const unfold = () => {
+    let target = null;
+    try { target = document.getElementById(decodeURIComponent(location.hash.slice(1))); } catch { /* no name */ }
+    if (!target || !target.closest("main")) return;
+    const inner = $("details.part", target);
+    if (inner) inner.open = true;
+    for (let each = target.closest("details"); each; each = each.parentElement.closest("details")) each.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", unfold);
+  for (const link of links.values()) link.addEventListener("click", () => setTimeout(unfold));
+  unfold();
+  const openAll = $("#page-open");
+  openAll.hidden = false;
+  openAll.addEventListener("click", () => {
+    const all = $$("main details");
+    const open = all.some((each) => !each.open);
+    for (const each of all) each.open = open;
+    openAll.textContent = open ? "Close all" : "Open all";
   });
-  addEventListener("afterprint", () => { for (const each of opened) each.open = false; });
 })();
