@@ -80,7 +80,7 @@ def with_intervals(
     intervals = [
         decision_interval(
             row["mean"], row["error"], row["df"], row["verdict"], divisor,
-            None if np.isnan(row["margin"]) else of_margin,
+            None if np.isnan(row["margin"]) else of_margin, least=row["df_least"],
         )
         for row, divisor, of_margin in zip(
             frame.to_dict("records"), divisors, of_equivalence, strict=True
@@ -191,5 +191,7 @@ def compare(results: Results, item: Paired, label: str, other: str) -> dict[str,
         "margin": np.nan if margin is None else margin,
         "p_equivalence": np.nan
         if margin is None
-        else equivalence_p(difference.mean, difference.error, difference.df, margin),
+        else equivalence_p(
+            difference.mean, difference.error, difference.df, margin, difference.df_least
+        ),
     }

@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
+from reldrop_bench.statistics.student import student_quantile
 from reldrop_bench.statistics.verdicts import LEVEL
 
 
@@ -37,10 +38,12 @@ def decision_interval(
     divisor: float,
     equivalence_divisor: float | None = None,
     level: float = LEVEL,
+    least: float | None = None,
 ) -> tuple[float, float, float]:
     """Return low and high of the interval that a verdict rests on, and its nominal confidence.
 
-    mean, error, df: of the t test, as `overall_difference` gives them. word: the verdict. divisor,
+    mean, error, df, least: of the t test, as `overall_difference` gives them (the least degrees of freedom
+    are by default df). word: the verdict. divisor,
     equivalence_divisor: from `holm_divisors` of the tests for a difference and for equivalence; None
     where equivalence is not tested. NaN where nothing was tested (one pair, or equal differences).
 
@@ -55,7 +58,7 @@ def decision_interval(
     two_sided = level / divisor / 2
     one_sided = np.inf if equivalence_divisor is None else level / equivalence_divisor
     tail = {"equivalent": one_sided, "unclear": min(two_sided, one_sided)}.get(word, two_sided)
-    half = float(scipy.special.stdtrit(df, 1 - tail)) * error
+    half = float(student_quantile(tail, df, df if least is None else least)) * error
     low, high = mean - half, mean + half
     if word == "equivalent":
         low, high = min(low, 0.0), max(high, 0.0)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 
+from reldrop_bench.statistics.student import student_cdf, student_quantile
 from reldrop_bench.statistics.wording import counted
 
 ROUNDING = 1e-12
@@ -36,7 +36,9 @@ class OverallDifference:
     error: float = np.nan
     """Standard error of the mean."""
     df: float = np.nan
-    """Of the t distribution, see `degrees_of_freedom`."""
+    """Satterthwaite's degrees of freedom."""
+    df_least: float = np.nan
+    """The least there can be; t is read with some between the two, see `student`."""
     p: float = np.nan
     """Two-sided t test of "the mean is 0", not adjusted."""
     note: str = ""
@@ -69,57 +71,53 @@ def overall_difference(groups: Sequence[ArrayLike], confidence: float = 0.95) ->
         return OverallDifference(len(kept), *expected, mean, note=note)
     variances = np.array([_variance(values) for values in kept])
     counts = np.array([len(values) for values in kept])
-    mean, error, df, p = (float(part) for part in stratified_t(means, variances, counts))
+    mean, error, df, least, p = (float(part) for part in stratified_t(means, variances, counts))
     if error == 0:
         what = "no pair differs" if abs(mean) <= ROUNDING else "all differences are equal"
         note = "; ".join([*notes, f"{what}: no t test"])
         return OverallDifference(len(kept), *expected, mean, mean, mean, 0.0, note=note)
-    half = float(scipy.special.stdtrit(df, 0.5 + confidence / 2)) * error
+    half = float(student_quantile(0.5 - confidence / 2, df, least)) * error
     return OverallDifference(
-        len(kept), *expected, mean, mean - half, mean + half, error, df, p, "; ".join(notes)
+        len(kept), *expected, mean, mean - half, mean + half, error, df, least, p, "; ".join(notes)
     )
 
 
 def stratified_t(
     means: ArrayLike, variances: ArrayLike, counts: ArrayLike
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, standard error, degrees of freedom and two-sided p of the mean over settings.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean, standard error, both `degrees_of_freedom` and two-sided p of the mean over settings.
 
     means, variances: (..., T) of the differences within each of T settings (variances with ddof 1);
     counts: (T,) or (..., T) pairs, two or more each. The results have shape (...). The settings
     weigh the same and no variance is pooled: the error is sqrt(Σ s²/n) / T. Where every variance is
-    0, df and p are NaN.
+    0, degrees of freedom and p are NaN.
     """
     means = np.asarray(means, dtype=np.float64)
     shares = np.asarray(variances, dtype=np.float64) / np.asarray(counts, dtype=np.float64)
     # Sorted: a sum must not depend on the settings' order.
     mean = np.sort(means, axis=-1).mean(axis=-1)
     error = np.sqrt(np.sort(shares, axis=-1).sum(axis=-1)) / means.shape[-1]
-    df = degrees_of_freedom(shares, counts)
+    df, least = degrees_of_freedom(shares, counts)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.minimum(2 * scipy.special.stdtr(df, -np.abs(mean) / error), 1.0)
-    return mean, error, df, p
+        p = np.minimum(2 * student_cdf(-np.abs(mean) / error, df, least), 1.0)
+    return mean, error, df, least, p
 
 
-def degrees_of_freedom(shares: ArrayLike, counts: ArrayLike) -> np.ndarray:
-    """Return the degrees of freedom (...) of a sum of variance estimates s²/n, `shares` (..., T).
+def degrees_of_freedom(shares: ArrayLike, counts: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return two degrees of freedom, each (...), of a sum of variance estimates s²/n, `shares` (..., T).
 
-    Satterthwaite's 1 / Σ (w² / ν), w a setting's share of the sum and ν = n - 1 (Biometrics
-    Bulletin 2, 1946), takes the estimates for the truth. Of few pairs each, they make one setting
-    that scatters more than the others look like one of many just where its variance came out too
-    small: with n = 3, and one of 12 settings 10 times as wide, identical methods are then called
-    different in 7.4 % of benchmarks. So the result is pulled towards 1 / Σ (w / ν), which no such
-    error makes too large, by as much as the estimates can be trusted: the weight of Satterthwaite's
-    is ν / (ν + 2), the mean squared over the mean square of an s². That costs no more than 6 %
-    there, nothing for one setting, and less the more pairs there are.
+    With w a setting's share of the sum and ν = n - 1: Satterthwaite's 1 / Σ (w² / ν) (Biometrics
+    Bulletin 2, 1946), and the least there can be, 1 / Σ (w / ν). `student` reads t between the two;
+    one setting has n - 1 of both. Where every variance is 0, they are NaN.
     """
     shares = np.asarray(shares, dtype=np.float64)
     free = np.asarray(counts, dtype=np.float64) - 1
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = shares / np.sort(shares, axis=-1).sum(axis=-1, keepdims=True)
-        least = 1 / np.sort(weights / free, axis=-1).sum(axis=-1)
-        satterthwaite = 1 / np.sort(weights**2 / free, axis=-1).sum(axis=-1)
-        return least + (satterthwaite - least) * least / (least + 2)
+        return (
+            1 / np.sort(weights**2 / free, axis=-1).sum(axis=-1),
+            1 / np.sort(weights / free, axis=-1).sum(axis=-1),
+        )
 
 
 def complete_pairs(groups: Sequence[ArrayLike]) -> tuple[list[np.ndarray], int]:

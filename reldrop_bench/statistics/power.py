@@ -12,6 +12,7 @@ import numpy as np
 import scipy
 
 from reldrop_bench.statistics.overall import stratified_t
+from reldrop_bench.statistics.student import student_quantile
 from reldrop_bench.statistics.verdicts import LEVEL
 
 POWER = 0.8
@@ -101,8 +102,8 @@ class _OverallTest:
         self.error = math.sqrt((variances / counts).sum())
         """Standard error of the sum of the settings' means."""
         drawn = random.chisquare(freedom, size=(_DRAWS, len(counts))) * variances / freedom
-        _, error, df, _ = stratified_t(np.zeros_like(drawn), drawn, counts)
-        self._half = scipy.special.stdtrit(df, 1 - level / 2) * error * len(counts) / self.error
+        _, error, df, least, _ = stratified_t(np.zeros_like(drawn), drawn, counts)
+        self._half = student_quantile(level / 2, df, least) * error * len(counts) / self.error
 
     def power(self, shift: float) -> float:
         """Return the power for a mean of `shift` standard errors."""

@@ -1,4 +1,4 @@
-"""Ranks of labels over tasks: Friedman's test, critical difference, what is not told apart.
+"""Ranks of labels over tasks: Friedman's test, critical difference.
 
 A task counts as one observation, so this asks "would it hold on other tasks like these?", and needs
 many of them; seeds only make a task's score steadier.
@@ -7,7 +7,6 @@ Learning Research 7 (2006).
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -116,28 +115,6 @@ def critical_difference(labels: int, tasks: int, level: float = LEVEL) -> float:
         return float("inf")
     quantile = float(scipy.stats.studentized_range.ppf(1 - level, labels, np.inf)) / math.sqrt(2)
     return quantile * math.sqrt(labels * (labels + 1) / (6 * tasks))
-
-
-def not_told_apart(
-    average_ranks: Sequence[float] | np.ndarray, different: ArrayLike
-) -> list[tuple[int, ...]]:
-    """Return the bars of a critical-difference diagram: groups of labels with no difference inside.
-
-    average_ranks: (k,), different: (k, k) symmetric, True where a test tells the two apart. A group
-    is a run of neighbours by rank, two or more, none of them different from another, that no longer
-    group holds. Returns their numbers, best rank first.
-    """
-    order = np.argsort(np.asarray(average_ranks, dtype=np.float64), kind="stable")
-    apart = np.asarray(different, dtype=bool)[np.ix_(order, order)]
-    groups, reached = [], 0
-    for start in range(len(order)):
-        end = start + 1
-        while end < len(order) and not apart[start : end + 1, start : end + 1].any():
-            end += 1
-        if end - start > 1 and end > reached:
-            groups.append(tuple(int(label) for label in order[start:end]))
-        reached = max(reached, end)
-    return groups
 
 
 def _ranks(scores: ArrayLike) -> np.ndarray:

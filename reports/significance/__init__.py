@@ -22,7 +22,6 @@ from reldrop_bench.statistics.ranks import (
     complete,
     critical_difference,
     friedman,
-    not_told_apart,
 )
 from reldrop_bench.statistics.verdicts import LEVEL
 from reldrop_bench.statistics.wilcoxon import Wilcoxon, all_pairs, many_to_one
@@ -32,7 +31,7 @@ from .figures import matrix, rank_diagram
 
 @dataclass(frozen=True)
 class Ranked:
-    """The ranks of a scope's labels on one outcome, and which of them can be told apart."""
+    """The ranks of a scope's labels on one outcome, and what tests say of every two of them."""
 
     item: Paired
     scope: Scope
@@ -45,9 +44,6 @@ class Ranked:
     worst: np.ndarray
     """Average ranks over all tasks, where a missing mean has the worst rank."""
     pairs: pd.DataFrame
-    by_wilcoxon: bool
-    """Whether `different` comes from the Wilcoxon test over tasks; else from seed-paired t tests."""
-    groups: tuple[tuple[int, ...], ...]
 
     @property
     def columns(self) -> dict[str, str]:
@@ -68,11 +64,12 @@ class Significance(ReportSection):
     shows = JUDGED
     opening = """
     Ranks are made of each task’s mean over seeds: 1 is the best label, ties share their ranks. Labels are
-    ranked over tasks that all of them ran on. Friedman’s test (with Iman and Davenport’s correction) asks
-    whether any label differs; Wilcoxon’s signed-rank test, with Holm’s adjustment, asks of each label
-    whether it differs from the baseline on tasks like these. Both see one number a task, so few tasks can
-    show nothing. The pairwise tests further down take the seeds of these very tasks instead. A rank depends
-    on which other labels are there; a pairwise p, before adjustment, does not."""
+    ranked over tasks that all of them ran on; a lower average rank alone is no evidence of a difference.
+    Friedman’s test (with Iman and Davenport’s correction) asks whether any label differs; Wilcoxon’s
+    signed-rank test, with Holm’s adjustment, asks of each label whether it differs from the baseline on
+    tasks like these. Both see one number a task, so few tasks can show nothing. The pairwise tests further
+    down take the seeds of these very tasks instead. A rank depends on which other labels are there; a
+    pairwise p, before adjustment, does not."""
 
     def build(self, results: Results, style: Style) -> Sequence[Block]:
         lined_up = [paired(results, outcome) for outcome in ranked_outcomes(results)]
@@ -109,22 +106,19 @@ def rank(item: Paired, scope: Scope) -> Ranked | None:
     scores, kept = complete(means)
     if not len(kept):
         return None
-    pairs = _all_pairs(item, scope)
-    over_tasks = all_pairs(means)  # not of kept tasks: a pair is its own two columns
-    columns = list(over_tasks)
-    # As the first of Holm's steps over all pairs: else the test could join labels only.
-    least = min(over_tasks[pair].smallest_p for pair in columns) * len(columns)
-    by_wilcoxon = least < LEVEL
-    p = holm([test.p for test in over_tasks.values()]) if by_wilcoxon else pairs["p_holm"]
-    different = np.zeros((len(scope.labels), len(scope.labels)), dtype=bool)
-    for (first, second), value in zip(columns, p, strict=True):
-        different[first, second] = different[second, first] = value < LEVEL
+    # Over tasks: of all, not of the kept ones, since a pair is its own two columns.
+    tests = list(all_pairs(means).values())
+    adjusted = holm([test.p for test in tests])
+    pairs = _all_pairs(item, scope).assign(
+        p_over_tasks=adjusted,
+        over_tasks=[
+            _over_tasks(test, value, len(tests), "pairs")
+            for test, value in zip(tests, adjusted, strict=True)
+        ],
+    )
     ranks = average_ranks(scores)
     worst = average_ranks(complete(means, missing="worst")[0])
-    groups = tuple(not_told_apart(ranks, different))
-    return Ranked(
-        item, scope, means, scores, tuple(map(int, kept)), ranks, worst, pairs, by_wilcoxon, groups
-    )
+    return Ranked(item, scope, means, scores, tuple(map(int, kept)), ranks, worst, pairs)
 
 
 def _all_pairs(item: Paired, scope: Scope) -> pd.DataFrame:
@@ -177,8 +171,8 @@ def _friedman(ranked: Sequence[Ranked]) -> Table:
         rows.append(row)
     caption = (
         "Friedman’s test of equal ranks, with Iman and Davenport’s F, and Nemenyi’s critical "
-        f"difference of average ranks at {LEVEL:.0%} (for comparison: the groups in the diagram "
-        "are made by pairwise tests, which do not depend on further labels)."
+        f"difference of average ranks at {LEVEL:.0%} (for comparison: unlike it, the pairwise tests "
+        "below do not depend on further labels)."
     )
     formats = dict.fromkeys(("χ²", "F (Iman–Davenport)", "critical difference"), "{:.2f}")
     return Table("friedman", caption, pd.DataFrame(rows), formats)
@@ -197,7 +191,7 @@ def _ranks(results: Results, ranked: Sequence[Ranked]) -> Table:
             if number != base:
                 signs = np.sign(ranking.means[:, number] - ranking.means[:, base])
                 counts = "–".join(str(int(np.sum(signs == sign))) for sign in (1, 0, -1))
-                test = _over_tasks(tests[number], adjusted[number], len(others))
+                test = _over_tasks(tests[number], adjusted[number], len(others), "labels")
             rows.append(
                 ranking.columns
                 | {"label": ranking.scope.labels[number], "average rank": ranking.ranks[number]}
@@ -214,11 +208,11 @@ def _ranks(results: Results, ranked: Sequence[Ranked]) -> Table:
     return Table("ranks", caption, pd.DataFrame(rows), formats, tones=tones)
 
 
-def _over_tasks(test: Wilcoxon, adjusted: float, family: int) -> str:
+def _over_tasks(test: Wilcoxon, adjusted: float, family: int, members: str) -> str:
     """Write an adjusted p, or that no outcome could have been significant."""
     if test.smallest_p * family < LEVEL:
         return p_text(adjusted)
-    beside = f" and {family} labels" if test.smallest_p < LEVEL else ""
+    beside = f" and {family} {members}" if test.smallest_p < LEVEL else ""
     return f"cannot be significant with n={test.n}{beside}"
 
 
@@ -227,7 +221,9 @@ def _pairs(ranked: Sequence[Ranked]) -> Table:
     better = f"Lower is better for {', '.join(sorted(lower))}." if lower else "Higher is better."
     data = pd.concat(
         [
-            ranking.pairs.assign(outcome=ranking.item.outcome.key, tasks=ranking.scope.name)
+            ranking.pairs.drop(columns="over_tasks").assign(
+                outcome=ranking.item.outcome.key, tasks=ranking.scope.name
+            )
             for ranking in ranked
         ],
         ignore_index=True,
@@ -241,6 +237,7 @@ def _pairs(ranked: Sequence[Ranked]) -> Table:
                 "difference [95 % interval]": interval_text(row),
                 "p": p_text(row["p"]),
                 "p (Holm)": p_text(row["p_holm"]),
+                "Wilcoxon p (Holm)": row["over_tasks"],
             }
             for ranking in ranked
             for row in ranking.pairs.to_dict("records")
@@ -248,7 +245,8 @@ def _pairs(ranked: Sequence[Ranked]) -> Table:
     )
     caption = (
         "Every pair of labels: seed-paired difference (label − other), mean over tasks, with its "
-        "95 % t interval and p; Holm’s adjustment over all pairs of the group and outcome. "
+        "95 % t interval and p, and Wilcoxon’s signed-rank test over tasks; Holm’s adjustment over all "
+        "pairs of the group and outcome. "
         f"{better}"
     )
     return Table("pairs", caption, frame, data=data, folded=True)

@@ -1,4 +1,4 @@
-"""Figures of the tests: ranks with the labels that cannot be told apart, and all pairs."""
+"""Figures of the tests: average ranks, and all pairs with those that are told apart."""
 
 from __future__ import annotations
 
@@ -22,23 +22,17 @@ WRITTEN = 12
 
 
 def rank_diagram(style: Style, ranked: Sequence[Ranked]) -> Figure:
-    """Return critical-difference diagrams, a panel a group of tasks and outcome, best label on top."""
+    """Return average ranks, a panel a group of tasks and outcome, best label on top."""
     most = max(len(ranking.scope.labels) for ranking in ranked)
     figure, axes = style.panels(len(ranked), 2, (3.9, 0.9 + 0.27 * most), (0.2, 0.1))
     for axis, ranking in zip(axes, ranked, strict=True):
         _ranks(axis, style, ranking)
-    ways = {ranking.by_wilcoxon for ranking in ranked}
-    tests = {
-        True: "Wilcoxon’s signed-rank test over tasks",
-        False: "seed-paired t tests on these tasks (too few tasks for Wilcoxon’s test of so many pairs)",
-    }
-    how = " or, by panel, ".join(tests[way] for way in sorted(ways, reverse=True))
     return Figure(
-        "critical-difference",
-        "Critical-difference diagrams: average rank over tasks, the best label on top. A bar on the "
-        "right joins labels that cannot be told apart: every pair among them has p ≥ "
-        f"{LEVEL}, Holm-adjusted over all pairs, by {how}.",
-        "Average ranks of the labels with bars that join those that cannot be told apart.",
+        "average-ranks",
+        "Average rank over tasks, the best label on top. Ranks alone do not tell labels apart: the "
+        "matrix and the table of pairs say which are. Pairs that are not are not shown to be alike "
+        "either, since no evidence of a difference is no evidence that there is none.",
+        "Average ranks of the labels, a row a label.",
         figure,
     )
 
@@ -51,13 +45,8 @@ def _ranks(axis: Axes, style: Style, ranking: Ranked) -> None:
         look = style.series(label) | {"marker": style.marker(label), "linestyle": "none"}
         axis.plot([1, place], [row, row], color="#b0b6bd", linewidth=0.6, zorder=1)
         axis.plot([place], [row], **look, markersize=6, zorder=2)
-    right, step = len(labels) + 0.35, 0.045 * len(labels)
-    bars = [[order.index(number) for number in group] for group in ranking.groups if len(group) > 1]
-    for number, rows in enumerate(bars):
-        x, ends = right + step * number, [min(rows) - 0.2, max(rows) + 0.2]
-        axis.plot([x, x], ends, color="#808080", linewidth=3, solid_capstyle="butt")
     style.label_rows(axis, [labels[number] for number in order])
-    axis.set_xlim(0.9, right + step * len(bars) + 0.1)
+    axis.set_xlim(0.9, len(labels) + 0.1)
     axis.set_xticks(range(1, len(labels) + 1, max(1, len(labels) // 7)))
     axis.set_xlabel("average rank (1 is best)")
     tasks = len(ranking.kept)
@@ -100,7 +89,8 @@ def matrix(style: Style, ranking: Ranked) -> Figure:
         f"pairs-{outcome.key}-{tasks.replace(' ', '-')}",
         f"{outcome.text}, {tasks}: mean seed-paired difference of the label in the row "
         f"to that in the column; {outcome.direction} is better. * p < {LEVEL} after Holm’s adjustment "
-        "over all pairs. All numbers are in the table below.",
+        "over all pairs, by seed-paired t tests on these tasks; a pair without it is not shown to be alike. "
+        "All numbers are in the table below.",
         f"Matrix of differences in {outcome.short} between all pairs of {counted(len(labels), 'label')}.",
         figure,
     )

@@ -122,16 +122,17 @@ def _protocol(results: Results, judged: Sequence[Paired], compared: pd.DataFrame
     untested = int(compared["p"].isna().sum())
     text = f"""
     A label is compared with “{results.baseline}” on equal task, model and seed: same data,
-    order and first weights. The seed-paired differences are averaged within each task, then over tasks with
-    equal weight; p is of a t test that lets every task have its own spread
-    (Satterthwaite’s degrees of freedom, made more cautious where pairs are few). The verdict adjusts p by
-    Holm’s method over the {counted(len(judged), "outcome")} of that label alone, and its
-    interval is the one at the level that decided; so neither depends on which other labels are in the
-    benchmark. A label that does nothing was called
-    different in at most 6 % of simulated benchmarks (3 to 10 seeds, up to 12 tasks). An asterisk marks a
-    verdict that does not hold when all {counted(len(compared), "comparison")} of this section are adjusted
-    together. Of these, {raw} {by_number(raw, "is", "are")} significant without adjustment, {own} as adjusted
-    for their own label, {page} for the whole page."""
+    order and first weights. The seed-paired differences are averaged within each task, then over tasks with equal
+    weight; p is of a t test that lets every task have its own spread (Satterthwaite’s degrees of freedom, and
+    less the further out t lies and the fewer the pairs). The verdict adjusts p by Holm’s method over the
+    {counted(len(judged), "outcome")} of that label alone, and its interval is the one at the level that
+    decided; so neither depends on which other labels are in the benchmark. A label that does nothing was called
+    different in at most 5.5 % of simulated benchmarks (3 to 20 seeds, up to 12 tasks, of which some scatter up to
+    20 times as much as others; 7 % with a single task whose accuracy comes in very few steps). With 3 seeds and
+    several tasks that costs power: 5 find much more. An asterisk marks a verdict that does not hold when all
+    {counted(len(compared), "comparison")} of this section are adjusted together. Of these, {raw}
+    {by_number(raw, "is", "are")} significant without adjustment, {own} as adjusted for their own label,
+    {page} for the whole page."""
     if untested:
         text += f" {untested} could not be tested: p = 1 in the families that count."
     what = "; ".join(

@@ -24,9 +24,10 @@ LEVELS = (0.025, 0.975)
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("n", SEEDS)
 def test_intervals_called_95_cover_93_to_97(n: int, settings: int, shape: str) -> None:
-    # Of several settings with three pairs each, `overall.degrees_of_freedom` takes less than it might:
-    # there the intervals are wider than they say, and the report prints what they cover.
-    most = 0.985 if n == 3 and settings > 1 else 0.97
+    # Of several settings with three pairs each, `student` takes less degrees of freedom than it might, so
+    # that no spread breaks the level: there the intervals are wider than they say, and the report
+    # prints what they cover.
+    most = 0.99 if n == 3 and settings > 1 else 0.97
     assert 0.93 <= interval_coverage(n, settings, shape) <= most  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ from reldrop_bench.statistics.overall import overall_difference
 
 def of_pairs(differences: np.ndarray | list[float], margin: float) -> float | np.ndarray:
     found = overall_difference([differences])
-    return equivalence_p(found.mean, found.error, found.df, margin)
+    return equivalence_p(found.mean, found.error, found.df, margin, found.df_least)
 
 
 @pytest.mark.parametrize("n", [3, 5, 10, 30])
@@ -34,7 +34,7 @@ def test_equivalent_means_that_the_90_percent_interval_lies_within_the_margin(
     groups: list[list[float]], margin: float
 ) -> None:
     found = overall_difference(groups, confidence=0.9)
-    p = equivalence_p(found.mean, found.error, found.df, margin)
+    p = equivalence_p(found.mean, found.error, found.df, margin, found.df_least)
     if np.isnan(found.p):
         assert np.isnan(p)
         return

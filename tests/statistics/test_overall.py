@@ -39,17 +39,17 @@ def test_two_settings_have_the_error_of_welchs_test() -> None:
     found = overall_difference([a, -b])
     reference = stats.ttest_ind(a, b, equal_var=False)
     assert found.mean / found.error == pytest.approx(reference.statistic)
-    assert min(len(a), len(b)) - 1 < found.df < reference.df  # more careful than Welch's
+    assert found.df == pytest.approx(reference.df)
+    assert min(len(a), len(b)) - 1 < found.df_least < found.df
+    assert found.p > reference.pvalue  # more careful than Welch's
 
 
 def test_degrees_of_freedom_by_hand() -> None:
-    # Two equal shares of 5 pairs: between 4 and Satterthwaite's 8, with weight 4 / (4 + 2).
-    assert degrees_of_freedom([2.0, 2.0], [5, 5]) == pytest.approx(4 + 4 * 4 / 6)
+    # Two equal shares of 5 pairs: Satterthwaite's are 4 + 4, one setting has 4.
+    assert degrees_of_freedom([2.0, 2.0], [5, 5]) == pytest.approx((8, 4))
     # One setting has all the variance: the degrees of freedom are its own.
-    assert degrees_of_freedom([3.0, 0.0, 0.0], [4, 9, 9]) == pytest.approx(3)
-    # With many pairs nothing is left of the correction.
-    many = degrees_of_freedom([1.0, 4.0], [5001, 5001])
-    assert many == pytest.approx(5000 * 25 / 17, rel=1e-3)
+    assert degrees_of_freedom([3.0, 0.0, 0.0], [4, 9, 9]) == pytest.approx((3, 3))
+    assert degrees_of_freedom([1.0, 4.0], [5001, 5001]) == pytest.approx((5000 * 25 / 17, 5000))
 
 
 @given(
@@ -61,8 +61,9 @@ def test_degrees_of_freedom_lie_between_one_settings_and_satterthwaites(
 ) -> None:
     free = np.array(counts[: len(shares)]) - 1
     weights = np.array(shares) / np.sum(shares)
-    found = degrees_of_freedom(shares, counts[: len(shares)])
-    assert free.min() * (1 - 1e-9) <= found <= (1 + 1e-9) / np.sum(weights**2 / free)
+    found, least = degrees_of_freedom(shares, counts[: len(shares)])
+    assert free.min() * (1 - 1e-9) <= least <= found * (1 + 1e-9)
+    assert found == pytest.approx(1 / np.sum(weights**2 / free), rel=1e-9)
 
 
 def test_many_benchmarks_at_once_give_what_each_gives_alone() -> None:
@@ -70,7 +71,7 @@ def test_many_benchmarks_at_once_give_what_each_gives_alone() -> None:
     differences = random.normal(0.2, random.uniform(0.1, 9, (50, 4, 1)), (50, 4, 5))
     together = stratified_t(differences.mean(-1), differences.var(-1, ddof=1), np.full(4, 5))
     alone = [overall_difference(list(one)) for one in differences]
-    for part, name in zip(together, ("mean", "error", "df", "p"), strict=True):
+    for part, name in zip(together, ("mean", "error", "df", "df_least", "p"), strict=True):
         np.testing.assert_allclose(part, [getattr(one, name) for one in alone], rtol=1e-9)
 
 
@@ -110,7 +111,7 @@ def test_incomplete_pairs_and_settings_are_counted_and_said() -> None:
 def test_what_cannot_be_computed_is_nan_and_says_why() -> None:
     nothing = overall_difference([[NAN, NAN], []])
     assert (nothing.settings, nothing.n, nothing.n_expected) == (0, 0, 2)
-    assert np.isnan([nothing.mean, nothing.low, nothing.df, nothing.p]).all()
+    assert np.isnan([nothing.mean, nothing.low, nothing.df, nothing.df_least, nothing.p]).all()
     assert nothing.note == "no complete pair"
     assert overall_difference([]).note == "no complete pair"
     single = overall_difference([[0.1], [0.3], [NAN]])
@@ -131,4 +132,4 @@ def test_a_setting_without_spread_adds_its_mean_and_no_error() -> None:
     own = overall_difference([[0.1, 0.2, 0.4]])
     both = overall_difference([[0.1, 0.2, 0.4], [0.5, 0.5, 0.5]])
     assert both.error == pytest.approx(own.error / 2)
-    assert both.df == pytest.approx(2)
+    assert (both.df, both.df_least) == pytest.approx((2, 2))

@@ -16,7 +16,6 @@ from reldrop_bench.statistics.ranks import (
     complete,
     critical_difference,
     friedman,
-    not_told_apart,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -63,14 +62,6 @@ def test_demsars_example() -> None:
     assert found.f > 3.69 > 2.85  # the paper's F without allowance, and its critical value at 0.05
     assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)
     assert critical_difference(4, 14, 0.10) == pytest.approx(1.12, abs=0.005)
-
-
-def test_demsars_bars() -> None:
-    # At 0.10 the paper's diagram joins no label with all others: C4.5 differs from C4.5+m and
-    # C4.5+m+cf, and C4.5+cf from none.
-    ranks = average_ranks(DEMSAR)
-    different = np.abs(ranks[:, None] - ranks) > critical_difference(4, 14, 0.10)
-    assert not_told_apart(ranks, different) == [(3, 1, 2), (2, 0)]
 
 
 def test_demsars_comparison_with_the_baseline() -> None:
@@ -161,15 +152,3 @@ def test_holes_need_a_policy() -> None:
     kept, rows = complete(scores, "worst")
     assert rows.tolist() == [0, 1]
     assert average_ranks(kept).tolist() == [(2 + 1) / 2, (1 + 2) / 2]
-
-
-def test_bars_join_runs_of_neighbours_that_no_test_parts() -> None:
-    ranks = [3.0, 1.0, 4.0, 2.0]  # best first: 1, 3, 0, 2
-    apart = np.zeros((4, 4), dtype=bool)
-    assert not_told_apart(ranks, apart) == [(1, 3, 0, 2)]
-    apart[1, 2] = apart[2, 1] = True
-    assert not_told_apart(ranks, apart) == [(1, 3, 0), (3, 0, 2)]
-    apart[3, 0] = apart[0, 3] = True
-    assert not_told_apart(ranks, apart) == [(1, 3), (0, 2)]
-    assert not_told_apart(ranks, np.ones((4, 4), dtype=bool)) == []
-    assert not_told_apart([1.0], [[False]]) == []

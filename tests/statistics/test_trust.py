@@ -1,7 +1,8 @@
 """Verdicts can be trusted: how often they are wrong where the truth is known, by simulation.
 
 The very functions that the report calls judge simulated benchmarks of two or more methods. A rate is
-the share of benchmarks with a wrong verdict; none may be above 6 %, at a nominal 5 %.
+the share of benchmarks with a wrong verdict; none may be above 5.5 % but by chance, at a nominal 5 %. What spreads and
+families do to it is in `test_level`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from reldrop_bench.statistics.verdicts import verdict
 from reldrop_bench.statistics.wilcoxon import many_to_one
 
 MOST = 0.06
+"""5.5 %, and two standard errors of 10,000 benchmarks; `test_level` is more exact."""
 LEVEL = 0.05
 CHUNK = 2_000_000
 
@@ -65,8 +67,8 @@ def benchmarks(
         yield scores[1:] - scores[:1]
 
 
-def overall(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, error, df and p (...) for differences (..., tasks, seeds)."""
+def overall(differences: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return mean, error, degrees of freedom, the least of them and p (...) for differences (..., tasks, seeds)."""
     counts = np.full(differences.shape[-2], differences.shape[-1])
     return stratified_t(differences.mean(axis=-1), differences.var(axis=-1, ddof=1), counts)
 
@@ -80,7 +82,7 @@ def called_different(mean: np.ndarray, p: np.ndarray) -> np.ndarray:
 def wrongly_different(shape: str, number: int, tasks: int, seeds: int) -> float:
     wrong = 0
     for (differences,) in benchmarks(shape, number, tasks, seeds):
-        mean, _, _, p = overall(differences)
+        mean, *_, p = overall(differences)
         wrong += int(called_different(mean, p).sum())
     return wrong / number
 
@@ -116,7 +118,7 @@ def test_methods_that_scatter_differently_are_rarely_called_different(
 ) -> None:
     random = np.random.default_rng([tasks, seeds])
     steady, unsteady = random.standard_normal((2, 10_000, tasks, seeds))
-    mean, _, _, p = overall(10 * unsteady - steady)
+    mean, *_, p = overall(10 * unsteady - steady)
     assert called_different(mean, p).mean() <= MOST
 
 
@@ -125,7 +127,7 @@ def test_methods_that_scatter_differently_are_rarely_called_different(
 def test_a_difference_that_is_large_is_found(tasks: int, seeds: int) -> None:
     # A test that never rejects would pass all the others.
     for (differences,) in benchmarks("normal", 1000, tasks, seeds):
-        mean, _, _, p = overall(differences + 8)
+        mean, *_, p = overall(differences + 8)
         assert called_different(mean, p).mean() > 0.9
 
 
@@ -162,7 +164,7 @@ def test_holm_bounds_one_wrong_verdict_or_more_among_ten_methods(
 ) -> None:
     number, wrong = 5000, 0
     for differences in benchmarks(shape, number, tasks, seeds, methods=11):
-        mean, _, _, p = overall(differences)
+        mean, *_, p = overall(differences)
         adjusted = np.moveaxis(holm(np.moveaxis(p, 0, -1)), -1, 0)
         wrong += int(called_different(mean, adjusted).any(axis=0).sum())
     assert wrong / number <= MOST
@@ -180,7 +182,7 @@ def test_holm_over_outcomes_bounds_a_pair_and_holm_over_all_bounds_the_page(
     for _ in range(number // 200):
         own = random.standard_normal((outcomes, methods + 1, 200, tasks, seeds))
         scores = own + random.standard_normal(own.shape[1:])
-        mean, _, _, p = overall(scores[:, 1:] - scores[:, :1])  # each (outcomes, methods, 200)
+        mean, *_, p = overall(scores[:, 1:] - scores[:, :1])  # each (outcomes, methods, 200)
         by_pair = np.moveaxis(holm(np.moveaxis(p, 0, -1)), -1, 0)
         pairs += int(called_different(mean, by_pair).any(axis=0).sum())
         family = p.reshape(outcomes * methods, 200)
@@ -200,8 +202,8 @@ def test_a_difference_of_the_margin_is_rarely_called_equivalent(
 ) -> None:
     margin, number, wrong = 1.0, 10_000, 0
     for (differences,) in benchmarks(shape, number, tasks, seeds):
-        mean, error, df, _ = overall(scatter * differences + margin)
-        wrong += int((np.asarray(equivalence_p(mean, error, df, margin)) < LEVEL).sum())
+        mean, error, df, least, _ = overall(scatter * differences + margin)
+        wrong += int((np.asarray(equivalence_p(mean, error, df, margin, least)) < LEVEL).sum())
     assert wrong / number <= MOST
 
 
@@ -209,8 +211,8 @@ def test_a_difference_of_the_margin_is_rarely_called_equivalent(
 @SETTINGS
 def test_methods_that_are_the_same_are_found_equivalent(tasks: int, seeds: int) -> None:
     for (differences,) in benchmarks("normal", 1000, tasks, seeds):
-        mean, error, df, _ = overall(differences / 10)
-        assert (np.asarray(equivalence_p(mean, error, df, 1.0)) < LEVEL).mean() > 0.9
+        mean, error, df, least, _ = overall(differences / 10)
+        assert (np.asarray(equivalence_p(mean, error, df, 1.0, least)) < LEVEL).mean() > 0.9
 
 
 def cells(random: np.random.Generator) -> pd.DataFrame:
@@ -239,7 +241,7 @@ def judged(frame: pd.DataFrame) -> list[object]:
     others = [label for label in labels if label != "none"]
     ranked = many_to_one(means.to_numpy(), labels.index("none"))[others.index("own")]
     found = overall_difference(groups)
-    equivalence = equivalence_p(found.mean, found.error, found.df, 0.1)
+    equivalence = equivalence_p(found.mean, found.error, found.df, 0.1, found.df_least)
     return [
         pairs.fillna(-9).values.tolist(),
         row.fillna(-9).values.tolist(),
