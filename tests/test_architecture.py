@@ -24,10 +24,21 @@ OWN_FOLDERS = {kind.folder for kind in registry.KINDS.values() if (PACKAGE / kin
 """The rooms of the package whose files are plugins."""
 WORDS = {
     "none": {"errors", "matrix", "reporting", "running"},  # "nothing there", and the usual baseline
-    "accuracy": {"checking", "reporting", "running"},  # a metric, and an outcome of the verdict
-    "shifts": {"checking", "reporting"},  # an outcome, and a fact of a tiny task
-    "occlusion": {"reporting", "__init__"},  # an outcome, and a room
-    "cues": {"checking", "data", "reporting"},  # an outcome, and a fact of a task
+    "accuracy": {
+        "checking",
+        "kinds",
+        "reporting",
+        "running",
+    },  # a metric, and an outcome of the verdict
+    "shifts": {"checking", "kinds", "reporting"},  # an outcome, and a fact of a tiny task
+    "occlusion": {
+        "kinds",
+        "occlusion",
+        "reporting",
+        "__init__",
+    },  # an outcome, a kind of shift, and a room
+    "cues": {"checking", "data", "kinds", "reporting"},  # an outcome, and a fact of a task
+    "calibration": {"kinds"},  # an outcome
     "cost": {"cli"},  # a column: what a metric costs
     "random": {"cli", "occlusion", "reporting"},  # seeded; a score; an order; a rung
     "verdict": {"cli", "reporting"},  # of a pair

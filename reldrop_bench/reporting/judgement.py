@@ -77,7 +77,9 @@ def with_intervals(
 
     divisors, of_equivalence: what Holm's method divides the level of each row's tests by.
     """
-    intervals = [
+    lacking = (frame["settings"] < frame["settings_expected"]) & (frame["n"] > 0)
+    frame["verdict"] = frame["verdict"].mask(lacking, INCOMPLETE)
+    frame[DECISION] = [
         decision_interval(
             row["mean"], row["error"], row["df"], row["verdict"], divisor,
             None if np.isnan(row["margin"]) else of_margin, least=row["df_least"],
@@ -86,11 +88,7 @@ def with_intervals(
             frame.to_dict("records"), divisors, of_equivalence, strict=True
         )
     ]  # fmt: skip
-    frame[DECISION] = intervals
-    lacking = (frame["settings"] < frame["settings_expected"]) & (frame["n"] > 0)
-    words = frame["verdict"].mask(lacking, INCOMPLETE)
-    holds = {"holds": frame["holds"] & ~lacking} if "holds" in frame else {}
-    return frame.assign(verdict=words, **holds)
+    return frame.assign(holds=frame["holds"] & ~lacking) if "holds" in frame else frame
 
 
 def role_of(outcome: Outcome) -> str:

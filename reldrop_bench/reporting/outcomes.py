@@ -51,11 +51,11 @@ def declared_when(results: Results) -> tuple[bool, str]:
     if results.metric:
         return False, f"{results.metric} was chosen when the report was made"
     if not results.declarations:
-        return False, "no outcome was declared: they are the usual ones"
+        return False, "none was declared, these are the usual ones"
     done, cells = (int(results.declarations[-1][key]) for key in ("done", "cells"))
     if done:
-        return False, f"the outcomes were declared after {done} of {counted(cells, 'cell')}"
-    return True, "the outcomes were declared before the first cell was done"
+        return False, f"they were declared after {done} of {counted(cells, 'cell')}"
+    return True, "they were declared before the first cell was done"
 
 
 def _declared(entry: Mapping[str, Any]) -> Outcome:

@@ -53,7 +53,7 @@ class Guidance(ReportSection):
         rest = [Prose(text) for text in others]
         before, when = declared_when(results)
         if not before:
-            rest.append(Prose(f"Read it as exploratory: {when}.", "note"))
+            rest.append(Prose(f"Read it as exploratory. About its outcomes: {when}.", "note"))
         if contrasts.empty:
             return [*blocks, *rest]
         held = [item for item in lined_up if item.outcome.key in set(contrasts["outcome"])]

@@ -120,12 +120,14 @@ def _limits(results: Results, lined_up: Sequence[Paired], compared: pd.DataFrame
 def _protocol(results: Results, judged: Sequence[Paired], compared: pd.DataFrame) -> Prose:
     raw, own, page = (int((compared[name] < LEVEL).sum()) for name in ("p", "p_pair", "p_page"))
     untested = int(compared["p"].isna().sum())
+    primary = sum(item.outcome.primary for item in judged)
     text = f"""
     A label is compared with “{results.baseline}” on equal task, model and seed: same data,
     order and first weights. The seed-paired differences are averaged within each task, then over tasks with equal
     weight; p is of a t test that lets every task have its own spread (Satterthwaite’s degrees of freedom, and
     less the further out t lies and the fewer the pairs). The verdict adjusts p by Holm’s method over the
-    {counted(len(judged), "outcome")} of that label alone, and its interval is the one at the level that
+    {counted(primary, "primary outcome")} of that label alone (the {counted(len(judged) - primary, "exploratory one")}
+    are a family of their own), and its interval is the one at the level that
     decided; so neither depends on which other labels are in the benchmark. A label that does nothing was called
     different in at most 5.5 % of simulated benchmarks (3 to 20 seeds, up to 12 tasks, of which some scatter up to
     20 times as much as others; 7 % with a single task whose accuracy comes in very few steps). With 3 seeds and
@@ -140,5 +142,5 @@ def _protocol(results: Results, judged: Sequence[Paired], compared: pd.DataFrame
         for item in judged
         if item.outcome.definition
     )
-    text += f" Primary outcomes are one family, the exploratory rest another; {declared_when(results)[1]}."
+    text += f" As for outcomes: {declared_when(results)[1]}."
     return how_to_read(f"{text} The outcomes are {what}." if what else text)

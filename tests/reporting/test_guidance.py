@@ -56,7 +56,16 @@ def planted(
             strict=True,
         )
     ]
-    return replace(results, metrics=metrics.assign(value=values), guided=GUIDED)
+    judged_by = [
+        {"name": name, "primary": True, "direction": "higher", "margin": 0.01}
+        for name in ("accuracy", "shifts", "occlusion", "cues")
+    ]
+    return replace(
+        results,
+        metrics=metrics.assign(value=values),
+        guided=GUIDED,
+        declarations=({"outcomes": judged_by, "done": 0, "cells": 1},),
+    )
 
 
 def words(results: Results) -> set[str]:

@@ -130,8 +130,10 @@ def test_the_axis_can_be_chosen(axis: str, names: list[str], complete: Results) 
 def test_the_table_says_who_dominates_whom(complete: Results) -> None:
     (table,) = [b for b in blocks(complete) if isinstance(b, Table)]
     columns = [column for column in table.frame if column.startswith("Pareto")]
-    assert columns == ["Pareto, accuracy", "Pareto, shifts"]
-    digits = table.frame[table.frame["task"] == "digits"].set_index("label")["Pareto, shifts"]
+    assert columns == ["Pareto, cues 0, 1 removed", "Pareto, foreign shifts"]
+    digits = table.frame[table.frame["task"] == "digits"].set_index("label")[
+        "Pareto, foreign shifts"
+    ]
     # By construction the costs rise with the place of a label, and the gains are known.
     assert digits["guided block"] == FRONT
     assert digits["mixing"].startswith(DOMINATED)
@@ -153,7 +155,7 @@ def test_a_metric_where_less_is_better(complete: Results) -> None:
 def test_holes_are_no_points(with_holes: Results) -> None:
     (table,) = [b for b in blocks(with_holes) if isinstance(b, Table)]
     row = table.frame[(table.frame["task"] == "cue-points") & (table.frame["label"] == "cutout")]
-    assert row["Pareto, accuracy"].tolist() == ["–"]
+    assert row["Pareto, foreign shifts"].tolist() == ["–"]
     assert row["timed cells"].tolist() == ["0/3"]
 
 

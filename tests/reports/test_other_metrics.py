@@ -15,10 +15,11 @@ import scipy
 
 from reldrop_bench import plugins
 from reldrop_bench.errors import UserError
+from reldrop_bench.kinds.outcome import OUTCOMES
 from reldrop_bench.kinds.section import Block, Figure, Prose, ReportSection, Table
 from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.further import fits
-from reldrop_bench.reporting.outcomes import outcomes
+from reldrop_bench.reporting.outcomes import JUDGED, outcomes
 from reldrop_bench.reporting.rows import metric_paths
 from reldrop_bench.reporting.style import Style
 from reldrop_bench.results import Results
@@ -151,6 +152,8 @@ def test_every_metric_is_shown_by_the_sections_that_say_so(measured: Results) ->
         declared = {path for path in paths if fits(path, cls.shows)}
         others = changed(measured, lambda path, declared=declared: path not in declared)
         assert said(name, others) == before, f"{name} shows more than it says"
+        if JUDGED[0] in cls.shows:  # it shows what is judged by here
+            declared = {path for path in declared if not fits(path, elsewhere(measured))}
         if name == "shifts":  # the section of cues has the same numbers
             declared = {path for path in declared if "/removed-" not in path}
         for path in sorted(declared):
@@ -163,11 +166,17 @@ def test_every_metric_is_shown_by_the_sections_that_say_so(measured: Results) ->
     assert said(OTHER, measured) == ["Every metric that was measured is shown by another section."]
 
 
+def elsewhere(results: Results) -> list[str]:
+    """Return the patterns of named outcomes that these results are not judged by."""
+    judged = {outcome.key for outcome in outcomes(results)}
+    return [outcome.pattern for outcome in OUTCOMES if outcome.key not in judged]
+
+
 @pytest.mark.slow
 def test_every_pattern_of_a_section_is_needed(measured: Results) -> None:
     paths = list(metric_paths(measured))
     for name, cls in sections().items():
-        for pattern in cls.shows:
+        for pattern in set(cls.shows) - set(elsewhere(measured)):
             assert any(re.fullmatch(pattern, path) for path in paths), (name, pattern)
 
 
