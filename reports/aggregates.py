@@ -8,7 +8,7 @@ import pandas as pd
 
 from reldrop_bench import Block, Figure, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.layout import how_to_read
-from reldrop_bench.reporting.outcomes import JUDGED
+from reldrop_bench.reporting.outcomes import JUDGED_ACCURACIES
 from reldrop_bench.reporting.pairs import Paired, paired_outcomes
 from reldrop_bench.reporting.scopes import Scope, left_out, scopes
 from reldrop_bench.reporting.tables import interval_text
@@ -54,7 +54,7 @@ class AggregateScores(ReportSection):
     name = "aggregate-scores"
     title = "Aggregate scores"
     order = 730
-    shows = JUDGED
+    shows = JUDGED_ACCURACIES
     opening = """
     All runs of a group of tasks in one number. The interquartile mean is the mean of the middle half of
     all runs: less moved by outliers than the mean, and by single tasks than the median. The optimality gap

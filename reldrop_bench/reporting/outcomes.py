@@ -17,6 +17,7 @@ SATURATED = 0.995
 """Methods whose cells all reach this accuracy cannot be told apart."""
 JUDGED = tuple(outcome.pattern for outcome in OUTCOMES)
 """The metrics that named outcomes are made of, as `ReportSection.shows` names them."""
+JUDGED_ACCURACIES = tuple(outcome.pattern for outcome in OUTCOMES if outcome.bounded)
 ACCURACIES = ("accuracy", "class_mean_accuracy", "auc")
 """Metrics in 0..1, which can saturate."""
 
