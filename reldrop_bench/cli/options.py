@@ -60,7 +60,7 @@ Metric = Annotated[
     ),
 ]
 Margin = Annotated[
-    float | None, Option(metavar="X", help="Differences within ±X do not matter (else 0.01).")
+    float | None, Option(metavar="X", help="Differences within ±X do not matter (else the margin of each outcome).")
 ]
 Sections = Annotated[
     str | None,
