@@ -94,10 +94,12 @@ def _foreign(results: Results) -> Iterator[Block]:
     lined_up = [item for item in paired_outcomes(results) if item.kinds]
     if not lined_up:
         return
-    compared = judge(results, lined_up)
+    compared = judge(results)  # with all outcomes: they share families
     for item in lined_up:
         shown = list(compared.loc[compared["outcome"] == item.outcome.key, "label"])
-        trained = compared[compared["with_trained"].notna()]
+        trained = compared[
+            compared["with_trained"].notna() & (compared["outcome"] == item.outcome.key)
+        ]
         if len(trained):
             rows = [
                 {

@@ -60,7 +60,10 @@ Metric = Annotated[
     ),
 ]
 Margin = Annotated[
-    float | None, Option(metavar="X", help="Differences within ±X do not matter (else the margin of each outcome).")
+    float | None,
+    Option(
+        metavar="X", help="Differences within ±X do not matter (else the margin of each outcome)."
+    ),
 ]
 Sections = Annotated[
     str | None,

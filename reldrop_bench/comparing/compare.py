@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reldrop_bench.comparing.alignment import Alignment, align, listed
+from reldrop_bench.comparing.merged_spec import united
 from reldrop_bench.comparing.reproduction import reproduction, reproduction_remarks
 from reldrop_bench.comparing.result_sets import ResultSet, open_sets, places
 from reldrop_bench.errors import UserError
@@ -136,11 +137,9 @@ def combined(
 
 
 def _declarations(sets: Sequence[ResultSet]) -> tuple[Mapping[str, Any], ...]:
-    """Return the declarations of all sets where they are judged by the same, else none."""
-    each = [result_set.results.declarations for result_set in sets]
-    if not all(each) or any(one[-1]["outcomes"] != each[0][-1]["outcomes"] for one in each):
-        return ()
-    return each[0]
+    """Return what the sets are judged by, together; none where one of them declares nothing."""
+    found = united([result_set.benchmark.declarations for result_set in sets])
+    return tuple(declaration.plain() for declaration in found)
 
 
 def _spec(sets: Sequence[ResultSet], alignment: Alignment) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> 
             for result_set in reversed(sets)
             for label, kinds in result_set.benchmark.trains_with.items()
         },
-        declarations=_declarations(sets),
+        declarations=united([result_set.benchmark.declarations for result_set in sets]),
         matrix=matrix,
         checkpoints=first.is_checkpoints,
     )
@@ -84,12 +84,11 @@ def _ladders(sets: Sequence[ResultSet]) -> Ladders:
     return found
 
 
-def _declarations(sets: Sequence[ResultSet]) -> list[Declaration]:
+def united(each: Sequence[Sequence[Declaration]]) -> list[Declaration]:
     """Return what any set is judged by, after the cells that were done by then in all of them.
 
-    The specs agree in what they say; what they leave to the defaults goes by their tasks.
+    What they leave to the defaults goes by their tasks. each: the declarations of each set.
     """
-    each = [result_set.benchmark.declarations for result_set in sets]
     if not all(each):
         return []
     last = [declarations[-1] for declarations in each]

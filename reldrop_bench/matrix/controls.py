@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from reldrop_bench.errors import UserError
+from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.matrix.entries import ResolvedPlugin
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def with_controls(regularizers: Sequence[Resolved], everywhere: bool) -> list[Re
             )
         if not asked or regularizer.error:
             continue
-        rungs = regularizer.plugin.controls if regularizer.plugin.guided else {}
+        rungs = _rungs(regularizer) or {}
         if not rungs and "controls" in settings:
             raise UserError(
                 f"regularizer {regularizer.label!r} has no controls; leave out its 'controls: true'"
@@ -67,11 +67,12 @@ def ladders(cells: Iterable[CellSpec]) -> Ladders:
     by_label = {cell.regularizer.label: cell for cell in cells if not cell.regularizer.error}
     found: Ladders = {}
     for label, cell in by_label.items():
-        plugin, method = cell.regularizer.plugin, cell.relevance.identity
-        if not plugin.guided:
+        method = cell.relevance.identity
+        rungs = _rungs(cell.regularizer)
+        if rungs is None:
             continue
         found[label] = {}
-        for rung, changes in plugin.controls.items():
+        for rung, changes in rungs.items():
             wanted = replace(
                 cell.regularizer, parameters={**cell.regularizer.parameters, **changes}
             )
@@ -82,6 +83,30 @@ def ladders(cells: Iterable[CellSpec]) -> Ladders:
             )
             found[label][rung] = next(alike, "")
     return found
+
+
+def _rungs(regularizer: ResolvedPlugin) -> Mapping[str, Mapping[str, Any]] | None:
+    """Return what a guided regularizer says of its controls; None of one that is not guided.
+
+    Raises
+    ------
+    UserError
+        It says something else, or raises.
+    """
+    try:
+        if not regularizer.plugin.guided:
+            return None
+        rungs = regularizer.plugin.controls
+        if all(isinstance(rung, str) for rung in rungs) and all(
+            isinstance(changes, Mapping) for changes in rungs.values()
+        ):
+            return cast(Mapping[str, Mapping[str, Any]], rungs)
+        problem = "it is no mapping of rungs to parameters"
+    except Exception as error:  # noqa: BLE001 - it may be anyone's
+        problem = f"{type(error).__name__}: {error}"
+    raise UserError(
+        f"regularizer {regularizer.label!r}: its `guided` or `controls` cannot be read: {one_line(problem)}"
+    )
 
 
 def is_alike(other: ResolvedPlugin, its_method: Any, wanted: ResolvedPlugin, method: Any) -> bool:

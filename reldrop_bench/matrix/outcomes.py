@@ -147,6 +147,8 @@ def _declared(
         return DeclaredOutcome(
             name=name, primary=primary, direction=_direction(named.direction), margin=margin
         )
+    if same := next((outcome.key for outcome in OUTCOMES if outcome.pattern == name), ""):
+        raise UserError(f"spec: outcomes: {name!r} is the outcome {same!r}; call it so")
     evaluation, *parts = name.split("/")
     if len(parts) < 2:
         raise UserError(
@@ -157,8 +159,11 @@ def _declared(
         raise UserError(
             f"spec: outcomes: {name!r}: the spec measures no {evaluation!r}; {suggest(evaluation, directions)}"
         )
-    direction = entry.direction or _known_direction(directions[evaluation], parts)
-    if direction is None:
+    known = _known_direction(directions[evaluation], parts)
+    direction = entry.direction or known
+    if known in ("higher", "lower") and direction != known:
+        raise UserError(f"spec: outcomes: of {name!r}, {known} is better; leave the direction out")
+    if direction is None or known is None:
         raise UserError(
             f"spec: outcomes: {name!r} is no metric of {evaluation!r}; "
             f"{suggest(parts[-1], directions[evaluation])}"
@@ -185,14 +190,19 @@ def _known_direction(metrics: Mapping[str, Direction], parts: Sequence[str]) -> 
     return None
 
 
+def _primary(outcomes: Iterable[DeclaredOutcome]) -> list[DeclaredOutcome]:
+    return [outcome for outcome in outcomes if outcome.primary]
+
+
 def restamped(
     before: Sequence[Declaration], outcomes: list[DeclaredOutcome], done: int, cells: int
 ) -> list[Declaration]:
     """Return the declarations of a benchmark, the one in force last, `before` it those of former runs.
 
-    What was declared before any cell was done, and what is declared again, leaves no trace.
+    What was replaced before any cell was done leaves no trace. Other secondary outcomes, which are
+    exploratory, change nothing of when the primary ones were declared.
     """
-    if before and before[-1].outcomes == outcomes:
-        return list(before)
+    if before and _primary(before[-1].outcomes) == _primary(outcomes):
+        return [*before[:-1], before[-1].model_copy(update={"outcomes": outcomes})]
     kept = [each for each in before if done]
     return [*kept, Declaration(outcomes=outcomes, done=done, cells=cells)]

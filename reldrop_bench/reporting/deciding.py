@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,32 @@ from reldrop_bench.statistics.power import MOST_PAIRS, POWER, pairs_needed_a_set
 from reldrop_bench.statistics.verdicts import LEVEL
 
 
-def what_would_decide(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> str:
-    """Say how many seeds the undecided primary contrasts need, and for how long they train.
+def what_would_decide(
+    results: Results,
+    lined_up: Sequence[Paired],
+    contrasts: pd.DataFrame,
+    undecided: Set[tuple[str, str]],
+) -> str:
+    """Say how many seeds the undecided questions (label, primary outcome) need, and for how long they train.
 
     So many that a difference as large as the margin is found with `POWER` after Holm's adjustment, by how
     much the differences scatter here. "" where nothing is undecided or nothing is known of their scatter.
     """
     items = {item.outcome.key: item for item in lined_up}
-    primary = contrasts[(contrasts["role"] == PRIMARY) & (contrasts["rung"] != "")]
+    if not undecided:
+        return ""
+    primary = contrasts[contrasts["role"] == PRIMARY]
     needed: dict[tuple[str, str], float] = {}
     for row in primary[primary["verdict"] == "unclear"].to_dict("records"):
+        question = row["label"], row["outcome"]
+        if question not in undecided or not row["rung"]:
+            continue
         seeds = _seeds(items[row["outcome"]], row, len(primary))
         if seeds is not None:
-            question = row["label"], row["outcome"]
             needed[question] = max(seeds, needed.get(question, 0.0))
     if not needed:
-        return ""
+        one = (primary["n"] <= primary["settings"]).all()
+        return "What would decide the rest: more seeds; of one nothing can be said." if one else ""
     now = int(results.cells.groupby(["task", "model", "label"])["seed"].nunique().min())
     least, most = (choose(needed, key=lambda each: needed[each]) for choose in (min, max))
     names = {

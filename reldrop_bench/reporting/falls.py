@@ -30,7 +30,7 @@ def judge_kinds(results: Results, item: Paired, labels: Sequence[str]) -> pd.Dat
         rows += [
             {"label": label, "kind": kind} | compare(results, one, label, results.baseline)
             for label in labels
-            if kind not in item.trained[label] | item.trained[results.baseline]
+            if kind not in item.elsewhere | item.trained_by(label, results.baseline)
             and results.baseline in one.columns
             and one.common(label, results.baseline)
         ]

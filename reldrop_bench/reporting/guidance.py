@@ -20,6 +20,7 @@ from reldrop_bench.reporting.judgement import (
     role_of,
     with_intervals,
 )
+from reldrop_bench.reporting.outcomes import unmeasured
 from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
@@ -80,9 +81,12 @@ def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFram
     divisors, of_equivalence = (
         adjusted(frame, family, p, holm_divisors) for p in ("p", "p_equivalence")
     )
-    if (frame.loc[frame["role"] == PRIMARY, "p_family"] < LEVEL).all():
+    frame = with_intervals(frame, divisors, of_equivalence)
+    primary = frame[frame["role"] == PRIMARY]
+    shown = (primary["p_family"] < LEVEL) & (primary["verdict"] != INCOMPLETE)
+    if len(primary) and shown.all() and not unmeasured(results):
         frame["role"] = frame["role"].replace(EXPLORATORY, "secondary")
-    return with_intervals(frame, divisors, of_equivalence)
+    return frame
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
         for label, rungs in results.guided.items()
         if label not in without
     }
-    sentences = [_overall(found, asked=not contrasts.empty)]
+    left = _left_out(results, lined_up, contrasts)
+    sentences = [_overall(found, whole=not left)]
     if found:
         words = ", ".join(f"{count} {word}" for word, count in count_answers(found).items())
         sentences.append(f"Of {asked_in_all(found)} guidance: {words}.")
@@ -155,7 +160,9 @@ def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
         sentences += [_said(each, item.outcome.text) for each in here[:NAMED]]
         if len(here) > NAMED:
             sentences.append(f"{len(here) - NAMED} more on {item.outcome.text}: see the table.")
-    if found and (decide := what_would_decide(results, lined_up, contrasts)):
+    sentences += left
+    undecided = {(each.label, each.outcome) for each in found if each.word == UNDECIDED}
+    if decide := what_would_decide(results, lined_up, contrasts, undecided):
         sentences.append(decide)
     if without:
         names = ", ".join(f"“{label}”" for label in without)
@@ -184,9 +191,34 @@ def asked_in_all(found: Sequence[Answer]) -> str:
     return f"{counted(questions, 'question')} (guided method × primary outcome)"
 
 
-def _overall(found: Sequence[Answer], asked: bool) -> str:
-    if not found and asked:
-        return "It cannot be said: no primary outcome was measured of a guided method and its controls."
+def _left_out(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> list[str]:
+    """Say which primary questions cannot be asked: not measured, at the ceiling, or nothing foreign."""
+    sentences = [
+        f"{text[0].upper()}{text[1:]} was declared as primary and not measured."
+        for text in unmeasured(results)
+    ]
+    asked = (
+        set(zip(contrasts["label"], contrasts["outcome"], strict=True)) if len(contrasts) else ()
+    )
+    for item in lined_up:
+        for label, rungs in results.guided.items():
+            controls = [control for control in rungs.values() if control in results.labels]
+            if not item.outcome.primary or not controls or (label, item.outcome.key) in asked:
+                continue
+            where = f"“{label}”, {item.outcome.text}"
+            if any(item.shared(label, control) for control in controls):
+                sentences.append(
+                    f"{where}: it and its controls are at the ceiling, not told apart."
+                )
+            elif item.kinds and label in item.trained:
+                sentences.append(f"{where}: no kind is foreign to it and its controls.")
+    return sentences
+
+
+def _overall(found: Sequence[Answer], whole: bool) -> str:
+    """whole: whether all primary questions could be asked."""
+    if not found and not whole:
+        return "It cannot be said of any primary outcome; why, stands below."
     if not found:
         return "It cannot be said: no guided method has a control to be compared with."
     if any(each.word == INCOMPLETE for each in found):
@@ -196,12 +228,12 @@ def _overall(found: Sequence[Answer], asked: bool) -> str:
     if helping and failing:
         return "Sometimes: guidance is shown to help in some respects and not in others."
     if helping:
-        whole = len(helping) == len(found)
+        whole = whole and len(helping) == len(found)
         return "Yes: guidance is shown to help" + (
             "." if whole else " where it says so below; the rest is undecided."
         )
     if failing:
-        whole = len(failing) == len(found)
+        whole = whole and len(failing) == len(found)
         return "Guidance is not shown to help: " + (
             "the controls do as well or better."
             if whole
@@ -236,6 +268,10 @@ def beside(
     listed = answers(results, contrasts)
     found = {(each.label, each.outcome): each for each in listed}.get((label, outcome))
     if found is None:
+        # At the ceiling, or without a control.
+        alike = [name for name in results.guided[label].values() if words.get(name) == "better"]
+        if alike:
+            return f", and so is its control “{alike[0]}”: not due to guidance"
         return ", of which no control shows how much is due to guidance"
     if found.word == HELPS:
         return (

@@ -30,13 +30,24 @@ def outcomes(results: Results) -> list[Outcome]:
     paths = metric_paths(results)
     if results.metric:
         evaluation, _, metric = paths.get(results.metric, ("", "", results.metric))
-        found = [_of_metric(results.metric, results.direction(evaluation, metric), None, True)]
+        direction = results.direction(evaluation, metric)
+        name = metric.replace("_", " ")
+        found = [replace(_of_metric(results.metric, direction, None, True), short=name)]
     elif results.declarations:
         found = [_declared(each) for each in results.declarations[-1]["outcomes"]]
     else:
         primary, secondary = default_outcomes(results)
         found = [replace(BY_KEY[key], primary=key in primary) for key in [*primary, *secondary]]
     return [outcome for outcome in found if any(re.fullmatch(outcome.pattern, n) for n in paths)]
+
+
+def unmeasured(results: Results) -> list[str]:
+    """Return the primary outcomes that were declared and have no value."""
+    if results.metric or not results.declarations:
+        return []
+    there = {outcome.text for outcome in outcomes(results)}
+    declared = map(_declared, results.declarations[-1]["outcomes"])
+    return [each.text for each in declared if each.primary and each.text not in there]
 
 
 def default_outcomes(results: Results) -> tuple[list[str], list[str]]:
@@ -51,6 +62,8 @@ def declared_when(results: Results) -> tuple[bool, str]:
     """Return whether the outcomes were declared before any cell was done, and a clause that says so."""
     if results.metric:
         return False, f"{results.metric} was chosen when the report was made"
+    if results.margin is not None:
+        return False, f"the margin of ±{results.margin:g} was chosen when the report was made"
     if not results.declarations:
         return False, "none was declared, these are the usual ones"
     done, cells = (int(results.declarations[-1][key]) for key in ("done", "cells"))
@@ -68,13 +81,13 @@ def _declared(entry: Mapping[str, Any]) -> Outcome:
 
 
 def _of_metric(path: str, direction: str, margin: float | None, primary: bool) -> Outcome:
-    metric = path.rpartition("/")[2]
-    bounded = metric in ACCURACIES
+    bounded = path.rpartition("/")[2] in ACCURACIES
+    name = path.replace("/test/", " ", 1).replace("_", " ")
     usual = USUAL_MARGIN if bounded else None
     return Outcome(
-        re.sub(r"[^A-Za-z0-9]+", "-", path),
+        re.sub(r"[^A-Za-z0-9_.]+", "-", path),
         path,
-        metric.replace("_", " "),
+        name,
         re.escape(path),
         direction=direction,
         bounded=bounded,

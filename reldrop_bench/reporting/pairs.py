@@ -24,7 +24,7 @@ class Paired:
     the label's column. `rows`: the setting's rows. `planned`: by label the settings it is in. `lowest`:
     by (task, model, label) the lowest value; `whole`: those of them that lack no cell. `settings`: all,
     with their names. Of a mean over kinds: `kinds`, all; `elsewhere`, those that another outcome is about;
-    `trained`, by label those and what it is trained with; `parts`, by a set of kinds the same without them.
+    `trained`, by label what it is trained with; `parts`, by a set of kinds the same without them.
     """
 
     outcome: Outcome
@@ -48,13 +48,15 @@ class Paired:
 
         `self` has only the kinds that no label is trained with, so that all can be ranked by it.
         """
-        left_out = self.trained.get(label, NOTHING) | self.trained.get(other, NOTHING)
-        return self.parts.get(left_out, self)
+        return self.parts.get(self.elsewhere | self.trained_by(label, other), self)
+
+    def trained_by(self, label: str, other: str) -> frozenset[str]:
+        """Return the kinds that either of two labels is trained with."""
+        return self.trained.get(label, NOTHING) | self.trained.get(other, NOTHING)
 
     def every(self, label: str, other: str) -> "Paired | None":
         """Return the outcome with all kinds where either label is trained with one of them, else None."""
-        alike = self.of(label, other) is self.parts.get(self.elsewhere, self)
-        return None if alike else self.parts[NOTHING]
+        return self.parts[NOTHING] if self.trained_by(label, other) else None
 
     def is_saturated(self, setting: Setting, *labels: str) -> bool:
         """Return whether all cells of these labels reach the ceiling there, and none is missing."""
@@ -72,15 +74,14 @@ class Paired:
         )
 
     def shared(self, label: str, other: str) -> list[Setting]:
-        """Return the settings that both were planned for and where one of them has a value."""
+        """Return the settings that both were planned for, where any label has a value.
+
+        Where these two alone have none they failed: such a setting is missing, and not out of question.
+        """
         self = self.of(label, other)
         both = self.planned.get(label, frozenset()) & self.planned.get(other, frozenset())
-        return [
-            setting
-            for setting in self.settings
-            if setting in both
-            and ((*setting, label) in self.lowest or (*setting, other) in self.lowest)
-        ]
+        measured = {key[:2] for key in self.lowest}
+        return [setting for setting in self.settings if setting in both and setting in measured]
 
     def common(self, label: str, other: str) -> list[Setting]:
         """Return the shared settings that tell something of these two, whatever the other labels do."""
@@ -97,6 +98,8 @@ class Paired:
         """Return label − other, an array a setting, NaN for half a pair; all `common` by default."""
         self = self.of(label, other)
         settings = self.common(label, other) if settings is None else settings
+        if not settings:  # perhaps no kind is foreign to both, so that there is no column
+            return []
         first, second = self.columns[label], self.columns[other]
         difference = self.table[:, first] - self.table[:, second]
         there = self.cells[:, first] | self.cells[:, second]
@@ -112,6 +115,8 @@ class Paired:
         """
         self = self.of(label, other)
         settings = self.common(label, other) if settings is None else settings
+        if not settings:  # perhaps no kind is foreign to both, so that there is no column
+            return []
         first, second = self.columns[label], self.columns[other]
         difference = self.table[:, first] - self.table[:, second]
         there = self.cells[:, first] | self.cells[:, second]
@@ -155,13 +160,12 @@ def paired(results: Results, outcome: Outcome) -> Paired:
         return _lined_up(results, outcome, values(results, outcome))
     shown = labels(results)
     elsewhere = kinds & outcome.elsewhere
-    trained = {
-        label: elsewhere | kinds & results.trains_with.get(label, NOTHING) for label in shown
-    }
-    of_all = NOTHING.union(*trained.values())
+    trained = {label: kinds & results.trains_with.get(label, NOTHING) for label in shown}
+    of_all = elsewhere.union(*trained.values())
     if of_all == kinds:  # nothing is foreign to all labels: then ranks are over what there is
         of_all = elsewhere if elsewhere != kinds else NOTHING
-    pairs = (first | second for first, second in product(set(trained.values()), repeat=2))
+    sets = set(trained.values())
+    pairs = (elsewhere | first | second for first, second in product(sets, repeat=2))
     parts = {
         left_out: _lined_up(results, outcome, values(results, outcome, left_out))
         for left_out in {NOTHING, elsewhere, of_all, *pairs}

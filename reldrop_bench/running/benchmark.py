@@ -86,8 +86,6 @@ class Benchmark:
 
     def _declarations(self, before: BenchmarkRecord | None) -> list[Declaration]:
         former = before.declarations if before is not None else []
-        if former and former[-1].outcomes == self.outcomes:
-            return former
         matrix = before.matrix if before is not None else []
         done = sum(_is_done(self.store, entry.key) for entry in matrix)
         return restamped(former, self.outcomes, done, len(matrix) or len(self.cells))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reldrop_bench.errors import one_line
+from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.kinds.record import Direction
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.components import Stored
@@ -56,9 +56,16 @@ def declared_directions(cells: Sequence[CellSpec]) -> dict[str, dict[str, Direct
 
 def trained_kinds(cells: Sequence[CellSpec]) -> dict[str, list[str]]:
     """Return by label the kinds of shift that it is trained with, where it says any."""
-    known = {
-        cell.regularizer.label: sorted(cell.regularizer.plugin.trains_with)
-        for cell in cells
-        if not cell.regularizer.error
-    }
+    by_label = {cell.regularizer.label: cell.regularizer for cell in cells}
+    known = {}
+    for label, regularizer in by_label.items():
+        if regularizer.error:
+            continue
+        try:
+            known[label] = sorted(map(str, regularizer.plugin.trains_with))
+        except Exception as error:  # noqa: BLE001 - it may be anyone's
+            problem = one_line(f"{type(error).__name__}: {error}")
+            raise UserError(
+                f"regularizer {label!r}: its `trains_with` cannot be read: {problem}"
+            ) from None
     return {label: kinds for label, kinds in known.items() if kinds}

@@ -11,6 +11,7 @@ import pandas as pd
 from reldrop_bench import Figure, Results, Style
 from reldrop_bench.reporting.outcomes import margin_of
 from reldrop_bench.reporting.pairs import Paired
+from reldrop_bench.reporting.rows import metric_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +53,8 @@ def ladder(
         "Every guided method minus each of its controls: the mean over tasks with the interval that the verdict "
         "rests on. Right of the zero line guidance adds something (left of it where lower is better). "
         "The grey band is the margin within which a difference is too small to matter; scales differ between "
-        "panels. Cost: the time of a training step over the control’s, geometric mean over cells.",
+        "panels. Cost: passes through the network in a training step (its time where they were not counted) over "
+        "the control’s, geometric mean over cells.",
         "Forest plot of guided methods minus their controls, a panel an outcome, and their cost.",
         figure,
     )
@@ -64,10 +66,14 @@ def _marker(style: Style, label: str) -> dict[str, Any]:
 
 
 def _costs(axis: Axes, results: Results, style: Style, pairs: Sequence[tuple[str, str]]) -> None:
-    """Draw how many times as long a training step takes as the control's."""
-    cells = results.cells.assign(value=np.log(results.cells["step_seconds"].astype(np.float64)))
-    table = cells.pivot(index=["task", "model", "seed"], columns="label", values="value")
-    axis.set_title("cost: step time / control’s")
+    """Draw what a training step costs over the control's: counted passes, else the time."""
+    name, values = "passes", metric_values(results, "cost", "test", "passes_per_step")
+    if values["value"].isna().all():
+        name, values = "time", results.cells.assign(value=results.cells["step_seconds"])
+    table = np.log(
+        values.pivot(index=["task", "model", "seed"], columns="label", values="value").astype(float)
+    )
+    axis.set_title(f"cost: {name} of a step / control’s")
     axis.axvline(1, color="#808080", linewidth=1)
     for place, (label, other) in enumerate(pairs):
         ratio = float(np.exp((table[label] - table[other]).mean()))

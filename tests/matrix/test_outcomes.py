@@ -183,3 +183,64 @@ def test_a_spec_keeps_what_it_states(tmp_path: Path) -> None:
     assert stated == {"primary": ["accuracy", {"name": "calibration/test/ece", "margin": 0.1}]}
     assert load_spec(spec.stated()).outcomes == spec.outcomes
     assert load_spec(spec.resolved().stated()).outcomes == spec.outcomes
+
+
+def test_other_secondary_outcomes_change_nothing_of_the_stamp() -> None:
+    first = declare([CUES], "cues accuracy", primary="cues")
+    more = declare([CUES], "cues accuracy calibration", primary="cues")
+    (stamp,) = restamped(restamped([], first, 0, 12), more, 12, 12)
+    assert (stamp.done, stamp.outcomes) == (0, more)
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"name": "calibration/test/c/nll", "direction": "higher"}, "lower is better"),
+        ("accuracy/test/accuracy", "is the outcome 'accuracy'; call it so"),
+    ],
+)
+def test_a_metric_has_one_name_and_one_direction(entry: Any, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        declare([CUES], primary=entry)
+
+
+HOSTILE = '''
+"""Says of itself what cannot be read."""
+
+from reldrop_bench import Regularizer
+
+
+class Hostile(Regularizer):
+    """Hostile."""
+
+    name = "hostile"
+
+    @property
+    def {what}(self):
+        {how}
+'''
+
+
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [
+        ("guided", 'raise RuntimeError("no")'),
+        ("trains_with", 'raise RuntimeError("no")'),
+        ("trains_with", "return 3"),
+    ],
+)
+def test_what_a_plugin_says_wrongly_of_itself_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, how: str
+) -> None:
+    (tmp_path / "regularizers").mkdir()
+    code = HOSTILE.format(what=what, how=how)
+    (tmp_path / "regularizers" / "hostile.py").write_text(code, encoding="utf-8")
+    file = tmp_path / "spec.yaml"
+    file.write_text(SPEC.replace("[none]", "[none, hostile]"), encoding="utf-8")
+    out = str(tmp_path / "out")
+    command = ["run", str(file), "--output", out, "--workers", "0", "--plugins", str(tmp_path)]
+    assert code_of(command) == 2
+    told = capsys.readouterr().err.strip()
+    assert "\n" not in told
+    assert "regularizer 'hostile'" in told
+    assert what in told

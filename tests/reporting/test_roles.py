@@ -139,7 +139,7 @@ def test_what_would_decide_the_rest_finds_the_margin_as_often_as_it_says(
     make_results: Make,
 ) -> None:
     results = planted(make_results, sd=0.02)
-    text = what_would_decide(*_with_contrasts(results))
+    text = what_would_decide(*_with_contrasts(results), {("guided", "accuracy")})
     seeds = int(re.search(r": ([\d,]+) seeds \(6 now\)", text).group(1).replace(",", ""))  # type: ignore[union-attr]
     metrics = results.metrics
     chosen = metrics[(metrics["evaluation"] == "accuracy") & (metrics["metric"] == "accuracy")]
@@ -160,7 +160,10 @@ def _power(effect: float, n: int) -> float:
 
 
 def test_where_all_is_decided_nothing_more_is_asked_for(make_results: Make) -> None:
-    assert what_would_decide(*_with_contrasts(planted(make_results, accuracy=0.2))) == ""
+    assert what_would_decide(*_with_contrasts(planted(make_results, accuracy=0.2)), set()) == ""
+    said = answer(*_with_contrasts(planted(make_results, accuracy=-0.2)))
+    assert said[0].startswith("Guidance is not shown to help")
+    assert not any("What would decide" in text for text in said)
 
 
 def test_outcomes_by_default_are_those_of_the_tasks(make_results: Make) -> None:
