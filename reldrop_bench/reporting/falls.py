@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from reldrop_bench.reporting.judgement import adjusted, compare, with_intervals
+from reldrop_bench.reporting.judgement import compare, decided_in
+from reldrop_bench.reporting.outcomes import margin_of
 from reldrop_bench.reporting.pairs import Paired, paired
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
-from reldrop_bench.statistics.adjustment import holm
-from reldrop_bench.statistics.decision import holm_divisors
-from reldrop_bench.statistics.verdicts import verdict
 from reldrop_bench.statistics.wording import counted
 
 
@@ -37,16 +35,7 @@ def judge_kinds(results: Results, item: Paired, labels: Sequence[str]) -> pd.Dat
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
-    for raw in ("p", "p_equivalence"):
-        frame[raw.replace("p", "p_kind", 1)] = adjusted(frame, ["label"], raw, holm)
-    frame["verdict"] = [
-        verdict(row["mean"], row["p_kind"], row["p_kind_equivalence"], item.outcome.direction)
-        for row in frame.to_dict("records")
-    ]
-    divisors, of_equivalence = (
-        adjusted(frame, ["label"], raw, holm_divisors) for raw in ("p", "p_equivalence")
-    )
-    return with_intervals(frame, divisors, of_equivalence)
+    return decided_in(frame, "label", "kind", [item.outcome.direction] * len(frame))
 
 
 def hidden_falls(results: Results, item: Paired, compared: pd.DataFrame) -> str:
@@ -59,7 +48,7 @@ def hidden_falls(results: Results, item: Paired, compared: pd.DataFrame) -> str:
     by_kind = judge_kinds(results, item, fine)
     if by_kind.empty:
         return ""
-    margin = 0.0 if (size := item.outcome.margin) is None else size
+    margin = margin_of(results, item.outcome) or 0.0
     falls = by_kind[(by_kind["verdict"] == "worse") & (by_kind["mean"].abs() > margin)]
     told = []
     for kind, part in falls.groupby("kind"):

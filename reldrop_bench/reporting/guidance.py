@@ -15,18 +15,15 @@ from reldrop_bench.reporting.judgement import (
     EXPLORATORY,
     INCOMPLETE,
     PRIMARY,
-    adjusted,
     compare,
+    decided_in,
     role_of,
-    with_intervals,
 )
 from reldrop_bench.reporting.outcomes import unmeasured
 from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
-from reldrop_bench.statistics.adjustment import holm
-from reldrop_bench.statistics.decision import holm_divisors
-from reldrop_bench.statistics.verdicts import LEVEL, verdict
+from reldrop_bench.statistics.verdicts import LEVEL
 from reldrop_bench.statistics.wording import by_number, counted
 
 HELPS, HELPS_NOT, UNDECIDED = "helps", "does not help", "undecided"
@@ -71,17 +68,8 @@ def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFram
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
-    family = ["role"]
-    frame["p_family"] = adjusted(frame, family, "p", holm)
-    frame["p_family_equivalence"] = adjusted(frame, family, "p_equivalence", holm)
     directions = frame["outcome"].map({i.outcome.key: i.outcome.direction for i in lined_up})
-    frame["verdict"] = list(
-        map(verdict, frame["mean"], frame["p_family"], frame["p_family_equivalence"], directions)
-    )
-    divisors, of_equivalence = (
-        adjusted(frame, family, p, holm_divisors) for p in ("p", "p_equivalence")
-    )
-    frame = with_intervals(frame, divisors, of_equivalence)
+    frame = decided_in(frame, "role", "family", list(directions))
     primary = frame[frame["role"] == PRIMARY]
     shown = (primary["p_family"] < LEVEL) & (primary["verdict"] != INCOMPLETE)
     if len(primary) and shown.all() and not unmeasured(results):
@@ -138,8 +126,13 @@ def _lacks_pairs(row: Mapping[Any, Any]) -> bool:
     return bool(row["n"] < row["n_expected"] or row["settings"] < row["settings_expected"])
 
 
-def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> list[str]:
-    """Answer the question in sentences for whoever reads nothing else."""
+def answer(
+    results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame, counts: bool = True
+) -> list[str]:
+    """Answer the question in sentences for whoever reads nothing else; the first one is the answer.
+
+    counts: with a sentence of how many questions have which answer.
+    """
     if not results.guided:
         return []
     found = [each for each in answers(results, contrasts) if each.primary]
@@ -151,7 +144,7 @@ def answer(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
     }
     left = _left_out(results, lined_up, contrasts)
     sentences = [_overall(found, whole=not left)]
-    if found:
+    if found and counts:
         words = ", ".join(f"{count} {word}" for word, count in count_answers(found).items())
         sentences.append(f"Of {asked_in_all(found)} guidance: {words}.")
     for item in lined_up:

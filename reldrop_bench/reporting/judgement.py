@@ -40,7 +40,8 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
     p_page_equivalence, over all labels and outcomes of the role; verdict, by p_pair; verdict_low,
     verdict_high and confidence, the interval that it rests on (see `statistics.decision`); margin (NaN:
     none); and holds, whether it is also reached by p_page. All but p_page, p_page_equivalence and holds
-    depend on the label's and the baseline's own cells alone.
+    depend on the label's and the baseline's own cells alone, but that a task where both have no value counts as
+    missing where another label has one.
     """
     lined_up = paired_outcomes(results) if lined_up is None else lined_up
     others = [(item, set(comparable(results, item))) for item in lined_up]
@@ -89,6 +90,21 @@ def with_intervals(
         )
     ]  # fmt: skip
     return frame.assign(holds=frame["holds"] & ~lacking) if "holds" in frame else frame
+
+
+def decided_in(
+    frame: pd.DataFrame, family: str, name: str, direction: Sequence[str]
+) -> pd.DataFrame:
+    """Return comparisons with p_NAME and p_NAME_equivalence, verdict, and the columns of `DECISION`.
+
+    Adjusted by Holm's method over the rows that agree in column `family`. direction: which is better, a row.
+    """
+    for raw in ("p", "p_equivalence"):
+        frame[raw.replace("p", f"p_{name}", 1)] = adjusted(frame, [family], raw, holm)
+    ps = (frame[f"p_{name}"], frame[f"p_{name}_equivalence"])
+    frame["verdict"] = list(map(verdict, frame["mean"], *ps, direction))
+    divisors = (adjusted(frame, [family], p, holm_divisors) for p in ("p", "p_equivalence"))
+    return with_intervals(frame, *divisors)
 
 
 def role_of(outcome: Outcome) -> str:

@@ -96,14 +96,20 @@ class Paired:
         self, label: str, other: str, settings: Sequence[Setting] | None = None
     ) -> list[np.ndarray]:
         """Return label − other, an array a setting, NaN for half a pair; all `common` by default."""
-        self = self.of(label, other)
-        settings = self.common(label, other) if settings is None else settings
+        item, settings, difference, there = self._differences(label, other, settings)
+        return [difference[item.rows[setting]][there[item.rows[setting]]] for setting in settings]
+
+    def _differences(
+        self, label: str, other: str, settings: Sequence[Setting] | None
+    ) -> tuple["Paired", Sequence[Setting], np.ndarray, np.ndarray]:
+        """Return what the pair is compared by, its settings, label − other a row, and which rows are planned."""
+        item = self.of(label, other)
+        settings = item.common(label, other) if settings is None else settings
         if not settings:  # perhaps no kind is foreign to both, so that there is no column
-            return []
-        first, second = self.columns[label], self.columns[other]
-        difference = self.table[:, first] - self.table[:, second]
-        there = self.cells[:, first] | self.cells[:, second]
-        return [difference[self.rows[setting]][there[self.rows[setting]]] for setting in settings]
+            return item, [], np.empty(0), np.empty(0, bool)
+        first, second = item.columns[label], item.columns[other]
+        difference = item.table[:, first] - item.table[:, second]
+        return item, settings, difference, item.cells[:, first] | item.cells[:, second]
 
     def strata(
         self, label: str, other: str, settings: Sequence[Setting] | None = None
@@ -113,20 +119,14 @@ class Paired:
         Models of a task share the data order and the splits of a seed, so that their differences are not
         independent; their mean is one observation. NaN where one of its pairs is half.
         """
-        self = self.of(label, other)
-        settings = self.common(label, other) if settings is None else settings
-        if not settings:  # perhaps no kind is foreign to both, so that there is no column
-            return []
-        first, second = self.columns[label], self.columns[other]
-        difference = self.table[:, first] - self.table[:, second]
-        there = self.cells[:, first] | self.cells[:, second]
+        item, settings, difference, there = self._differences(label, other, settings)
         found = []
         for task in dict.fromkeys(task for task, _ in settings):
             chosen = np.concatenate(
-                [np.arange(len(there))[self.rows[each]] for each in settings if each[0] == task]
+                [np.arange(len(there))[item.rows[each]] for each in settings if each[0] == task]
             )
             chosen = chosen[there[chosen]]
-            _, place = np.unique(self.seeds[chosen], return_inverse=True)
+            _, place = np.unique(item.seeds[chosen], return_inverse=True)
             found.append(np.bincount(place, difference[chosen]) / np.bincount(place))
         return found
 

@@ -46,11 +46,8 @@ def declared_metrics(cells: Sequence[CellSpec]) -> dict[str, dict[str, DeclaredM
 def declared_directions(cells: Sequence[CellSpec]) -> dict[str, dict[str, Direction]]:
     """Return by evaluation and metric (or pattern) which direction is better."""
     return {
-        evaluation.name: {
-            name: metric.direction for name, metric in evaluation.plugin.metrics.items()
-        }
-        for cell in cells[:1]  # all cells of a benchmark are measured alike
-        for evaluation in cell.evaluations
+        evaluation: {name: metric.direction for name, metric in metrics.items()}
+        for evaluation, metrics in declared_metrics(cells).items()
     }
 
 

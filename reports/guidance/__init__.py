@@ -44,12 +44,11 @@ class Guidance(ReportSection):
             return [Prose(text)]
         lined_up = paired_outcomes(results)
         contrasts = judge_contrasts(results, lined_up)
-        first, *others = answer(results, lined_up, contrasts)
+        first, *others = answer(results, lined_up, contrasts, counts=False)
         blocks: list[Block] = [Prose(first, "headline")]
         if found := [each for each in answers(results, contrasts) if each.primary]:
             counts = (f"{count} {word}" for word, count in count_answers(found).items())
             blocks.append(Prose(" · ".join([*counts, f"of {asked_in_all(found)}"]), "counts"))
-            others = others[1:]
         rest = [Prose(text) for text in others]
         before, when = declared_when(results)
         if not before:
