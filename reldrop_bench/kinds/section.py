@@ -70,6 +70,8 @@ class Figure:
     alt: str
     figure: MatplotlibFigure
     raster: bool = False
+    narrow: MatplotlibFigure | None = None
+    """The same for a narrow screen, which the page shows there in its place."""
 
 
 Block = Prose | Table | Figure

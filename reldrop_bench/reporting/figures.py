@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
@@ -37,8 +37,9 @@ def render(
     raster: bool = False,
     existing: Mapping[str, bytes] | None = None,
     style: Style | None = None,
+    suffixes: Collection[str] = tuple(METADATA),
 ) -> dict[str, bytes]:
-    """Return the figure as svg, pdf and png; call it within `Style.theme`.
+    """Return the figure as svg, pdf and png (`suffixes`); call it within `Style.theme`.
 
     raster: the figure holds pictures, which need no more than 110 dots an inch. existing: the files
     of an earlier report; where its svg is the same, so are pdf and png, which take the longest.
@@ -54,14 +55,14 @@ def render(
         layout.execute(figure)
         figure.set_layout_engine("none")
     files: dict[str, bytes] = {}
-    for suffix, metadata in METADATA.items():
+    for suffix in suffixes:
         if suffix != "svg" and existing is not None and existing.get("svg") == files["svg"]:
             files[suffix] = existing[suffix]
             continue
         buffer = io.BytesIO()
         dpi = RASTER if raster else 130
         face = "none" if suffix == "svg" else "white"
-        figure.savefig(buffer, format=suffix, dpi=dpi, metadata=metadata, facecolor=face)
+        figure.savefig(buffer, format=suffix, dpi=dpi, metadata=METADATA[suffix], facecolor=face)
         files[suffix] = buffer.getvalue()
         if suffix == "svg":
             files[suffix] += (
@@ -93,10 +94,11 @@ def _mark(figure: Figure, style: Style) -> None:
         artist.set_gid(f"{artist.get_gid()}-{number}")
 
 
-def inline_svg(svg: bytes, name: str, alt: str) -> Markup:
+def inline_svg(svg: bytes, name: str, alt: str, screen: str = "") -> Markup:
     """Return an SVG as a part of an HTML page: own ids, the page's colours, no foreign names.
 
-    What is drawn for a label has its place as `data-label`.
+    What is drawn for a label has its place as `data-label`. screen: "wide" or "narrow", where it is shown
+    on such screens alone.
     """
     text = printable(svg.decode("utf-8"))
     text = text[text.index("<svg") :]
@@ -114,7 +116,7 @@ def inline_svg(svg: bytes, name: str, alt: str) -> Markup:
 
     body = re.sub(r"<[^<>]+>", adapted, body)  # tags alone: what figures say stays as it is
     opening = (
-        f'<svg role="img" aria-label="{escape(printable(alt))}" viewBox="{box}" '
+        f'<svg class="{screen}" role="img" aria-label="{escape(printable(alt))}" viewBox="{box}" '
         f'style="--wide:{width / 72 * 96:.0f}px;width:var(--wide)">'
     )
     return Markup(opening + body)

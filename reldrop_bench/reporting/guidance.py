@@ -21,8 +21,10 @@ from reldrop_bench.reporting.judgement import (
 )
 from reldrop_bench.reporting.outcomes import unmeasured
 from reldrop_bench.reporting.pairs import Paired
-from reldrop_bench.reporting.tables import decided_text
+from reldrop_bench.reporting.rows import nothing_done
+from reldrop_bench.reporting.tables import decided, decided_text, telling_digits
 from reldrop_bench.results import Results
+from reldrop_bench.statistics.spread import written
 from reldrop_bench.statistics.verdicts import LEVEL
 from reldrop_bench.statistics.wording import by_number, counted
 
@@ -143,7 +145,7 @@ def answer(
         if label not in without
     }
     left = _left_out(results, lined_up, contrasts)
-    sentences = [_overall(found, whole=not left)]
+    sentences = [_overall(found, whole=not left) + _effects(found, lined_up)]
     if found and counts:
         words = ", ".join(f"{count} {word}" for word, count in count_answers(found).items())
         sentences.append(f"Of {asked_in_all(found)} guidance: {words}.")
@@ -189,7 +191,7 @@ def _left_out(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFr
     sentences = [
         f"{text[0].upper()}{text[1:]} was declared as primary and not measured."
         for text in unmeasured(results)
-    ]
+    ] + nothing_done(results)
     asked = (
         set(zip(contrasts["label"], contrasts["outcome"], strict=True)) if len(contrasts) else ()
     )
@@ -233,6 +235,27 @@ def _overall(found: Sequence[Answer], whole: bool) -> str:
             else "where it is decided, a control does as well or better; the rest is undecided."
         )
     return "Undecided: these runs show neither that guidance helps nor that it does not."
+
+
+def _effects(found: Sequence[Answer], lined_up: Sequence[Paired]) -> str:
+    """Say between which bounds the effect of guidance lies where nothing is decided, an outcome at a time."""
+    if any(each.word != UNDECIDED for each in found):
+        return ""
+    parts = []
+    for item in lined_up:
+        rows = [
+            decided(row)
+            for each in found
+            for row in each.rungs.values()
+            if each.outcome == item.outcome.key
+        ]
+        bounds = [row[end] for row in rows for end in ("low", "high") if not pd.isna(row[end])]
+        if bounds:
+            digits = telling_digits(bounds, [0.0], 2)
+            low, high = (written(each, digits, sign=True) for each in (min(bounds), max(bounds)))
+            parts.append(f"{low} to {high} of {item.outcome.text}")
+    more = f"; {len(parts) - NAMED} more outcomes in the figure" if len(parts) > NAMED else ""
+    return f" It may add {'; '.join(parts[:NAMED])}{more}." if parts else ""
 
 
 def _said(each: Answer, outcome: str) -> str:

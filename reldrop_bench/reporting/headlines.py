@@ -10,6 +10,7 @@ from reldrop_bench.reporting.guidance import beside
 from reldrop_bench.reporting.judgement import INCOMPLETE
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.pairs import Paired
+from reldrop_bench.reporting.rows import nothing_done
 from reldrop_bench.reporting.tables import decided_text
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.wording import by_number, counted
@@ -87,6 +88,15 @@ def headline(
         )
     if said := by_word.get("no measure", []):
         sentences.append(f"{len(said)} of {len(rows)} cannot be compared.")
+    if item.outcome.primary:
+        sentences += nothing_done(results)
+    if item.kinds and (
+        unknown := [each for each in item.columns if each not in results.trains_with]
+    ):
+        sentences.append(
+            f"what {counted(len(unknown), 'label', total=len(item.columns))} trained with is not recorded, so no "
+            "kind of shift is left out for that; `run` records it."
+        )
     if item.kinds and (falls := hidden_falls(results, item, compared)):
         sentences.append(falls)
     text = " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)

@@ -61,6 +61,8 @@ class BuiltSection:
     blocks: tuple[Block, ...] = ()
     figures: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """By figure name: svg, pdf and png."""
+    narrows: dict[str, bytes] = field(default_factory=dict)
+    """By figure name: the svg for narrow screens, of figures that have one."""
     error: str = ""
     traceback: str = ""
 
@@ -208,4 +210,9 @@ def _inlined(section: BuiltSection, block: Figure) -> Markup:
     files = section.figures[block.name]
     if block.raster:
         return inline_png(files["png"], block.alt)
-    return inline_svg(files["svg"], block.name, block.alt)
+    if block.name not in section.narrows:
+        return inline_svg(files["svg"], block.name, block.alt)
+    narrow = section.narrows[block.name]
+    return inline_svg(files["svg"], block.name, block.alt, "wide") + inline_svg(
+        narrow, f"{block.name}-narrow", block.alt, "narrow"
+    )

@@ -108,7 +108,7 @@ def _build(
 ) -> BuiltSection:
     name, title = file_name(section.name), section.title
     try:
-        blocks, figures = [], {}
+        blocks, figures, narrows = [], {}, {}
         for block in section.build(results, style):
             if not isinstance(block, Prose):
                 block = _with_free_name(block, taken)
@@ -116,9 +116,13 @@ def _build(
                 files = _existing(earlier, block.name)
                 figures[block.name] = render(block.figure, block.name, block.raster, files, style)
                 # All that is left of it is its files: they can be sent, and need little memory.
-                block = replace(block, figure=None)  # type: ignore[arg-type]
+                if block.narrow is not None:
+                    narrow = f"{block.name}-narrow"
+                    drawn = render(block.narrow, narrow, style=style, suffixes=("svg",))
+                    narrows[block.name] = drawn["svg"]
+                block = replace(block, figure=None, narrow=None)  # type: ignore[arg-type]
             blocks.append(block)
-        return BuiltSection(name, title, tuple(blocks), figures)
+        return BuiltSection(name, title, tuple(blocks), figures, narrows)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it may be anyone's; the others must appear
         message = one_line(f"{type(error).__name__}: {error}")
         return BuiltSection(name, title, error=message, traceback=traceback.format_exc())

@@ -29,6 +29,14 @@ def settings(results: Results) -> dict[Setting, str]:
     }
 
 
+def nothing_done(results: Results) -> list[str]:
+    """Name the settings of which no cell is done, in a sentence; none where there are no such settings."""
+    done = results.cells[results.cells["status"] == "done"]
+    there = set(zip(done["task"], done["model"], strict=True))
+    names = [name for setting, name in settings(results).items() if setting not in there]
+    return [f"No cell of {', '.join(names)} is done: nothing is said of it."] if names else []
+
+
 def settings_in(results: Results, frame: pd.DataFrame) -> list[Setting]:
     """Return the settings that have a row in a frame, in the order of the spec."""
     there = set(zip(frame["task"], frame["model"], strict=True))

@@ -61,7 +61,7 @@ class BenchmarkRecord(Stored):
     guided: Ladders = {}
     """By guided label, the labels of its controls by rung; "" where one is not there."""
     trains_with: dict[str, list[str]] = {}
-    """By label, the kinds of shift that it is trained with."""
+    """By label, the kinds of shift that it is trained with; of a label that is missing they are not known."""
     declarations: list[Declaration] = []
     """What it is judged by: the declaration in force last, those of former runs before it."""
     matrix: list[MatrixEntry]

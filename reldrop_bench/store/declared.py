@@ -52,7 +52,7 @@ def declared_directions(cells: Sequence[CellSpec]) -> dict[str, dict[str, Direct
 
 
 def trained_kinds(cells: Sequence[CellSpec]) -> dict[str, list[str]]:
-    """Return by label the kinds of shift that it is trained with, where it says any."""
+    """Return by label the kinds of shift that it is trained with; a label that is missing cannot be read."""
     by_label = {cell.regularizer.label: cell.regularizer for cell in cells}
     known = {}
     for label, regularizer in by_label.items():
@@ -65,4 +65,4 @@ def trained_kinds(cells: Sequence[CellSpec]) -> dict[str, list[str]]:
             raise UserError(
                 f"regularizer {label!r}: its `trains_with` cannot be read: {problem}"
             ) from None
-    return {label: kinds for label, kinds in known.items() if kinds}
+    return known

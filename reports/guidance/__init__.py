@@ -9,6 +9,7 @@ from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
 from reldrop_bench.reporting.guidance import (
     HELPS,
     HELPS_NOT,
+    NAMED,
     QUESTION,
     UNDECIDED,
     answer,
@@ -49,7 +50,7 @@ class Guidance(ReportSection):
         if found := [each for each in answers(results, contrasts) if each.primary]:
             counts = (f"{count} {word}" for word, count in count_answers(found).items())
             blocks.append(Prose(" · ".join([*counts, f"of {asked_in_all(found)}"]), "counts"))
-        rest = [Prose(text) for text in others]
+        rest = [Prose(text) for text in [*others, *_doses(results)]]
         before, when = declared_when(results)
         if not before:
             rest.append(Prose(f"Read it as exploratory. About its outcomes: {when}.", "note"))
@@ -119,6 +120,19 @@ def _details(lined_up: Sequence[Paired], contrasts: pd.DataFrame) -> Table:
     data = contrasts.rename(columns={"low": "low_95", "high": "high_95"})
     data = data.rename(columns={"verdict_low": "low", "verdict_high": "high"})
     return Table("contrasts", caption, without_empty(frame), data=data, tones=TONES, folded=True)
+
+
+def _doses(results: Results) -> list[str]:
+    """Say how much guided labels and their controls hid, the mean over cells."""
+    hidden = results.cells.groupby("label")["occluded_fraction"].mean().dropna()
+    texts = []
+    for label, rungs in results.guided.items():
+        shares = [hidden[control] for control in rungs.values() if control in hidden]
+        if label in hidden and shares:
+            ends = dict.fromkeys(f"{share:.1%}" for share in (min(shares), max(shares)))
+            texts.append(f"“{label}” {hidden[label]:.1%}, its controls {' to '.join(ends)}")
+    more = f"; {len(texts) - NAMED} more in the table" if len(texts) > NAMED else ""
+    return [f"Hidden in training: {'; '.join(texts[:NAMED])}{more}."] if texts else []
 
 
 def _dose(results: Results) -> Table:

@@ -12,20 +12,44 @@ from reldrop_bench import Figure, Results, Style
 from reldrop_bench.reporting.outcomes import margin_of
 from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.reporting.rows import metric_values
+from reldrop_bench.statistics.verdicts import LEVEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
 
 
 def ladder(
     results: Results, style: Style, shown: Sequence[Paired], contrasts: pd.DataFrame, name: str
 ) -> Figure:
-    """Return a row a contrast, a panel an outcome, and one for what guidance costs."""
+    """Return a row a contrast, a panel an outcome, and one for what guidance costs.
+
+    Panels stand side by side, and below each other on narrow screens.
+    """
+    figure, narrow = (_drawn(results, style, shown, contrasts, columns) for columns in (3, 1))
+    return Figure(
+        name,
+        "Every guided method minus each of its controls: the mean over tasks with the interval that the verdict "
+        f"rests on ({1 - LEVEL:.0%}, and wider where several contrasts are decided together). Right of the zero line "
+        "guidance adds something (left of it where lower is better). "
+        "The grey band is the margin within which a difference is too small to matter; scales differ between "
+        "panels. Cost: passes through the network in a training step (its time where they were not counted) over "
+        "the control’s, geometric mean over cells.",
+        "Forest plot of guided methods minus their controls, a panel an outcome, and their cost.",
+        figure,
+        narrow=narrow,
+    )
+
+
+def _drawn(
+    results: Results, style: Style, shown: Sequence[Paired], contrasts: pd.DataFrame, columns: int
+) -> Drawing:
     here = contrasts[contrasts["outcome"].isin([item.outcome.key for item in shown])]
     rungs = {(row["label"], row["other"]): row["rung"] for row in here.to_dict("records")}
     names = [f"{label} − {rung or other}" for (label, other), rung in rungs.items()]
     height = 0.75 + 0.3 * len(rungs)
-    figure, axes = style.panels(len(shown) + 1, 3, (3.2, height), (1.6, 0.3), sharey=True)
+    size, room = ((3.2, height), 1.6) if columns > 1 else ((2.4, height), 1.3)
+    figure, axes = style.panels(len(shown) + 1, columns, size, (room, 0.3), sharey=True)
     for axis, item in zip(axes, shown, strict=False):
         lower = " (lower is better)" if item.outcome.direction == "lower" else ""
         axis.set_title(item.outcome.heading + lower)
@@ -45,19 +69,12 @@ def ladder(
         axis.locator_params(axis="x", nbins=5)
     _costs(axes[-1], results, style, list(rungs))
     for axis in axes:
-        axis.set_yticks(range(len(names)), [style.text(name, 40) for name in names])
+        axis.set_yticks(
+            range(len(names)), [style.text(name, 40 if columns > 1 else 18) for name in names]
+        )
         axis.set_ylim(len(names) - 0.55, -0.45)
     figure.supxlabel("guided method − control; of cost, the ratio", fontsize=9)
-    return Figure(
-        name,
-        "Every guided method minus each of its controls: the mean over tasks with the interval that the verdict "
-        "rests on. Right of the zero line guidance adds something (left of it where lower is better). "
-        "The grey band is the margin within which a difference is too small to matter; scales differ between "
-        "panels. Cost: passes through the network in a training step (its time where they were not counted) over "
-        "the control’s, geometric mean over cells.",
-        "Forest plot of guided methods minus their controls, a panel an outcome, and their cost.",
-        figure,
-    )
+    return figure
 
 
 def _marker(style: Style, label: str) -> dict[str, Any]:

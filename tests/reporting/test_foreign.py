@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from reldrop_bench.reporting.falls import hidden_falls, judge_kinds
+from reldrop_bench.reporting.guidance import judge_contrasts
+from reldrop_bench.reporting.headlines import headline
 from reldrop_bench.reporting.judgement import judge
 from reldrop_bench.reporting.pairs import paired_outcomes
 from reldrop_bench.results import Results
@@ -64,6 +66,20 @@ def test_what_a_label_is_trained_with_is_left_out_and_shown_beside(make_results:
         plain["mixing"].drop(["p_page", "p_page_equivalence", "holds"]),
         check_exact=True,
     )
+
+
+def test_what_nobody_recorded_is_said(make_results: Make) -> None:
+    results = shifted(make_results)
+    (item,) = (item for item in paired_outcomes(results) if item.outcome.key == "shifts")
+
+    def text(trains_with: dict[str, frozenset[str]]) -> str:
+        recorded = replace(results, trains_with=trains_with)
+        compared = judge(recorded)
+        return headline(recorded, item, compared, judge_contrasts(recorded, [item]))
+
+    nothing: frozenset[str] = frozenset()
+    assert "What 2 of 3 labels trained with is not recorded" in text({"none": nothing})
+    assert "recorded" not in text(dict.fromkeys(["none", "cutout", "mixing"], nothing))
 
 
 def test_a_label_that_is_trained_with_all_kinds_has_no_such_outcome(make_results: Make) -> None:

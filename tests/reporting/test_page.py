@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def address(make_results: Make, tmp_path_factory: pytest.TempPathFactory) -> str
         failed=(("cue-points", HOSTILE, 0),),
         error=f"Boom </pre>{HOSTILE}",
     )
+    results = replace(results, guided={"mixing": {"random": LABELS[3]}})
     names = [name for name in registry.names("sections") if name not in ("gallery", "faithfulness")]
     sections = [Known(), *(registry.create("sections", name, {}) for name in names)]
     path = write_report(results, tmp_path_factory.mktemp("page") / "report", sections)
@@ -300,6 +302,19 @@ def test_nothing_is_wider_than_the_window(open_page: Callable[..., Any], width: 
           && each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.textContent)"""
     )
     assert clipped == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_first_figure_is_whole_and_readable(open_page: Callable[..., Any], width: int) -> None:
+    page = open_page(width)
+    drawn = page.locator("#guidance .drawing").first
+    shown = [each for each in drawn.locator("svg[role=img]").all() if each.is_visible()]
+    assert len(shown) == 1, "one of the two drawings"
+    assert drawn.evaluate("(each) => each.scrollWidth <= each.clientWidth"), "nothing is cut"
+    # matplotlib draws texts as shapes: the scale says how large 9 points come out.
+    box = shown[0].bounding_box()
+    wide = float(shown[0].get_attribute("viewBox").split()[2])
+    assert 9 * box["width"] / wide >= 9, "in pixels"
 
 
 def test_paper(open_page: Callable[..., Any]) -> None:

@@ -67,6 +67,28 @@ def test_a_task_where_method_and_controls_fail_is_a_hole(
     assert verdicts["guided", "accuracy"] == INCOMPLETE
 
 
+def test_a_task_of_which_nothing_is_done_is_named(make_results: Make) -> None:
+    whole = planted(make_results)
+    cells = whole.cells
+    status = cells["status"].mask(cells["task"] == "cue-images", "failed")
+    results = replace(without(whole, "cue-images", *LABELS), cells=cells.assign(status=status))
+    first, *others = said(results)
+    assert first == "Yes: guidance is shown to help where it says so below; the rest is undecided."
+    assert "No cell of cue-images is done: nothing is said of it." in others
+    assert not any("No cell of" in text for text in said(whole))
+
+
+def test_what_is_undecided_is_bounded_in_the_first_sentence(make_results: Make) -> None:
+    results = planted(make_results)
+    random = np.random.default_rng(6).normal(0.6, 0.1, len(results.metrics))
+    results = replace(results, metrics=results.metrics.assign(value=random))
+    contrasts = judge_contrasts(results, paired_outcomes(results))
+    rows = contrasts[contrasts["role"] == "primary"]
+    assert set(rows["verdict"]) == {"unclear"}
+    low, high = rows["verdict_low"].min(), rows["verdict_high"].max()
+    assert f"It may add −{-low:.2f} to +{high:.2f} of test accuracy." in said(results)[0]
+
+
 def test_what_was_declared_and_not_measured_is_named(make_results: Make) -> None:
     results = planted(make_results, "accuracy", "calibration/tset/ece")
     first, *others = said(results)
