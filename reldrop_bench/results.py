@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -99,6 +99,10 @@ class ItemTable:
         return self.read(rows) if self.whole is None else rows
 
 
+Unfit = dict[str, dict[str, str]]
+"""By task, by regularizer's label, why it is left out there."""
+
+
 @dataclass(frozen=True)
 class Results:
     """Everything a benchmark has measured.
@@ -131,6 +135,8 @@ class Results:
     guided: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By guided label, the labels of its controls by rung, such as random: all alike but the guidance. ""
     where one that the method names is not there."""
+    unfit: Unfit = field(default_factory=dict)
+    """By task, by label, why a regularizer was left out there."""
     trains_with: Mapping[str, Set[str]] = field(default_factory=dict)
     """By label, the kinds of shift that it is trained with, where there are any."""
     declarations: tuple[Mapping[str, Any], ...] = ()
@@ -180,3 +186,23 @@ class Results:
     def exit_code(self) -> int:
         """0: all cells are done; 1: some are not."""
         return 0 if (self.cells["status"] == "done").all() else 1
+
+
+def told(left_out: Unfit) -> list[str]:
+    """Say what is left out by itself and why, a line a reason."""
+    tasks_of: dict[tuple[str, str], list[str]] = {}
+    for task, reasons in left_out.items():
+        for label, reason in reasons.items():
+            tasks_of.setdefault((label, reason), []).append(task)
+    labels_of: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (label, reason), tasks in tasks_of.items():
+        labels_of.setdefault((reason, tuple(tasks)), []).append(label)
+    return [
+        f"left out on {', '.join(tasks)}: {_few(labels)} ({'each ' if len(labels) > 1 else ''}{reason})"
+        for (reason, tasks), labels in labels_of.items()
+    ]
+
+
+def _few(labels: Sequence[str], most: int = 6) -> str:
+    more = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(f"“{label}”" for label in labels[:most]) + more

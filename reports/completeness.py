@@ -12,6 +12,7 @@ from reldrop_bench.errors import one_line
 from reldrop_bench.reporting.layout import how_to_read, paragraph
 from reldrop_bench.reporting.rows import CELL, labels, settings
 from reldrop_bench.reporting.values import texts_of
+from reldrop_bench.results import told
 from reldrop_bench.statistics.wording import by_number, counted
 
 SOME = re.compile(r"(\d+) of \d+ ")
@@ -228,7 +229,8 @@ def _protocol(results: Results) -> list[Block]:
 
 def _skipped(results: Results) -> list[Block]:
     skip = results.spec.get("skip") or {}
-    if not skip:
-        return [Prose("Left out on purpose by the spec: nothing.")]
-    text = "; ".join(f"{task}: {_plain(names)}" for task, names in dict(skip).items())
-    return [Prose(f"Left out on purpose by the spec: {text}.")]
+    named = "; ".join(f"{task}: {_plain(names)}" for task, names in dict(skip).items())
+    texts = [f"Left out on purpose by the spec: {named or 'nothing'}."]
+    if unfit := told(results.unfit):
+        texts.append(f"What does not fit is {'; '.join(unfit)}.")
+    return [Prose(text) for text in texts]

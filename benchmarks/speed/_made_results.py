@@ -56,7 +56,7 @@ def varied(frame: pd.DataFrame, cell: CellSpec, file: str) -> pd.DataFrame:
 def write_cells(cells: list[CellSpec], folder: Path, patterns: Path) -> None:
     """Write each cell as a finished run leaves it, but for the weights."""
     store, source = Store(folder), Store(patterns)
-    run_before = {role(cell): source.read_cell(cell.key) for cell in expand(spec_of(2, 1, 2))}
+    run_before = {role(cell): source.read_cell(cell.key) for cell in expand(spec_of(2, 1, 2)).cells}
     tables = {
         key: {file: source.read_table(record, file) for file in record.files if "parquet" in file}
         for key, record in run_before.items()
@@ -84,7 +84,7 @@ def write_results(count: int, folder: Path) -> None:
     if (folder / BENCHMARK_FILE).is_file():
         return
     spec = spec_of(*SHAPES[count])
-    cells = expand(spec)
+    cells = expand(spec).cells
     folder.mkdir(parents=True, exist_ok=True)
     print(f"writing {count} cells", file=sys.stderr)
     with tempfile.TemporaryDirectory() as patterns, ProcessPoolExecutor(2) as pool:

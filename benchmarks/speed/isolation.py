@@ -58,7 +58,7 @@ def main() -> None:
     settings = [] if options.epochs is None else [f"recipe.epochs={options.epochs}"]
     spec = load_spec("quickstart", settings)
     rows = []
-    for cell in expand(spec):
+    for cell in expand(spec).cells:
         if cell.seed != spec.seed_list[0] or cell.regularizer.label not in options.labels:
             continue
         runs: dict[str, timing.Run] = {

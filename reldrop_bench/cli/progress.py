@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reldrop_bench.errors import printable
-from reldrop_bench.results import Results
+from reldrop_bench.results import Results, told
 from reldrop_bench.running.benchmark import Benchmark
 from reldrop_bench.running.plan import Plan, PlannedCell
 from reldrop_bench.running.runner import Listener
@@ -77,6 +77,7 @@ def plan_data(plan: Plan, benchmark: Benchmark) -> dict[str, Any]:
         "not_counted": plan.not_counted,
         "advice": plan.advice,
         "disk_bytes": plan.disk_bytes,
+        "left_out": benchmark.unfit,
         "cells": [planned.row() for planned in plan.cells],
     }
 
@@ -109,6 +110,8 @@ def print_plan(plan: Plan, benchmark: Benchmark, console: Console) -> None:
         )  # fmt: skip
     console.print(table, soft_wrap=False)
     console.print(plan_line(plan), markup=False)
+    for text in told(benchmark.unfit):
+        console.print(text, markup=False)
     if plan.not_counted and plan.span is not None:
         console.print(f"not counted in the time: {', '.join(plan.not_counted)}", markup=False)
     if plan.advice:

@@ -14,7 +14,7 @@ from reldrop_bench.matrix.controls import Ladders
 from reldrop_bench.matrix.entries import ResolvedPlugin, by_name, entry_name
 from reldrop_bench.matrix.outcomes import Declaration, DeclaredOutcome
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
-from reldrop_bench.results import Place
+from reldrop_bench.results import Place, Unfit
 from reldrop_bench.store.benchmarks import BenchmarkRecord, MatrixEntry
 from reldrop_bench.store.declared import DeclaredMetric
 from reldrop_bench.store.state import differences
@@ -68,6 +68,7 @@ def merged_benchmark(sets: Sequence[ResultSet], tell: Callable[[str], None]) -> 
             for result_set in reversed(sets)
             for label, kinds in result_set.benchmark.trains_with.items()
         },
+        unfit=_unfit(sets),
         declarations=united([result_set.benchmark.declarations for result_set in sets]),
         matrix=matrix,
         checkpoints=first.is_checkpoints,
@@ -233,6 +234,26 @@ def _data(sets: Sequence[ResultSet], task: ResolvedPlugin) -> DataIdentity | Non
     return next((data for data in known if data is not None), None)
 
 
+def _unfit(sets: Sequence[ResultSet]) -> Unfit:
+    """Return what does not fit a task and none has."""
+    there = {(each.task, each.label) for one in sets for each in one.benchmark.matrix}
+    found: Unfit = {}
+    for result_set in sets:
+        for task, reasons in result_set.benchmark.unfit.items():
+            left_out = {label: why for label, why in reasons.items() if (task, label) not in there}
+            found[task] = found.get(task, {}) | left_out
+    return {task: reasons for task, reasons in found.items() if reasons}
+
+
+def _without_unfit(spec: BenchmarkSpec, unfit: Unfit) -> BenchmarkSpec:
+    """Return the spec with what does not fit as skipped: its data need not be here."""
+    skip = {
+        task: list({*spec.skip.get(task, ()), *unfit.get(task, ())})
+        for task in {*spec.skip, *unfit}
+    }
+    return spec.model_copy(update={"skip": skip})
+
+
 def _completed(
     sets: Sequence[ResultSet],
     spec: BenchmarkSpec,
@@ -242,7 +263,7 @@ def _completed(
     """Return the matrix in the order of the spec, with the cells that it plans and no set has."""
     for result_set in sets:
         try:
-            expand(result_set.spec)
+            expand(_without_unfit(result_set.spec, result_set.benchmark.unfit))
         except UserError as error:
             tell(
                 f"cells that no set has are not listed: the spec of {result_set.name} is not known here "
@@ -250,7 +271,8 @@ def _completed(
             )
             return matrix
     try:
-        planned = {cell.place: cell for cell in expand(spec, partial(_data, sets))}
+        fitting = _without_unfit(spec, _unfit(sets))
+        planned = {cell.place: cell for cell in expand(fitting, partial(_data, sets)).cells}
     except UserError as error:
         raise UserError(f"the specs cannot be one: {one_line(error)}") from None
     entries = {entry.place: entry for entry in matrix}

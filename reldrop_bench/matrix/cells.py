@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pydantic
 
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.kinds.evaluation import Evaluation
 from reldrop_bench.kinds.recipe import AUGMENTATIONS, Recipe
-from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.task import Task
 from reldrop_bench.matrix.components import (
     SCHEMA,
@@ -33,9 +32,10 @@ from reldrop_bench.matrix.entries import (
     resolve_evaluations,
     single,
 )
+from reldrop_bench.matrix.fitting import Offers, on_purpose, unfit
 from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec, first_error
 from reldrop_bench.plugins import registry
-from reldrop_bench.results import IDENTITY, Place
+from reldrop_bench.results import IDENTITY, Place, Unfit
 from reldrop_bench.statistics.wording import counted
 
 
@@ -136,17 +136,6 @@ def _recipe(task: Task, changes: Mapping[str, Any]) -> Recipe:
     return recipe.model_copy(update={"augmentation": tuple(fitting)})
 
 
-def _unfit(regularizer: Regularizer, task: Task, task_label: str, label: str) -> str | None:
-    """Say why a regularizer cannot run on a task; None when it can."""
-    if task.modality not in regularizer.modalities:
-        kinds = " and ".join(sorted(regularizer.modalities))
-        return (
-            f"regularizer {label!r} works on {kinds} inputs, task {task_label!r} has {task.modality} inputs; "
-            f"write 'skip: {{{task_label}: [{label}]}}' to leave it out there"
-        )
-    return None
-
-
 def _models(spec: BenchmarkSpec, task: Task, task_label: str) -> list[ResolvedPlugin]:
     wanted = spec.model if isinstance(spec.model, list) else [spec.model]
     entries = [task.default_model if entry == "default" else entry for entry in wanted]
@@ -160,32 +149,20 @@ def _models(spec: BenchmarkSpec, task: Task, task_label: str) -> list[ResolvedPl
     return fitting
 
 
-def _skipped(
-    spec: BenchmarkSpec, tasks: Sequence[str], labels: Sequence[str]
-) -> set[tuple[str, str]]:
-    pairs = set()
-    for task, left_out in spec.skip.items():
-        if task not in tasks:
-            raise UserError(f"spec: skip.{task} is no task of the spec; {suggest(task, tasks)}")
-        for label in left_out:
-            if label not in labels:
-                raise UserError(
-                    f"spec: skip.{task}: {label!r} is no regularizer of the spec; {suggest(label, labels)}"
-                )
-            if label == spec.baseline:
-                raise UserError(
-                    f"spec: skip.{task} leaves out the baseline {label!r}, so that nothing could be "
-                    "compared there; leave out the task, or choose another baseline"
-                )
-            pairs.add((task, label))
-    return pairs
+class Matrix(NamedTuple):
+    """What a spec expands to."""
+
+    cells: list[CellSpec]
+    unfit: Unfit
+    """What it asks for and leaves out because it does not fit."""
 
 
 def expand(
     spec: BenchmarkSpec,
     data: Callable[[ResolvedPlugin], DataIdentity | None] = unknown_data,
-) -> list[CellSpec]:
-    """Return all cells of a spec, in its order: task, model, seed, regularizer.
+    offers: Offers = lambda task: None,
+) -> Matrix:
+    """Return all cells of a spec, in its order: task, model, seed, regularizer; and what does not fit.
 
     data: gives what the files of a task hold, which belongs to the keys of its cells.
 
@@ -210,7 +187,18 @@ def expand(
             f"spec: baseline = {spec.baseline!r} is no regularizer of the spec; {suggest(spec.baseline, labels)}"
         )
     tasks = [task for task, _ in resolve_all(spec.tasks, "tasks")]
-    skipped = _skipped(spec, [task.label for task in tasks], labels)
+    for task in tasks:
+        if task.error:
+            registry.create("tasks", task.name)
+    skipped = on_purpose(spec, [task.label for task in tasks], labels)
+    skipped |= {
+        (task, regularizer.label)
+        for task, label in skipped
+        for regularizer, settings in regularizers
+        if settings.get("control of") == label
+    }
+    plugins = [regularizer for regularizer, _ in regularizers]
+    left_out = unfit(plugins, tasks, offers, skipped, spec.baseline, spec.strict)
     relevance = single(spec.relevance, "attributors")
     evaluations = resolve_evaluations(spec.evaluations)
     models = len(spec.model) if isinstance(spec.model, list) else 1
@@ -224,24 +212,18 @@ def expand(
         )
     cells = []
     for task in tasks:
-        if task.error:
-            registry.create("tasks", task.name)
         recipe = _recipe(task.plugin, spec.recipe)
         identity = data(task)
         fitting = _models(spec, task.plugin, task.label)
         for model, seed, (regularizer, settings) in itertools.product(fitting, seeds, regularizers):
-            skips = {regularizer.label, settings.get("control of", regularizer.label)}
-            if any((task.label, label) in skipped for label in skips):
+            if (task.label, regularizer.label) in skipped:
+                continue
+            if regularizer.label in left_out.get(task.label, {}):
                 continue
             method = relevance
             if "relevance" in settings:
                 method = single(settings["relevance"], "attributors")
-            guided = False
-            if not regularizer.error:
-                reason = _unfit(regularizer.plugin, task.plugin, task.label, regularizer.label)
-                if reason:
-                    raise UserError(reason)
-                guided = regularizer.plugin.uses_relevance
+            guided = not regularizer.error and regularizer.plugin.uses_relevance
             if "relevance" in settings and not (guided or regularizer.error):
                 raise UserError(
                     f"regularizer {regularizer.label!r} explains nothing in training, so that its "
@@ -264,7 +246,7 @@ def expand(
             )
     _refuse_equal_cells(cells)
     _refuse_idle_augmentations(spec, tasks)
-    return _with_companions(cells, spec.baseline, seeds[0])
+    return Matrix(_with_companions(cells, spec.baseline, seeds[0]), left_out)
 
 
 def _with_companions(cells: Sequence[CellSpec], baseline: str, first: int) -> list[CellSpec]:

@@ -74,7 +74,9 @@ class BenchmarkSpec(pydantic.BaseModel):
     keep_models: Literal["all", "none"] = "all"
     """Whether weights are kept once a cell is done."""
     skip: dict[str, list[str]] = {}
-    """Task → regularizer labels that are left out on purpose, such as image methods on clouds."""
+    """Task → regularizer labels that are left out on purpose, beside what does not fit a task."""
+    strict: bool = False
+    """Whether a regularizer that does not fit a task is an error; else it is left out there."""
     threads: pydantic.StrictInt = pydantic.Field(default=1, ge=1, le=1024)
     """CPU threads a cell computes with. They change the last bits of results, so they are part of
     the spec and not of the machine."""

@@ -20,6 +20,7 @@ from reldrop_bench.matrix.outcomes import (
 )
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry, load_spec, read_value
 from reldrop_bench.plugins import registry
+from reldrop_bench.results import Unfit
 from reldrop_bench.running.foreign import Surroundings, notes_of_imports
 from reldrop_bench.running.integrity import State
 from reldrop_bench.running.plan import Plan, make_plan
@@ -60,6 +61,8 @@ class Benchmark:
     root: Path | None
     added: Sequence[SpecEntry]
     """Evaluations that were added to the folder beside those of the spec."""
+    unfit: Unfit
+    """What is left out because it does not fit."""
     notes: Sequence[str]
     """What is to be told when it runs."""
     surroundings: Surroundings
@@ -81,7 +84,7 @@ class Benchmark:
         """Return what benchmark.json is to say; only: keys of the cells that this is about."""
         before = self.store.read_benchmark()
         return BenchmarkRecord.of(
-            self.spec, self.cells, self.added, before, only, self._declarations(before)
+            self.spec, self.cells, self.added, before, only, self._declarations(before), self.unfit
         )
 
     def _declarations(self, before: BenchmarkRecord | None) -> list[Declaration]:
@@ -152,22 +155,12 @@ def _check_plugins(cells: Sequence[CellSpec], root: Path | None) -> Mapping[str,
     Raises
     ------
     UserError
-        Data is missing, a task lacks what is required, or a file has changed.
+        Data is missing, or a file has changed.
     """
     facts = {cell.task.label: cell.task.plugin.facts(root) for cell in cells}
     plugins = {(plugin.kind, plugin.name) for cell in cells for plugin in cell.plugins}
     for kind, name in sorted(plugins):
         registry.find(kind, name).check_unchanged()
-    for cell in cells:
-        if cell.regularizer.error:
-            continue
-        lacking = sorted(cell.regularizer.plugin.requires - facts[cell.task.label].offers)
-        if lacking:
-            label, task = cell.regularizer.label, cell.task.label
-            raise UserError(
-                f"regularizer {label!r} needs a task with {' and '.join(lacking)}, which {task!r} has "
-                f"not; write 'skip: {{{task}: [{label}]}}' to leave it out there"
-            )
     return facts
 
 
@@ -203,7 +196,9 @@ def assemble(
     usable = [entry for entry in kept if entry_name(entry) in installed]
     root = data_root(options.data)
     whole = with_evaluations(spec, [*usable, *asked])
-    cells = expand(whole, lambda task: data_of(task, root))
+    cells, unfit = expand(
+        whole, lambda task: data_of(task, root), lambda task: task.plugin.facts(root).offers
+    )
     facts = _check_plugins(cells, root)
     workers, executor = _computing(options, spec.threads)
     return Benchmark(
@@ -215,6 +210,7 @@ def assemble(
         executor=executor,
         root=root,
         added=[*kept, *asked],
+        unfit=unfit,
         notes=[
             f"the evaluation {entry_name(entry)!r}, which was added to {store.folder}, cannot be "
             "had here (--plugins?) and is left out"

@@ -11,7 +11,7 @@ from reldrop_bench.kinds.executor import Executor, Resources
 from reldrop_bench.kinds.executor import Job as AnyJob
 from reldrop_bench.matrix.spec import SpecEntry
 from reldrop_bench.plugins import registry
-from reldrop_bench.results import Results, Status
+from reldrop_bench.results import Results, Status, told
 from reldrop_bench.running.benchmark import Benchmark, Options, Source, devices, prepare
 from reldrop_bench.running.cell import Job
 from reldrop_bench.running.foreign import sources
@@ -120,7 +120,7 @@ def execute(benchmark: Benchmark, listener: Listener, train: bool = True) -> Non
             store.write_benchmark(benchmark.record())
         _tell_of_lost_processes(store, listener)
         store.remove_leftovers()
-        for note in benchmark.notes:
+        for note in [*benchmark.notes, *told(benchmark.unfit)]:
             listener.note(note)
         lost = _repair(benchmark, listener, train)
         plan = benchmark.plan()

@@ -15,7 +15,7 @@ from reldrop_bench.matrix.components import SCHEMA, Schema, Stored
 from reldrop_bench.matrix.controls import Ladders, ladders
 from reldrop_bench.matrix.outcomes import Declaration
 from reldrop_bench.matrix.spec import BenchmarkSpec, SpecEntry
-from reldrop_bench.results import Place
+from reldrop_bench.results import Place, Unfit
 from reldrop_bench.store.declared import (
     DeclaredMetric,
     declared_metrics,
@@ -62,6 +62,8 @@ class BenchmarkRecord(Stored):
     """By guided label, the labels of its controls by rung; "" where one is not there."""
     trains_with: dict[str, list[str]] = {}
     """By label, the kinds of shift that it is trained with; of a label that is missing they are not known."""
+    unfit: Unfit = {}
+    """By task, by label, why a regularizer that the spec names is left out there."""
     declarations: list[Declaration] = []
     """What it is judged by: the declaration in force last, those of former runs before it."""
     matrix: list[MatrixEntry]
@@ -78,6 +80,7 @@ class BenchmarkRecord(Stored):
         before: BenchmarkRecord | None = None,
         only: Collection[str] | None = None,
         declarations: Sequence[Declaration] = (),
+        unfit: Unfit | None = None,
     ) -> Self:
         """Return what benchmark.json says of a benchmark that is to be run.
 
@@ -105,6 +108,7 @@ class BenchmarkRecord(Stored):
             metrics=metrics | declared_metrics(cells),
             guided=ladders(cells),
             trains_with=trained_kinds(cells),
+            unfit=unfit or {},
             declarations=list(declarations),
             matrix=matrix,
         )

@@ -251,6 +251,7 @@ def load_results(folder: str | Path) -> Results:
         declared=_declared(benchmark, metrics),
         guided=benchmark.guided,
         trains_with={label: frozenset(kinds) for label, kinds in benchmark.trains_with.items()},
+        unfit=benchmark.unfit,
         declarations=tuple(each.plain() for each in benchmark.declarations),
         environments=tuple(environments.values()),
         parameters=parameters,

@@ -106,7 +106,7 @@ def test_the_next_run_tells_of_a_process_that_ended_without_a_word(
 ) -> None:
     """As os._exit in this process leaves it: a heartbeat, and nobody who has it."""
     benchmark = prepare(tiny_spec, Options(tmp_path, workers=0))
-    cell = expand(benchmark.spec)[1]
+    cell = expand(benchmark.spec).cells[1]
     store = Store(tmp_path)
     store.write_benchmark(benchmark.record())
     store.write_heartbeat(

@@ -133,7 +133,7 @@ def _cell(plugin: Regularizer) -> CellSpec:
             "relevance": "gradient-x-input",
         }
     )
-    (cell,) = expand(spec)
+    (cell,) = expand(spec).cells
     resolved = ResolvedPlugin("regularizers", plugin.name, plugin.parameters(), plugin.name, "")
     vars(resolved)["plugin"] = plugin
     return CellSpec(**{**vars(cell), "regularizer": resolved})

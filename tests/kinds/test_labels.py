@@ -163,7 +163,7 @@ def test_a_split_with_wrong_targets_is_refused_by_name(targets: Tensor, message:
 
 def test_training_refuses_a_task_with_wrong_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = {"name": "one", "tasks": ["digits"], "regularizers": ["none"], "seeds": 1}
-    cell = expand(load_spec(spec))[0]
+    cell = expand(load_spec(spec)).cells[0]
     task = type(cell.task.plugin)
     usual = task.splits
 

@@ -14,7 +14,7 @@ from reldrop_bench.matrix.spec import load_spec
 
 def cells(regularizers: list[Any], **more: Any) -> list[CellSpec]:
     spec = {"name": "c", "tasks": ["digits"], "regularizers": regularizers, "seeds": 1}
-    return expand(load_spec(spec | {"evaluations": ["accuracy"]} | more))
+    return expand(load_spec(spec | {"evaluations": ["accuracy"]} | more)).cells
 
 
 def by_label(regularizers: list[Any], **more: Any) -> dict[str, CellSpec]:

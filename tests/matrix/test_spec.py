@@ -24,11 +24,11 @@ def spec_of(**changes: Any) -> dict[str, Any]:
 
 
 def labels(spec: dict[str, Any]) -> list[str]:
-    return list(dict.fromkeys(cell.regularizer.label for cell in expand(load_spec(spec))))
+    return list(dict.fromkeys(cell.regularizer.label for cell in expand(load_spec(spec)).cells))
 
 
 def test_matrix_is_the_product_of_tasks_seeds_and_regularizers() -> None:
-    cells = expand(load_spec(spec_of(tasks=["tiny-blobs", "digits"], seeds=[3, 5])))
+    cells = expand(load_spec(spec_of(tasks=["tiny-blobs", "digits"], seeds=[3, 5]))).cells
     assert len(cells) == 2 * 2 * 2
     assert {cell.seed for cell in cells} == {3, 5}
     assert len({cell.key for cell in cells}) == len(cells)
@@ -62,7 +62,7 @@ def test_entries_of_one_regularizer_get_labels_that_tell_them_apart() -> None:
 
 def test_key_depends_on_what_decides_the_result_and_on_nothing_else() -> None:
     def key(**changes: Any) -> str:
-        return expand(load_spec(spec_of(regularizers=["none"], seeds=[0], **changes)))[0].key
+        return expand(load_spec(spec_of(regularizers=["none"], seeds=[0], **changes))).cells[0].key
 
     assert key() == key(name="other") == key(baseline="none") == key(evaluations=["accuracy"])
     assert key() == key(relevance="random"), "no relevance in training: its method does not matter"
@@ -87,7 +87,7 @@ def test_relevance_belongs_to_the_key_of_guided_regularizers_alone() -> None:
             {"name": "reldrop-block", "label": "r", "score": "gradient"},
         ]
         spec = spec_of(regularizers=entries, seeds=[0], relevance=relevance)
-        return [cell.key for cell in expand(load_spec(spec))]
+        return [cell.key for cell in expand(load_spec(spec)).cells]
 
     first, second = keys("gradient-x-input"), keys("lrp-epsilon-flat")
     assert [a == b for a, b in zip(first, second, strict=True)] == [True, False, True]
@@ -95,14 +95,16 @@ def test_relevance_belongs_to_the_key_of_guided_regularizers_alone() -> None:
 
 def test_an_entrys_own_relevance_guides_training_and_does_not_touch_evaluation() -> None:
     entry = {"name": "reldrop-block", "relevance": "gradient-x-input"}
-    cells = expand(load_spec(spec_of(regularizers=["none", entry], seeds=[0], relevance="random")))
+    cells = expand(
+        load_spec(spec_of(regularizers=["none", entry], seeds=[0], relevance="random"))
+    ).cells
     assert [cell.evaluation_relevance.name for cell in cells] == ["random", "random"]
     assert cells[1].relevance.name == "gradient-x-input"
 
 
 def test_the_rule_belongs_to_the_evaluations_that_explain() -> None:
     def keys(rule: str) -> dict[str, str]:
-        cell = expand(load_spec(spec_of(regularizers=["none"], seeds=[0], relevance=rule)))[0]
+        cell = expand(load_spec(spec_of(regularizers=["none"], seeds=[0], relevance=rule))).cells[0]
         return {each.name: cell.evaluation_key(each) for each in cell.evaluations}
 
     first, second = keys("random"), keys("gradient-x-input")
@@ -120,11 +122,11 @@ def test_override_reads_values_as_yaml() -> None:
 def test_shipped_specs_expand() -> None:
     assert "quickstart" in shipped_specs()
     for name in shipped_specs():
-        assert expand(load_spec(name))
+        assert expand(load_spec(name)).cells
 
 
 def test_quickstart_has_six_regularizers_on_three_tasks_with_three_seeds() -> None:
-    cells = expand(load_spec("quickstart"))
+    cells = expand(load_spec("quickstart")).cells
     for task in {cell.task.label for cell in cells}:
         here = [cell for cell in cells if cell.task.label == task]
         assert len({cell.regularizer.label for cell in here}) >= 6
@@ -133,7 +135,7 @@ def test_quickstart_has_six_regularizers_on_three_tasks_with_three_seeds() -> No
 
 
 def test_select_takes_patterns() -> None:
-    cells = expand(load_spec(spec_of()))
+    cells = expand(load_spec(spec_of())).cells
     assert {cell.regularizer.label for cell in select(cells, ["label=cut*"])} == {"cutout"}
     assert len(select(cells, ["label=cutout|none", "seed=1"])) == 2
 
@@ -198,6 +200,10 @@ def test_select_takes_patterns() -> None:
         ({"regularizers": ["cutout"]}, ["baseline", "'none'"]),
         (
             {"regularizers": ["none", "reldrop-ball"]},
+            ["reldrop-ball", "cloud", "image", "fits no task"],
+        ),
+        (
+            {"regularizers": ["none", "reldrop-ball"], "strict": True},
             ["reldrop-ball", "cloud", "image", "skip: {tiny-blobs: [reldrop-ball]}"],
         ),
         ({"skip": {"tiny-blobs": ["cutut"]}}, ["skip", "did you mean 'cutout'"]),

@@ -67,7 +67,7 @@ def test_who_is_compared_with_whom_is_part_of_an_evaluations_key_alone(
                 cell.key,
                 cell.evaluation_key(cell.evaluations[0]),
             )
-            for cell in expand(load_spec(spec | changes))
+            for cell in expand(load_spec(spec | changes)).cells
         }
 
     none, cutout = keys(), keys(baseline="cutout")
@@ -75,14 +75,14 @@ def test_who_is_compared_with_whom_is_part_of_an_evaluations_key_alone(
     assert all(none[place][1] != cutout[place][1] for place in none)
     more = keys(seeds=3)
     assert all(more[place] == none[place] for place in none)
-    plain = expand(load_spec(spec | {"evaluations": ["accuracy"]}))
+    plain = expand(load_spec(spec | {"evaluations": ["accuracy"]})).cells
     assert all(not cell.companions for cell in plain)
 
 
 def test_a_queue_holds_back_who_waits_and_lets_them_go_when_the_others_have_ended(
     spec: dict[str, Any], tmp_path: Path
 ) -> None:
-    cells = expand(load_spec(spec))
+    cells = expand(load_spec(spec)).cells
     jobs = [
         Job(
             cell,

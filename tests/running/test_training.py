@@ -140,7 +140,7 @@ class TestLoop:
 
     @pytest.fixture
     def cell(self, tiny_spec: dict[str, Any]) -> CellSpec:
-        return expand(load_spec(tiny_spec))[0]
+        return expand(load_spec(tiny_spec)).cells[0]
 
     def test_matches_a_loop_written_by_hand(self, cell: CellSpec) -> None:
         """Weights after training equal those of plain torch code with the same streams."""
@@ -178,7 +178,7 @@ class TestLoop:
     def test_reports_what_it_cost(self, tiny_spec: dict[str, Any]) -> None:
         entry = {"name": "reldrop-block", "probability": 1.0}
         spec = tiny_spec | {"regularizers": ["none", entry]}
-        plain, guided = (train(cell, None) for cell in expand(load_spec(spec))[:2])
+        plain, guided = (train(cell, None) for cell in expand(load_spec(spec)).cells[:2])
         assert (plain.explained, plain.occluded_fraction) == (0, None)
         assert guided.explained == guided.samples == 2 * 48
         assert guided.occluded_fraction is not None
@@ -196,7 +196,7 @@ class TestLoop:
             for index, each in enumerate(methods)
         ]
         spec = tiny_spec | {"regularizers": ["none", *entries]}
-        cells = expand(load_spec(spec))[1:4]
+        cells = expand(load_spec(spec)).cells[1:4]
         exact, kept, free = (train(cell, None) for cell in cells)
         assert exact.explained == exact.samples
         assert exact.samples / 2 <= kept.explained < exact.samples
