@@ -1,12 +1,8 @@
-"""Clouds sampled from meshes, and the cache that keeps them: reading meshes takes minutes."""
+"""Clouds sampled from meshes in OFF files, and kept: reading meshes takes minutes."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
-import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +14,7 @@ from reldrop_bench.errors import one_line
 from reldrop_bench.kinds.content import content_of
 from reldrop_bench.seeding import global_seed
 
+from ._kept import kept
 from ._off import read_off
 
 if TYPE_CHECKING:
@@ -39,10 +36,10 @@ VERSION = 3
 """Part of the cache's name: raise it when the same meshes would give other clouds."""
 
 
-def sampled(name: str, meshes: DataFiles, kept: Path, part: str, points: int) -> Tensor:
+def sampled(name: str, meshes: DataFiles, kept_in: Path, part: str, points: int) -> Tensor:
     """Return clouds with normals, (N, 6, points): even over each mesh's area, in the unit sphere.
 
-    They are kept in the folder `kept`, in a file whose name covers all that they depend on. name: of the
+    They are kept in the folder `kept_in`, in a file whose name covers all that they depend on. name: of the
     task, for its random stream and its messages.
 
     Raises
@@ -50,72 +47,24 @@ def sampled(name: str, meshes: DataFiles, kept: Path, part: str, points: int) ->
     UserError
         A mesh that cannot be read; the message names it.
     """
-    return _sampled(name, meshes, kept, part, points, content_of(meshes).digest)
+    return _sampled(name, meshes, kept_in, part, points, content_of(meshes).digest)
 
 
 @functools.lru_cache(maxsize=4)
 def _sampled(
-    name: str, meshes: DataFiles, kept: Path, part: str, points: int, digest: str
+    name: str, meshes: DataFiles, kept_in: Path, part: str, points: int, digest: str
 ) -> Tensor:
-    from filelock import FileLock
-
-    key = hashlib.sha256(json.dumps([VERSION, name, meshes.names, digest]).encode()).hexdigest()
-    cache = kept / f"{part}-{points}-{key[:12]}.safetensors"
-    try:
-        kept.mkdir(exist_ok=True)
-        with FileLock(f"{cache}.lock"):
-            clouds = _cached(name, cache, len(meshes.names), points) if cache.exists() else None
-            if clouds is None:
-                clouds = _sample(name, meshes, points)
-                if (
-                    content_of(meshes).digest != digest
-                ):  # they would be kept under the name of others
-                    raise UserError(
-                        f"{name}: meshes of {meshes.folder} changed while they were read; run again"
-                    )
-                _keep(clouds, cache)
-    except OSError as error:
-        warnings.warn(
-            f"{name}: {cache} cannot be written ({one_line(error, 120)}); "
-            "the meshes are read again each time",
-            stacklevel=2,
-        )
-        return _sample(name, meshes, points)
-    return clouds
-
-
-def _checksum(clouds: Tensor) -> str:
-    return hashlib.sha256(clouds.numpy().tobytes()).hexdigest()
-
-
-def _keep(clouds: Tensor, cache: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    unfinished = cache.with_suffix(".tmp")
-    try:
-        save_file({"clouds": clouds}, unfinished, {"sha256": _checksum(clouds)})
-    except SafetensorError as error:  # a full disk
-        raise OSError(str(error)) from None
-    os.replace(unfinished, cache)
-
-
-def _cached(name: str, cache: Path, count: int, points: int) -> Tensor | None:
-    """Return what was kept; None, with a note, where it is not as it was written."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(cache, "pt") as file:
-            clouds, metadata = file.get_tensor("clouds"), file.metadata() or {}
-        if clouds.shape == (count, 6, points) and metadata.get("sha256") == _checksum(clouds):
-            return clouds
-        reason = "its content is not what was written"
-    except (OSError, SafetensorError) as error:
-        reason = one_line(error, 120)
-    warnings.warn(
-        f"{name}: {cache} was damaged ({reason}) and is made again from the meshes", stacklevel=2
+    clouds = kept(
+        name,
+        meshes,
+        digest,
+        folder=kept_in,
+        label=f"{part}-{points}",
+        depends=[VERSION, name],
+        shapes={"clouds": (len(meshes.names), 6, points)},
+        make=lambda: {"clouds": _sample(name, meshes, points)},
     )
-    return None
+    return clouds["clouds"]
 
 
 def _sample(name: str, meshes: DataFiles, points: int) -> Tensor:
