@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.doses import dose_gaps
 from reldrop_bench.reporting.guidance import QUESTION
 from reldrop_bench.reporting.judgement import judge
 from reldrop_bench.reporting.layout import how_to_read
@@ -15,8 +15,6 @@ from reldrop_bench.reporting.pairs import paired_outcomes
 from reldrop_bench.statistics.wording import by_number, counted
 
 FEW_SEEDS, FEW_TASKS = 5, 3
-SAME_DOSE = 0.005
-"""Shares of hidden input that differ by less are alike."""
 
 
 class Item(NamedTuple):
@@ -117,19 +115,12 @@ def _fairness(results: Results) -> Iterator[Item]:
 
 
 def _dose(results: Results) -> Iterator[Item]:
-    hidden = results.cells.groupby(["task", "model", "label"])["occluded_fraction"].mean()
-    gaps = [
-        abs(hidden.get((task, model, label), np.nan) - hidden.get((task, model, control), np.nan))
-        for label, rungs in results.guided.items()
-        for control in rungs.values()
-        for task, model in {pair[:2] for pair in hidden.index}
-    ]
-    known = [gap for gap in gaps if np.isfinite(gap)]
-    if known:
+    gaps = dose_gaps(results)
+    if len(gaps):
         yield Item(
             "As much hidden by controls?",
-            "yes" if max(known) < SAME_DOSE else "look",
-            f"shares of hidden input differ by at most {max(known):.2%} of the input",
+            "yes" if gaps["alike"].all() else "no",
+            f"shares of hidden input differ by at most {gaps['gap'].max():.2%} of the input",
             QUESTION,
         )
 

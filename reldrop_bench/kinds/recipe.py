@@ -8,6 +8,11 @@ import pydantic
 Augmentation = Literal["crop", "flip", "scale-shift"]
 AUGMENTATIONS: Mapping[str, str] = {"crop": "image", "flip": "image", "scale-shift": "cloud"}
 """The modality that each is for."""
+TRAINED_KINDS: Mapping[str, frozenset[str]] = {
+    "crop": frozenset({"shift", "translation"}),
+    "scale-shift": frozenset({"scale", "shift", "translation"}),
+}
+"""The kinds of shift that training with an augmentation makes familiar."""
 
 
 class Recipe(pydantic.BaseModel):

@@ -177,6 +177,12 @@ def expand(
     )
     labels = [regularizer.label for regularizer, _ in regularizers]
     refuse_equal_labels(labels, "regularizers")
+    pairs = [frozenset(pair) for pair in spec.contrasts]
+    for first, second in spec.contrasts:
+        if first == second or pairs.count(frozenset((first, second))) > 1:
+            raise UserError(
+                f"spec: contrasts: [{first}, {second}] is a label with itself, or stands twice; remove it"
+            )
     for label in itertools.chain.from_iterable(spec.contrasts):
         if label not in labels:
             raise UserError(

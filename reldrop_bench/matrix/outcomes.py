@@ -91,6 +91,8 @@ class Declaration(Stored):
     """Cells that were done when they were declared."""
     cells: int = Field(ge=0)
     """Cells that the benchmark had then."""
+    seeds: list[int] = []
+    """The seeds that were to be run; of former versions none."""
 
 
 def declared_outcomes(
@@ -190,19 +192,33 @@ def _known_direction(metrics: Mapping[str, Direction], parts: Sequence[str]) -> 
     return None
 
 
-def _primary(outcomes: Iterable[DeclaredOutcome]) -> list[DeclaredOutcome]:
-    return [outcome for outcome in outcomes if outcome.primary]
+def primary_of(outcomes: Iterable[DeclaredOutcome]) -> list[DeclaredOutcome]:
+    """Return the primary outcomes, in an order that does not depend on how they are written."""
+    return sorted((each for each in outcomes if each.primary), key=lambda each: each.name)
 
 
 def restamped(
-    before: Sequence[Declaration], outcomes: list[DeclaredOutcome], done: int, cells: int
+    before: Sequence[Declaration],
+    outcomes: list[DeclaredOutcome],
+    done: int,
+    cells: int,
+    seeds: Sequence[int] = (),
 ) -> list[Declaration]:
     """Return the declarations of a benchmark, the one in force last, `before` it those of former runs.
 
-    What was replaced before any cell was done leaves no trace. Other secondary outcomes, which are
-    exploratory, change nothing of when the primary ones were declared.
+    Further seeds are a declaration of their own: who looks, and adds seeds until something is found, is wrong
+    more often than the level says. What was replaced before any cell was done leaves no trace. Other secondary
+    outcomes, which are exploratory, change nothing of when the primary ones were declared.
     """
-    if before and _primary(before[-1].outcomes) == _primary(outcomes):
-        return [*before[:-1], before[-1].model_copy(update={"outcomes": outcomes})]
-    kept = [each for each in before if done]
-    return [*kept, Declaration(outcomes=outcomes, done=done, cells=cells)]
+    now = Declaration(outcomes=outcomes, done=done, cells=cells, seeds=list(seeds))
+    if before and primary_of(before[-1].outcomes) == primary_of(outcomes):
+        known = before[-1].seeds
+        if not done or not known or set(seeds) <= set(known):
+            return [
+                *before[:-1],
+                before[-1].model_copy(
+                    update={"outcomes": outcomes}
+                    | ({} if known and done else {"seeds": list(seeds)})
+                ),
+            ]
+    return [*(each for each in before if done or each.done), now]

@@ -13,6 +13,7 @@ from reldrop_bench.reporting.pairs import Paired
 from reldrop_bench.results import Results
 from reldrop_bench.statistics.power import MOST_PAIRS, POWER, pairs_needed_a_setting
 from reldrop_bench.statistics.verdicts import LEVEL
+from reldrop_bench.statistics.wording import counted
 
 
 def what_would_decide(
@@ -38,32 +39,38 @@ def what_would_decide(
         seeds = _seeds(items[row["outcome"]], row, len(primary))
         if seeds is not None:
             needed[question] = max(seeds, needed.get(question, 0.0))
+    now = int(results.cells.groupby(["task", "model", "label"])["seed"].nunique().min())
     if not needed:
         one = (primary["n"] <= primary["settings"]).all()
-        return "What would decide the rest: more seeds; of one nothing can be said." if one else ""
-    now = int(results.cells.groupby(["task", "model", "label"])["seed"].nunique().min())
+        more = "more seeds than one, of which nothing can be said"
+        return f"What would decide the rest: {more}, such as `seeds: 5`." if one else ""
+    if all(count <= now for count in needed.values()):
+        return (
+            f"{counted(now, 'seed')} would have found a difference as large as the margin with {POWER:.0%} "
+            "probability: what there is, is smaller, or near the margin. How many seeds would decide that is not known."
+        )
     least, most = (choose(needed, key=lambda each: needed[each]) for choose in (min, max))
     names = {
         question: f"“{question[0]}”, {items[question[1]].outcome.text}"
         for question in (least, most)
     }
     if needed[least] == needed[most]:
-        seeds_text = f"{_count(needed[most])} ({now} now)"
+        seeds_text = f"{_count(needed[most])}"
         whose = ""
     else:
-        seeds_text = f"{_count(needed[least], '')} to {_count(needed[most])} ({now} now)"
+        seeds_text = f"{_count(needed[least], '')} to {_count(needed[most])}"
         whose = f": the least for {names[least]}, the most for {names[most]}"
     finite = [question for question, count in needed.items() if np.isfinite(count)]
     longest = {label: 0.0 for label, _ in finite}
     for label, outcome in finite:
-        more = max(0.0, needed[label, outcome] - now)
-        seconds = more * _seconds(results, items[outcome], label)
+        seconds = needed[label, outcome] * _seconds(results, items[outcome], label)
         longest[label] = max(longest[label], seconds)
     hours = sum(longest.values()) / 3600
-    time = f", about {_hours(hours)} more of training" if hours else ""
+    time = f", about {_hours(hours)} of training" if hours else ""
     return (
-        f"What would decide the rest: {seeds_text}{time}{whose}. So many find a difference as large as the "
-        f"margin with {POWER:.0%} probability, as far as these seeds tell how much it scatters."
+        f"What would decide the rest: a run of its own with {seeds_text} instead of {now}{time}{whose}. So many find "
+        f"a difference as large as the margin with {POWER:.0%} probability, as far as these seeds tell how much it "
+        f"scatters. Seeds that are added to this run, whose outcome is known, make false verdicts likelier."
     )
 
 

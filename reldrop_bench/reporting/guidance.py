@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from reldrop_bench.reporting.deciding import what_would_decide
+from reldrop_bench.reporting.doses import unlike_doses
 from reldrop_bench.reporting.judgement import (
     DECIDED,
     EXPLORATORY,
@@ -56,13 +57,13 @@ def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFram
         for rung, control in rungs.items()
         if control
     ]
-    known = {(label, other) for label, _, other in wanted}
+    known = {frozenset((label, other)) for label, _, other in wanted}
     stated = (tuple(map(str, pair)) for pair in results.spec.get("contrasts", ()))
-    wanted += [(label, "", other) for label, other in stated if (label, other) not in known]
+    wanted += [(label, "", other) for label, other in stated if {label, other} not in known]
     rows = [
         {"label": label, "rung": rung, "other": other, "outcome": item.outcome.key}
         | {"role": role_of(item.outcome)}
-        | compare(results, item, label, other)
+        | _compared(results, item, label, other, bool(rung))
         for label, rung, other in wanted
         for item in lined_up
         if label in item.columns and other in item.columns and item.common(label, other)
@@ -73,10 +74,24 @@ def judge_contrasts(results: Results, lined_up: Sequence[Paired]) -> pd.DataFram
     directions = frame["outcome"].map({i.outcome.key: i.outcome.direction for i in lined_up})
     frame = decided_in(frame, "role", "family", list(directions))
     primary = frame[frame["role"] == PRIMARY]
-    shown = (primary["p_family"] < LEVEL) & (primary["verdict"] != INCOMPLETE)
-    if len(primary) and shown.all() and not unmeasured(results):
+    shown = primary["p_family"] < LEVEL
+    whole = not any(_lacks_pairs(row) for row in primary.to_dict("records"))
+    if len(primary) and shown.all() and whole and not _left_out(results, lined_up, frame):
         frame["role"] = frame["role"].replace(EXPLORATORY, "secondary")
     return frame
+
+
+def _compared(
+    results: Results, item: Paired, label: str, other: str, control: bool
+) -> dict[str, object]:
+    """Return `compare`; a control is expected on every task of its method, whether or not it was planned there."""
+    row = compare(results, item, label, other)
+    part = item.of(label, other)
+    where = [each for each in part.asked if each in part.planned.get(label, ())]
+    without = {task for task, _ in where} - {task for task, _ in part.shared(label, other)}
+    if control and without:
+        row["settings_expected"] = int(str(row["settings_expected"])) + len(without)
+    return row
 
 
 @dataclass(frozen=True)
@@ -85,22 +100,28 @@ class Answer:
 
     label: str
     outcome: str
-    primary: bool
-    """Whether the outcome is one that conclusions rest on."""
+    role: str
+    """"primary" where conclusions rest on the outcome, else "exploratory", or "secondary" behind the gate."""
     word: str
     """`HELPS` where it beats every control that it names, `HELPS_NOT` where one is as good or better, else
     `UNDECIDED`; `INCOMPLETE` where a pair is missing, whatever the others say."""
     rungs: Mapping[str, Mapping[Any, Any]]
     """The rows of `judge_contrasts` by rung."""
 
+    @property
+    def primary(self) -> bool:
+        return self.role == PRIMARY
+
 
 def answers(results: Results, contrasts: pd.DataFrame) -> list[Answer]:
     """Return what is answered for each guided label and outcome that has a control.
 
     Without one of its controls a method is not said to be helped by guidance: what is better than a
-    random place may be due to the place, which another sample's relevance would find as well.
+    random place may be due to the place, which another sample's relevance would find as well. Nor is anything
+    said where a control hid not as much.
     """
     found = []
+    unlike = unlike_doses(results)
     if contrasts.empty:
         return []
     listed = contrasts[contrasts["rung"] != ""]
@@ -110,12 +131,13 @@ def answers(results: Results, contrasts: pd.DataFrame) -> list[Answer]:
         word = UNDECIDED
         if any(map(_lacks_pairs, rungs.values())):
             word = INCOMPLETE
+        elif label in unlike:
+            word = UNDECIDED
         elif words == {"better"}:
             word = HELPS if set(rungs) == set(results.guided[str(label)]) else UNDECIDED
         elif words & {"worse", "equivalent"}:
             word = HELPS_NOT
-        primary = bool((part["role"] == PRIMARY).all())
-        found.append(Answer(str(label), str(outcome), primary, word, rungs))
+        found.append(Answer(str(label), str(outcome), str(part["role"].iloc[0]), word, rungs))
     return found
 
 
@@ -155,7 +177,7 @@ def answer(
         sentences += [_said(each, item.outcome.text) for each in here[:NAMED]]
         if len(here) > NAMED:
             sentences.append(f"{len(here) - NAMED} more on {item.outcome.text}: see the table.")
-    sentences += left
+    sentences += [*left, *unlike_doses(results).values()]
     undecided = {(each.label, each.outcome) for each in found if each.word == UNDECIDED}
     if decide := what_would_decide(results, lined_up, contrasts, undecided):
         sentences.append(decide)
@@ -165,11 +187,15 @@ def answer(
             f"{names} {by_number(len(without), 'has', 'have')} no control here, so nothing is said of "
             "guidance: write `controls: true`."
         )
+    by_rungs: dict[tuple[str, ...], list[str]] = {}
+    for label, rungs in lacking.items():
+        if rungs:
+            by_rungs.setdefault(tuple(rungs), []).append(f"“{label}”")
     sentences += [
-        f"“{label}” lacks its {by_number(len(rungs), 'control', 'controls')} {', '.join(rungs)}, without which "
-        "nothing it gains is shown to be due to guidance: write `controls: true`."
-        for label, rungs in lacking.items()
-        if rungs
+        f"{', '.join(names)} {by_number(len(names), 'lacks its', 'lack their')} "
+        f"{by_number(len(rungs), 'control', 'controls')} {', '.join(rungs)}, without which nothing that "
+        f"{by_number(len(names), 'it gains', 'they gain')} is shown to be due to guidance: write `controls: true`."
+        for rungs, names in by_rungs.items()
     ]
     return sentences
 
@@ -192,21 +218,21 @@ def _left_out(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFr
         f"{text[0].upper()}{text[1:]} was declared as primary and not measured."
         for text in unmeasured(results)
     ] + nothing_done(results)
-    asked = (
-        set(zip(contrasts["label"], contrasts["outcome"], strict=True)) if len(contrasts) else ()
-    )
+    columns = ["label", "other", "outcome"]
+    asked = set(contrasts[columns].itertuples(index=False, name=None)) if len(contrasts) else ()
     for item in lined_up:
         for label, rungs in results.guided.items():
             controls = [control for control in rungs.values() if control in results.labels]
-            if not item.outcome.primary or not controls or (label, item.outcome.key) in asked:
+            open_ = [each for each in controls if (label, each, item.outcome.key) not in asked]
+            if not item.outcome.primary or not open_:
                 continue
-            where = f"“{label}”, {item.outcome.text}"
-            if any(item.shared(label, control) for control in controls):
-                sentences.append(
-                    f"{where}: it and its controls are at the ceiling, not told apart."
-                )
+            where = f"“{label}”, {item.outcome.text}: "
+            its = "its controls" if open_ == controls else "its control"
+            its += "" if open_ == controls else f" {', '.join(f'“{each}”' for each in open_)}"
+            if any(item.shared(label, control) for control in open_):
+                sentences.append(f"{where}it and {its} are at the ceiling, not told apart.")
             elif item.kinds and label in item.trained:
-                sentences.append(f"{where}: no kind is foreign to it and its controls.")
+                sentences.append(f"{where}no kind is foreign to it and {its}.")
     return sentences
 
 
@@ -270,40 +296,3 @@ def _said(each: Answer, outcome: str) -> str:
         parts.append(f"{said} {to} hiding {hidden} ({decided_text(row)})")
     start = f"“{each.label}”, {outcome}: guidance {each.word}; it is "
     return f"{start}{' and '.join(parts)}."
-
-
-def beside(
-    results: Results, label: str, outcome: str, contrasts: pd.DataFrame, words: Mapping[str, str]
-) -> str:
-    """Say what a verdict of better than the baseline owes to guidance; "" for what is not guided.
-
-    words: the verdicts of all labels against the baseline on this outcome.
-    """
-    if label not in results.guided:
-        return ""
-    listed = answers(results, contrasts)
-    found = {(each.label, each.outcome): each for each in listed}.get((label, outcome))
-    if found is None:
-        # At the ceiling, or without a control.
-        alike = [name for name in results.guided[label].values() if words.get(name) == "better"]
-        if alike:
-            return f", and so is its control “{alike[0]}”: not due to guidance"
-        return ", of which no control shows how much is due to guidance"
-    if found.word == HELPS:
-        return (
-            ", and better than its controls: guidance helps"
-            if len(found.rungs) > 1
-            else (", and better than its control: guidance helps")
-        )
-    controls = [row["other"] for row in found.rungs.values()]
-    as_good = [control for control in controls if words.get(control) == "better"]
-    if as_good:
-        also = f", and so is its control “{as_good[0]}”"
-        return also + (
-            ": not due to guidance"
-            if found.word == HELPS_NOT
-            else "; what guidance adds is undecided"
-        )
-    if found.word == HELPS_NOT:
-        return ", and not better than a control: not due to guidance"
-    return "; that guidance adds to its controls is not shown"

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from reldrop_bench.reporting.falls import hidden_falls
-from reldrop_bench.reporting.guidance import beside
+from reldrop_bench.reporting.guidance import HELPS, HELPS_NOT, answers
 from reldrop_bench.reporting.judgement import INCOMPLETE
 from reldrop_bench.reporting.outcomes import SATURATED, margin_of
 from reldrop_bench.reporting.pairs import Paired
@@ -53,7 +53,7 @@ def headline(
 
         def owed(row: Mapping[Any, Any], words: dict[str, str] = words) -> str:
             return (
-                beside(results, row["label"], item.outcome.key, contrasts, words) if words else ""
+                _beside(results, row["label"], item.outcome.key, contrasts, words) if words else ""
             )
 
         if firm:
@@ -109,8 +109,43 @@ def _named(rows: Sequence[Mapping[Any, Any]], owed: Callable[[Mapping[Any, Any]]
     texts = []
     for row in rows[:NAMED]:
         tasks = counted(row["settings"], "task")
-        if row["settings"] < row["settings_expected"]:
-            tasks = counted(row["settings"], "task", total=row["settings_expected"])
         texts.append(f"“{row['label']}” by {decided_text(row)} on {tasks}{owed(row)}")
     more = f"; and {len(rows) - NAMED} more, see the table" if len(rows) > NAMED else ""
     return "; ".join(texts) + more
+
+
+def _beside(
+    results: Results, label: str, outcome: str, contrasts: pd.DataFrame, words: Mapping[str, str]
+) -> str:
+    """Say what a verdict of better than the baseline owes to guidance; "" for what is not guided.
+
+    words: the verdicts of all labels against the baseline on this outcome.
+    """
+    if label not in results.guided:
+        return ""
+    listed = answers(results, contrasts)
+    found = {(each.label, each.outcome): each for each in listed}.get((label, outcome))
+    if found is None:
+        # At the ceiling, or without a control.
+        alike = [name for name in results.guided[label].values() if words.get(name) == "better"]
+        if alike:
+            return f", and so is its control “{alike[0]}”: not due to guidance"
+        return ", of which no control shows how much is due to guidance"
+    if found.word == HELPS:
+        return (
+            ", and better than its controls: guidance helps"
+            if len(found.rungs) > 1
+            else (", and better than its control: guidance helps")
+        )
+    controls = [row["other"] for row in found.rungs.values()]
+    as_good = [control for control in controls if words.get(control) == "better"]
+    if as_good:
+        also = f", and so is its control “{as_good[0]}”"
+        return also + (
+            ": not due to guidance"
+            if found.word == HELPS_NOT
+            else "; what guidance adds is undecided"
+        )
+    if found.word == HELPS_NOT:
+        return ", and not better than a control: not due to guidance"
+    return "; that guidance adds to its controls is not shown"

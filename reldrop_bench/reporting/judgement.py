@@ -44,13 +44,12 @@ def judge(results: Results, lined_up: Sequence[Paired] | None = None) -> pd.Data
     missing where another label has one.
     """
     lined_up = paired_outcomes(results) if lined_up is None else lined_up
-    others = [(item, set(comparable(results, item))) for item in lined_up]
     rows = [
         {"label": label, "outcome": item.outcome.key, "role": role_of(item.outcome)}
         | compare(results, item, label, results.baseline)
         for label in labels(results)
-        for item, comparables in others
-        if label in comparables and item.common(label, results.baseline)
+        for item in lined_up
+        if label != results.baseline and item.common(label, results.baseline)
     ]
     frame = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["label", "outcome"])
     if frame.empty:
@@ -172,17 +171,20 @@ def judge_tasks(results: Results, lined_up: Sequence[Paired]) -> pd.DataFrame:
 
 
 def _at_worst(item: Paired, label: str, other: str, groups: Sequence[np.ndarray]) -> float:
-    """Return the mean over tasks if the label had an accuracy of 0 in every task that it lacks."""
+    """Return the mean over tasks if the label had an accuracy of 0 in every task that it lacks, the other one 1."""
     settings = item.common(label, other)
+    least = 2 if any(np.isfinite(group).sum() > 1 for group in groups) else 1
     means = []
     for task, group in zip(dict.fromkeys(task for task, _ in settings), groups, strict=True):
         there = group[np.isfinite(group)]
-        if len(there) > 1 or (len(there) and max(map(len, groups)) == 1):
+        if len(there) >= least:
             means.append(float(there.mean()))
             continue
-        runs = item.runs(other, [each for each in settings if each[0] == task])
-        values = np.concatenate(runs)
-        means.append(-float(values.mean()) if len(values) else -1.0)
+        here = [each for each in settings if each[0] == task]
+        mine, theirs = (np.concatenate(item.runs(name, here)) for name in (label, other))
+        # Whichever is not there is taken for as bad, or as good, as can be.
+        low = float(mine.mean()) if len(mine) and not len(theirs) else 0.0
+        means.append(low - (float(theirs.mean()) if len(theirs) else 1.0))
     return float(np.mean(means)) if means else np.nan
 
 

@@ -67,6 +67,12 @@ def declared_when(results: Results) -> tuple[bool, str]:
     if not results.declarations:
         return False, "none was declared, these are the usual ones"
     done, cells = (int(results.declarations[-1][key]) for key in ("done", "cells"))
+    earlier = {seed for each in results.declarations[:-1] for seed in each.get("seeds", ())}
+    if done and earlier and set(results.declarations[-1]["seeds"]) - earlier:
+        return False, (
+            f"seeds were added after {done} of {counted(cells, 'cell')} were done: looking more than once makes "
+            "false verdicts likelier than the level says"
+        )
     if done:
         return False, f"they were declared after {done} of {counted(cells, 'cell')}"
     return True, "they were declared before the first cell was done"
@@ -85,7 +91,7 @@ def _of_metric(path: str, direction: str, margin: float | None, primary: bool) -
     name = path.replace("/test/", " ", 1).replace("_", " ")
     usual = USUAL_MARGIN if bounded else None
     return Outcome(
-        re.sub(r"[^A-Za-z0-9_.]+", "-", path),
+        path,
         path,
         name,
         re.escape(path),

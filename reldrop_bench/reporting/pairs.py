@@ -9,7 +9,7 @@ import pandas as pd
 
 from reldrop_bench.kinds.outcome import Outcome
 from reldrop_bench.reporting.outcomes import SATURATED, kinds_of, outcomes, values
-from reldrop_bench.reporting.rows import Setting, labels, settings
+from reldrop_bench.reporting.rows import CELL, Setting, labels, settings, undone
 from reldrop_bench.results import Results
 
 NOTHING: frozenset[str] = frozenset()
@@ -23,8 +23,9 @@ class Paired:
     the same shape, whether the matrix holds the cell. `seeds`: (pairs,), those of the rows. `columns`:
     the label's column. `rows`: the setting's rows. `planned`: by label the settings it is in. `lowest`:
     by (task, model, label) the lowest value; `whole`: those of them that lack no cell. `settings`: all,
-    with their names. Of a mean over kinds: `kinds`, all; `elsewhere`, those that another outcome is about;
-    `trained`, by label what it is trained with; `parts`, by a set of kinds the same without them.
+    with their names; `undone`: those of which no cell is done. Of a mean over kinds: `kinds`, all;
+    `elsewhere`, those that another outcome is about; `trained`, by label what it is trained with; `parts`,
+    by a set of kinds the same without them.
     """
 
     outcome: Outcome
@@ -40,6 +41,7 @@ class Paired:
     settings: Mapping[Setting, str]
     kinds: frozenset[str] = NOTHING
     elsewhere: frozenset[str] = NOTHING
+    undone: frozenset[Setting] = frozenset()
     trained: Mapping[str, frozenset[str]] = field(default_factory=dict)
     parts: Mapping[frozenset[str], "Paired"] = field(default_factory=dict)
 
@@ -70,18 +72,25 @@ class Paired:
         """The settings where some cell that has a value is below the ceiling."""
         below = {key[:2] for key, low in self.lowest.items() if not low >= SATURATED}
         return tuple(
-            setting for setting in self.settings if not self.outcome.saturates or setting in below
+            setting
+            for setting in self.settings
+            if not self.outcome.saturates or setting in below or setting in self.undone
         )
 
     def shared(self, label: str, other: str) -> list[Setting]:
-        """Return the settings that both were planned for, where any label has a value.
+        """Return the settings that both were planned for, where any label has a value or no cell is done.
 
         Where these two alone have none they failed: such a setting is missing, and not out of question.
         """
         self = self.of(label, other)
         both = self.planned.get(label, frozenset()) & self.planned.get(other, frozenset())
-        measured = {key[:2] for key in self.lowest}
-        return [setting for setting in self.settings if setting in both and setting in measured]
+        return [setting for setting in self.asked if setting in both]
+
+    @property
+    def asked(self) -> list[Setting]:
+        """The settings where the outcome applies: those with a value, and those of which no cell is done."""
+        measured = {key[:2] for key in self.lowest} | self.undone
+        return [setting for setting in self.settings if setting in measured]
 
     def common(self, label: str, other: str) -> list[Setting]:
         """Return the shared settings that tell something of these two, whatever the other labels do."""
@@ -174,6 +183,11 @@ def paired(results: Results, outcome: Outcome) -> Paired:
 
 
 def _lined_up(results: Results, outcome: Outcome, frame: pd.DataFrame) -> Paired:
+    nothing_done = _undone(results, outcome) if len(frame) else frozenset()
+    if nothing_done:
+        planned = results.cells[CELL]
+        there = pd.MultiIndex.from_frame(planned[["task", "model"]]).isin(list(nothing_done))
+        frame = pd.concat([frame, planned[there].assign(value=np.nan)], ignore_index=True)
     index = ["task", "model", "seed"]
     table = frame.pivot(index=index, columns="label", values="value").sort_index()
     cells = frame.assign(there=1.0).pivot(index=index, columns="label", values="there")
@@ -182,9 +196,9 @@ def _lined_up(results: Results, outcome: Outcome, frame: pd.DataFrame) -> Paired
         start = rows[task, model].start if (task, model) in rows else number
         rows[task, model] = slice(start, number + 1)
     by_label = frame.groupby(["task", "model", "label"])["value"].agg(["min", "count", "size"])
-    planned: dict[str, set[Setting]] = {}
+    planned_for: dict[str, set[Setting]] = {}
     for task, model, label in by_label.index:
-        planned.setdefault(label, set()).add((task, model))
+        planned_for.setdefault(label, set()).add((task, model))
     lowest = by_label.loc[by_label["count"] > 0, "min"]
     whole = by_label.index[by_label["count"] == by_label["size"]]
     return Paired(
@@ -195,10 +209,21 @@ def _lined_up(results: Results, outcome: Outcome, frame: pd.DataFrame) -> Paired
         table.index.get_level_values("seed").to_numpy(),
         {str(label): number for number, label in enumerate(table.columns)},
         rows,
-        {label: frozenset(where) for label, where in planned.items()},
+        {label: frozenset(where) for label, where in planned_for.items()},
         dict(zip(lowest.index.tolist(), lowest.tolist(), strict=True)),
         frozenset(whole.tolist()),
         {setting: name for setting, name in settings(results).items() if setting in rows},
+        undone=nothing_done,
+    )
+
+
+def _undone(results: Results, outcome: Outcome) -> frozenset[Setting]:
+    """Return the settings of which no cell is done, but those whose task is known to lack what it needs."""
+    return frozenset(
+        setting
+        for setting in undone(results)
+        if not outcome.needs
+        or results.tasks.get(setting[0], {outcome.needs: True}).get(outcome.needs)
     )
 
 

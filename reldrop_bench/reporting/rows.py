@@ -29,11 +29,17 @@ def settings(results: Results) -> dict[Setting, str]:
     }
 
 
-def nothing_done(results: Results) -> list[str]:
-    """Name the settings of which no cell is done, in a sentence; none where there are no such settings."""
+def undone(results: Results) -> list[Setting]:
+    """Return the settings of which no cell is done."""
     done = results.cells[results.cells["status"] == "done"]
     there = set(zip(done["task"], done["model"], strict=True))
-    names = [name for setting, name in settings(results).items() if setting not in there]
+    return [setting for setting in settings(results) if setting not in there]
+
+
+def nothing_done(results: Results) -> list[str]:
+    """Name the settings of which no cell is done, in a sentence; none where there are no such settings."""
+    named = settings(results)
+    names = [named[setting] for setting in undone(results)]
     return [f"No cell of {', '.join(names)} is done: nothing is said of it."] if names else []
 
 

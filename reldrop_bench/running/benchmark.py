@@ -90,8 +90,11 @@ class Benchmark:
     def _declarations(self, before: BenchmarkRecord | None) -> list[Declaration]:
         former = before.declarations if before is not None else []
         matrix = before.matrix if before is not None else []
-        done = sum(_is_done(self.store, entry.key) for entry in matrix)
-        return restamped(former, self.outcomes, done, len(matrix) or len(self.cells))
+        # Of what the folder held, and of what this spec takes over from it.
+        keys = {entry.key for entry in matrix} | {cell.key for cell in self.cells}
+        done = sum(_is_done(self.store, key) for key in keys)
+        cells = max(done, len(matrix) or len(self.cells))
+        return restamped(former, self.outcomes, done, cells, self.spec.seed_list)
 
 
 def _is_done(store: Store, key: str) -> bool:

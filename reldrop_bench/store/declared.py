@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reldrop_bench.errors import UserError, one_line
+from reldrop_bench.kinds.recipe import TRAINED_KINDS
 from reldrop_bench.kinds.record import Direction
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.matrix.components import Stored
@@ -52,14 +53,23 @@ def declared_directions(cells: Sequence[CellSpec]) -> dict[str, dict[str, Direct
 
 
 def trained_kinds(cells: Sequence[CellSpec]) -> dict[str, list[str]]:
-    """Return by label the kinds of shift that it is trained with; a label that is missing cannot be read."""
+    """Return by label the kinds of shift that it is trained with; a label that is missing cannot be read.
+
+    What the recipe of any task augments with is trained by all labels.
+    """
+    augmented = {
+        kind
+        for cell in cells
+        for name in cell.recipe.augmentation
+        for kind in TRAINED_KINDS.get(name, ())
+    }
     by_label = {cell.regularizer.label: cell.regularizer for cell in cells}
     known = {}
     for label, regularizer in by_label.items():
         if regularizer.error:
             continue
         try:
-            known[label] = sorted(map(str, regularizer.plugin.trains_with))
+            known[label] = sorted({*map(str, regularizer.plugin.trains_with), *augmented})
         except Exception as error:  # noqa: BLE001 - it may be anyone's
             problem = one_line(f"{type(error).__name__}: {error}")
             raise UserError(

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from reldrop_bench import Block, Prose, ReportSection, Results, Style, Table
+from reldrop_bench.reporting.doses import doses
 from reldrop_bench.reporting.guidance import (
     HELPS,
     HELPS_NOT,
@@ -73,7 +74,7 @@ def _board(results: Results, lined_up: Sequence[Paired], contrasts: pd.DataFrame
     rows = [
         {
             "guided method": each.label,
-            "outcome": texts[each.outcome] + ("" if each.primary else " (exploratory)"),
+            "outcome": texts[each.outcome] + ("" if each.primary else f" ({each.role})"),
             "guidance": each.word,
             **{f"− {rung}": _two_lines(row) for rung, row in each.rungs.items()},
         }
@@ -137,17 +138,14 @@ def _doses(results: Results) -> list[str]:
 
 def _dose(results: Results) -> Table:
     """Return how much was hidden in training by every label, and whether controls hid as much."""
-    by = ["task", "model", "label"]
-    hidden = results.cells.groupby(by, sort=False)["occluded_fraction"].mean().dropna()
+    hidden = doses(results).rename("hidden")
     roles = {
         control: f"control of {label}"
         for label, rungs in results.guided.items()
         for control in rungs.values()
     } | dict.fromkeys(results.guided, "guided")
-    frame = hidden.reset_index(name="hidden").assign(
-        role=lambda rows: rows["label"].map(roles).fillna("other")
-    )
-    data = frame[[*by, "role", "hidden"]]
+    frame = hidden.reset_index().assign(role=lambda rows: rows["label"].map(roles).fillna("other"))
+    data = frame[["task", "model", "label", "role", "hidden"]]
     shown = data.assign(hidden=[f"{share:.1%}" for share in data["hidden"]])
     caption = (
         "Share of the training input that was hidden, mean over seeds and epochs: labels of unlike shares "

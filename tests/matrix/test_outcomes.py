@@ -122,6 +122,30 @@ def test_a_change_is_stamped_once_cells_are_done() -> None:
     assert [each.done for each in restamped([], first, 12, 54)] == [12]
 
 
+def test_further_seeds_are_a_declaration_of_their_own() -> None:
+    first = declare([CUES])
+    stamped = restamped([], first, 0, 54, [0, 1, 2])
+    assert restamped(stamped, first, 12, 54, [0, 1]) == stamped, "fewer are no further look"
+    (unlooked,) = restamped(stamped, first, 0, 54, [0, 1, 2, 3])
+    assert (unlooked.done, unlooked.seeds) == (0, [0, 1, 2, 3])
+    late = restamped(stamped, first, 54, 72, [0, 1, 2, 3])
+    assert [(each.done, each.seeds) for each in late] == [(0, [0, 1, 2]), (54, [0, 1, 2, 3])]
+    assert restamped(late, first, 72, 72, [0, 1, 2, 3]) == late
+
+
+def test_what_was_declared_late_once_is_not_forgotten() -> None:
+    first, other = declare([CUES]), declare([CUES], primary="accuracy")
+    late = restamped(restamped([], first, 0, 54), other, 12, 54)
+    assert [each.done for each in restamped(late, first, 0, 54)] == [12, 0]
+
+
+def test_the_order_of_primary_outcomes_does_not_count() -> None:
+    first = declare([CUES], primary=["accuracy", "cues"])
+    turned = declare([CUES], primary=["cues", "accuracy"])
+    (stamp,) = restamped(restamped([], first, 0, 54), turned, 54, 54)
+    assert stamp.done == 0
+
+
 def code_of(command: list[str]) -> object:
     with pytest.raises(SystemExit) as ended:
         main(command)
@@ -158,6 +182,12 @@ def test_what_a_run_declares_lies_beside_its_cells(
     assert [(each.done, each.cells) for each in record.declarations] == [(0, 1), (1, 1)]
     page = (folder / "report" / "report.html").read_text(encoding="utf-8")
     assert "declared after 1 of 1 cell" in page
+    # Cells that are taken over count, whatever the folder says of itself.
+    (folder / "benchmark.json").unlink()
+    assert code_of(command) == 0
+    record = Store(folder).read_benchmark()
+    assert record is not None
+    assert [(each.done, each.cells) for each in record.declarations] == [(1, 1)]
     capsys.readouterr()
     file.write_text(SPEC + "outcomes: {primary: cues}\n", encoding="utf-8")
     assert code_of(command) == 2

@@ -197,6 +197,11 @@ def test_select_takes_patterns() -> None:
         ),
         ({"regularizers": ["none", {"cutout": {"size": []}}]}, ["cutout", "size", "no value"]),
         ({"regularizers": ["none", "none"]}, ["two", "'none'", "label"]),
+        ({"contrasts": [["cutout", "cutout"]]}, ["contrasts", "cutout", "itself"]),
+        (
+            {"contrasts": [["cutout", "none"], ["none", "cutout"]]},
+            ["contrasts", "stands twice", "remove"],
+        ),
         ({"regularizers": ["cutout"]}, ["baseline", "'none'"]),
         (
             {"regularizers": ["none", "reldrop-ball"]},

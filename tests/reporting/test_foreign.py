@@ -9,12 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reldrop_bench.kinds.recipe import AUGMENTATIONS, TRAINED_KINDS
+from reldrop_bench.matrix.cells import expand
+from reldrop_bench.matrix.spec import load_spec
+from reldrop_bench.plugins import registry
 from reldrop_bench.reporting.falls import hidden_falls, judge_kinds
 from reldrop_bench.reporting.guidance import judge_contrasts
 from reldrop_bench.reporting.headlines import headline
 from reldrop_bench.reporting.judgement import judge
 from reldrop_bench.reporting.pairs import paired_outcomes
 from reldrop_bench.results import Results
+from reldrop_bench.store.declared import trained_kinds
 
 Make = Callable[..., Results]
 KINDS = ("noise", "blur", "contrast", "rotation")
@@ -66,6 +71,21 @@ def test_what_a_label_is_trained_with_is_left_out_and_shown_beside(make_results:
         plain["mixing"].drop(["p_page", "p_page_equivalence", "holds"]),
         check_exact=True,
     )
+
+
+def test_what_the_recipe_augments_with_is_trained_by_all() -> None:
+    assert TRAINED_KINDS.keys() <= AUGMENTATIONS.keys()
+    spec = {"name": "x", "tasks": ["digits"], "regularizers": ["none", "cutout"], "seeds": 1}
+    plain, cropped = (
+        trained_kinds(expand(load_spec(spec | {"recipe": {"augmentation": names}})).cells)
+        for names in ([], ["crop"])
+    )
+    assert plain["none"] == []
+    assert "shift" in {
+        name.partition("/")[0] for name in registry.create("tasks", "digits", {}).shifts(None)
+    }
+    assert "shift" in cropped["none"]
+    assert {*cropped["cutout"]} == {*plain["cutout"], *cropped["none"]}
 
 
 def test_what_nobody_recorded_is_said(make_results: Make) -> None:

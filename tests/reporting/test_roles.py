@@ -140,7 +140,9 @@ def test_what_would_decide_the_rest_finds_the_margin_as_often_as_it_says(
 ) -> None:
     results = planted(make_results, sd=0.02)
     text = what_would_decide(*_with_contrasts(results), {("guided", "accuracy")})
-    seeds = int(re.search(r": ([\d,]+) seeds \(6 now\)", text).group(1).replace(",", ""))  # type: ignore[union-attr]
+    seeds = int(
+        re.search(r"of its own with ([\d,]+) seeds instead of 6", text).group(1).replace(",", "")
+    )  # type: ignore[union-attr]
     metrics = results.metrics
     chosen = metrics[(metrics["evaluation"] == "accuracy") & (metrics["metric"] == "accuracy")]
     pivot = chosen.pivot(index="seed", columns="label", values="value")

@@ -67,17 +67,6 @@ def test_a_task_where_method_and_controls_fail_is_a_hole(
     assert verdicts["guided", "accuracy"] == INCOMPLETE
 
 
-def test_a_task_of_which_nothing_is_done_is_named(make_results: Make) -> None:
-    whole = planted(make_results)
-    cells = whole.cells
-    status = cells["status"].mask(cells["task"] == "cue-images", "failed")
-    results = replace(without(whole, "cue-images", *LABELS), cells=cells.assign(status=status))
-    first, *others = said(results)
-    assert first == "Yes: guidance is shown to help where it says so below; the rest is undecided."
-    assert "No cell of cue-images is done: nothing is said of it." in others
-    assert not any("No cell of" in text for text in said(whole))
-
-
 def test_what_is_undecided_is_bounded_in_the_first_sentence(make_results: Make) -> None:
     results = planted(make_results)
     random = np.random.default_rng(6).normal(0.6, 0.1, len(results.metrics))
@@ -131,9 +120,7 @@ def test_outcomes_of_one_metric_name_have_a_column_each(make_results: Make, tmp_
     heads = list(board.frame.columns)
     assert len(set(heads)) == len(heads) == 1 + len(paths) + 1
     assert board.data is not None
-    assert set(board.data["outcome"]) == {"accuracy", "occlusion", *(
-        path.replace("/", "-") for path in paths[:2]
-    )}  # fmt: skip
+    assert set(board.data["outcome"]) == {"accuracy", "occlusion", *paths[:2]}
 
 
 def test_occlusion_that_is_trained_with_is_shown_beside(make_results: Make) -> None:

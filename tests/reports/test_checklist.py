@@ -49,9 +49,10 @@ def test_each_question_has_a_state_that_follows_the_results(
     labels = {"guided block": {"random": "cutout"}, "points k=10": {}}
     poor = replace(poor, guided=labels, tasks=facts, cells=cells)
     found = states(poor)["state"]
-    assert found["Real data?"] == "no"
+    assert found["Real data?"] == found["As much hidden by controls?"] == "no"
     others = [question for question in asked if question not in (
-        "Real data?", "Selected without test data?", "Adjusted for multiple comparisons?",
+        "Real data?", "Selected without test data?", "As much hidden by controls?",
+        "Adjusted for multiple comparisons?",
     )]  # fmt: skip
     assert found[others].eq("look").all(), found
     answers = states(poor)["answer"]
