@@ -9,7 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import torchvision
+
+from reldrop_bench.errors import UserError
+from reldrop_bench.kinds.task import Task
+from reldrop_bench.matrix.cells import expand
+from reldrop_bench.matrix.spec import load_spec
+from reldrop_bench.running.probing import Bare
+from reldrop_bench.running.training import train
 
 
 @pytest.fixture
@@ -51,6 +59,59 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
         return folder
 
     return write
+
+
+@pytest.fixture
+def trains_one_step() -> Callable[[Task, Path | None], None]:
+    """Return a function that reads every split of a task and trains on it for one step."""
+
+    def trains(task: Task, root: Path | None) -> None:
+        facts, test = task.facts(root), task.test(root)
+        for split in (test, *task.splits(root, 0)):
+            batch = split.batch(torch.arange(len(split)))
+            assert batch.inputs.dtype == torch.float32
+            assert batch.inputs.shape == (len(split), *facts.input_shape)
+            assert batch.inputs.isfinite().all()
+            assert torch.equal(batch.targets, split.targets)
+            assert facts.masks == (batch.masks is not None)
+            if batch.masks is not None:
+                assert batch.masks.dtype == torch.uint8
+                assert batch.masks.shape == (len(split), *facts.element_shape)
+        spec = {
+            "name": "one-step",
+            "tasks": [{task.name: task.parameters()}],
+            "model": "small-cnn",
+            "regularizers": ["none"],
+            "seeds": 1,
+            "recipe": {"epochs": 1, "batch_size": 4},
+        }
+        (cell,) = expand(load_spec(spec))
+        (row,) = train(cell, root, steps=1, fabric=Bare(torch.device("cpu"))).epochs.to_dict(
+            "records"
+        )
+        assert row["train_loss"] > 0
+
+    return trains
+
+
+@pytest.fixture
+def refuses() -> Callable[..., None]:
+    """Return a function that has a task read everything, and asks for one line of an error in answer."""
+
+    def refuses(task: Task, root: Path | None, *parts: str) -> None:
+        def read() -> None:
+            for split in (task.test(root), *task.splits(root, 0)):
+                split.batch(torch.arange(len(split)))
+
+        with pytest.raises(UserError) as error:
+            read()
+        message = str(error.value)
+        assert message.startswith(f"{task.name}: ")
+        assert "\n" not in message
+        for part in parts:
+            assert part in message
+
+    return refuses
 
 
 @pytest.fixture
