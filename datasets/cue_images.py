@@ -149,7 +149,7 @@ def separate_places(count: int, generator: np.random.Generator) -> NDArray[np.in
 
 @functools.lru_cache(maxsize=2)
 def _moments(task: CueImages) -> tuple[float, float]:
-    images, _ = _draw(scene(task, "train"), ())
+    images, _ = draw(scene(task, "train"), ())
     return float(images.mean()), float(images.std())
 
 
@@ -157,12 +157,12 @@ def _moments(task: CueImages) -> tuple[float, float]:
 def _split(task: CueImages, part: str, removed: tuple[int, ...]) -> TensorSplit:
     mean, std = _moments(task)
     drawn = scene(task, part)
-    images, masks = _draw(drawn, removed)
+    images, masks = draw(drawn, removed)
     inputs = torch.from_numpy(((images - mean) / std).astype(np.float32))[:, None]
     return TensorSplit(inputs, torch.from_numpy(drawn.labels), torch.from_numpy(masks))
 
 
-def _draw(scene: Scene, removed: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+def draw(scene: Scene, removed: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Return images (N, H, W) and part indices (N, H, W) with all glyphs but the removed ones."""
     images = scene.canvas.copy()
     masks = np.zeros(images.shape, np.uint8)

@@ -32,14 +32,24 @@ class Facts:
     fill: float = 0.0
     """Value of what is hidden, after normalisation."""
     masks: bool = False
-    """Whether every sample has a region-of-interest mask."""
+    """Whether every sample has a mask: the region of interest, or with `shortcut` that one."""
+    shortcut: bool = False
+    """Whether masks show a shortcut, which no model should rest on, and not the object."""
     cues: int = 0
     """How many redundant cues signal a class; 0 where that is unknown."""
 
     @property
     def offers(self) -> frozenset[str]:
-        """What plugins may require of a task: "masks", "cues"."""
-        return frozenset(name for name in ("masks", "cues") if getattr(self, name))
+        """What plugins may require of a task: "masks" (of the object), "cues", "shortcut"."""
+        there = {name for name in ("masks", "cues", "shortcut") if getattr(self, name)}
+        return frozenset(there - {"masks"} if self.shortcut else there)
+
+    @property
+    def without_masks(self) -> str:
+        """Why the object has no masks here; "" where it has."""
+        if "masks" in self.offers:
+            return ""
+        return "its masks show a shortcut" if self.shortcut else "the task has no masks"
 
     @property
     def element_shape(self) -> tuple[int, ...]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CONTROL = "randomised-weights"
 MAPS = (
     "attribution_entropy", "gini", "mass_coverage", "relevance_mass_accuracy",
-    "relevance_rank_accuracy", "in_mask_entropy", "class_map_cosine",
+    "relevance_rank_accuracy", "in_mask_entropy", "shortcut_mass", "class_map_cosine",
 )  # fmt: skip
 IN_MASK = ("relevance mass accuracy", "relevance rank accuracy")
 """As the columns are called; where relevance lies, not how widely."""

@@ -27,6 +27,7 @@ LEFT_OUT: Mapping[str, str] = {
     "relevance_mass_accuracy": f"{_NO_RELEVANCE}, or {_NO_MASK}",
     "relevance_rank_accuracy": f"{_NO_RELEVANCE}, or {_NO_MASK}",
     "in_mask_entropy": f"{_NO_RELEVANCE} in the mask, or a mask of less than two elements",
+    "shortcut_mass": f"{_NO_RELEVANCE}, or {_NO_MASK}",
     "critical_set_fraction": "every feature is the same at all points",
 }
 """Why a sample may have no value."""
@@ -93,7 +94,8 @@ class Diversity(Evaluation):
     only beside accuracy and away from the control.
 
     Of relevance (positive part): "attribution_entropy", "gini", "mass_coverage" over the whole
-    input; "relevance_mass_accuracy", "relevance_rank_accuracy" and "in_mask_entropy" with masks;
+    input; "relevance_mass_accuracy", "relevance_rank_accuracy" and "in_mask_entropy" with masks,
+    "shortcut_mass" in their place where masks show a shortcut;
     "class_map_cosine" for images (points of two clouds do not correspond). These are means over
     samples, single values are example rows. Samples without a value are left out and noted.
 
@@ -129,6 +131,9 @@ class Diversity(Evaluation):
         ),
         "in_mask_entropy": Metric(
             "higher", "entropy of the relevance inside the mask over its log size, 0 to 1", _MAP
+        ),
+        "shortcut_mass": Metric(
+            "lower", "share of the relevance on the shortcut that the masks show, 0 to 1", _MAP
         ),
         "class_map_cosine": Metric(
             "lower",
@@ -220,7 +225,8 @@ class Diversity(Evaluation):
         for name, parts in values.items():
             self._write(record, split, name, torch.cat(items), joined(parts))
         if not set(IN_MASKS) <= values.keys():
-            record.note(split, ", ".join(IN_MASKS), "the task has no masks")
+            reason = context.facts.without_masks or "the task has no masks"
+            record.note(split, ", ".join(IN_MASKS), reason)
         if not images:
             reason = "points of two clouds do not correspond, so their maps cannot be compared"
             record.note(split, "class_map_cosine", reason)
@@ -238,6 +244,8 @@ class Diversity(Evaluation):
         if shown.batch.masks is None:
             return values
         masks = shown.batch.masks.cpu()
+        if context.facts.shortcut:
+            return values | {"shortcut_mass": maps.relevance_mass_accuracy(relevance, masks)}
         ties = context.generator(self.name, "ties", int(shown.items[0]))
         return values | {
             "relevance_mass_accuracy": maps.relevance_mass_accuracy(relevance, masks),

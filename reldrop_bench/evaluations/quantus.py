@@ -207,8 +207,8 @@ class QuantusMetrics(Evaluation):
             if modality not in entry.modalities:
                 if self.only is not None:
                     record.note("test", entry.key, REFUSED[entry.name][modality])
-            elif entry.group == "localisation" and not context.facts.masks:
-                record.note("test", entry.key, "the task has no masks")
+            elif entry.group == "localisation" and context.facts.without_masks:
+                record.note("test", entry.key, context.facts.without_masks)
             else:
                 chosen.append(entry)
         return chosen

@@ -290,7 +290,7 @@ class Evaluation(Plugin, ABC):
     uses_relevance: ClassVar[bool] = True
     """Whether its values depend on the benchmark's attribution method."""
     requires: ClassVar[Set[str]] = frozenset()
-    """Facts that a task must offer ("masks", "cues"); elsewhere it is left out."""
+    """Facts that a task must offer ("masks", "cues", "shortcut"); elsewhere it is left out."""
     refused: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     """Measures that one might look for here and that are not offered: by name and modality, why."""
     companions: ClassVar[Set[str]] = frozenset()

@@ -69,8 +69,9 @@ OUTCOMES: tuple[Outcome, ...] = (
         "shifts",
         "accuracy under foreign shift",
         "foreign shifts",
-        # Test sets without some cues are shifts as well: they have an outcome of their own.
-        r"shifts/(?!removed-)(?P<kind>[^/]+)(/.+)?/accuracy",
+        # Test sets without some cues are shifts as well: they have an outcome of their own. Where a shortcut
+        # holds, a model that takes it is the better one.
+        r"shifts/(?!removed-|shortcut-)(?P<kind>[^/]+)(/.+)?/accuracy",
         "mean over the kinds of shift of a task, each the mean of its severities; kinds that a method or "
         "the one it is compared with is trained with are left out, and so is occlusion",
         margin=0.02,

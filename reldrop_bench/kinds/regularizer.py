@@ -26,7 +26,7 @@ class Regularizer(Plugin):
     """
 
     requires: ClassVar[Set[str]] = frozenset()
-    """Facts that a task must offer: "masks", "cues"."""
+    """Facts that a task must offer: "masks" (of the object), "cues", "shortcut"."""
     off: ClassVar[Mapping[str, Any] | None] = None
     """Parameter values at which it does nothing, for the contract's check that this is so."""
     needs_input_gradient: ClassVar[bool] = False

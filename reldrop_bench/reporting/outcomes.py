@@ -53,7 +53,12 @@ def unmeasured(results: Results) -> list[str]:
 def default_outcomes(results: Results) -> tuple[list[str], list[str]]:
     """Return the keys of primary and secondary outcomes that results are judged by if none were declared."""
     offers = [
-        {name for name in ("masks", "cues") if facts.get(name)} for facts in results.tasks.values()
+        {
+            name
+            for name in ("masks", "cues")
+            if facts.get(name) and not (name == "masks" and facts.get("shortcut"))
+        }
+        for facts in results.tasks.values()
     ]
     return by_default(set(results.metrics["evaluation"]), offers)
 

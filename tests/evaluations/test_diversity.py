@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -196,6 +197,16 @@ def glyph_context(
     fields = {name: getattr(context.test, name) for name in ("inputs", "targets", "masks")}
     context.test_split = TensorSplit(**(fields | changes))
     return context
+
+
+def test_masks_of_a_shortcut_measure_what_lies_on_it(context_of, cue_reader):
+    context = glyph_context(context_of, cue_reader)
+    plain = metrics(run(context, control=False)[0])
+    context.facts = dataclasses.replace(context.facts, shortcut=True)
+    rows, notes = run(context, control=False)
+    assert metrics(rows)["shortcut_mass"] == plain["relevance_mass_accuracy"]
+    assert not set(PLACES) & set(metrics(rows))
+    assert [note["reason"] for note in notes] == ["its masks show a shortcut"]
 
 
 def test_no_masks(context_of, cue_reader):
