@@ -40,8 +40,7 @@ def kept(
     """
     from filelock import FileLock
 
-    key = hashlib.sha256(json.dumps([*depends, files.names, digest]).encode()).hexdigest()
-    cache = folder / f"{label}-{key[:12]}.safetensors"
+    cache = kept_file(files, digest, folder, label, depends)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{cache}.lock"):
@@ -63,6 +62,14 @@ def kept(
         )
         return make()
     return tensors
+
+
+def kept_file(
+    files: DataFiles, digest: str, folder: Path, label: str, depends: list[object]
+) -> Path:
+    """Return where `kept` keeps what it makes."""
+    key = hashlib.sha256(json.dumps([*depends, files.names, digest]).encode()).hexdigest()
+    return folder / f"{label}-{key[:12]}.safetensors"
 
 
 def _checksum(tensors: Tensors) -> str:

@@ -14,7 +14,7 @@ from reldrop_bench.errors import one_line
 from reldrop_bench.kinds.content import content_of
 from reldrop_bench.seeding import global_seed
 
-from ._kept import kept
+from ._kept import kept, kept_file
 from ._off import read_off
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ def sampled(name: str, meshes: DataFiles, kept_in: Path, part: str, points: int)
         A mesh that cannot be read; the message names it.
     """
     return _sampled(name, meshes, kept_in, part, points, content_of(meshes).digest)
+
+
+def unread(name: str, meshes: DataFiles, kept_in: Path, part: str, points: int) -> str:
+    """Say how many meshes are to be read before the first cloud is there; "" where they were."""
+    digest = content_of(meshes).digest
+    file = kept_file(meshes, digest, kept_in, f"{part}-{points}", [VERSION, name])
+    return "" if file.exists() else f"{len(meshes.names):,} meshes of {part} are to be read"
 
 
 @functools.lru_cache(maxsize=4)

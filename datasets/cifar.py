@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from reldrop_bench import Recipe, UserError
+from reldrop_bench import Origin, Recipe, UserError
 from reldrop_bench.errors import one_line
 
 from ._image_arrays import Data, ImageArrays, as_data
 from ._local_folder import local_folder
+
+PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+COUNTS = {"train": 50_000, "test": 10_000}
 
 
 class Cifar(ImageArrays):
@@ -26,6 +30,10 @@ class Cifar(ImageArrays):
     def data_files(self, root: Path | None) -> None:
         """Return None: torchvision lets no files through but those of one checksum."""
 
+    def fetch(self, root: Path) -> None:
+        """Download the archive by torchvision, which compares its checksum."""
+        _kind(self.name)(root / self.name, train=True, download=True)
+
     def data(self, root: Path | None) -> Data:
         advice = (
             f"unpack https://www.cs.toronto.edu/~kriz/{self.archive} into the folder {self.name}"
@@ -38,6 +46,9 @@ class Cifar10(Cifar):
     """60 000 photographs of 32×32 pixels, 10 classes, in DATA/cifar10/cifar-10-batches-py."""
 
     name = "cifar10"
+    origin = Origin(
+        "cifar-10-python.tar.gz unpacked in DATA/cifar10", PAGE, "not stated", 186_000_000, COUNTS
+    )
     folder = "cifar-10-batches-py"
     archive = "cifar-10-python.tar.gz"
 
@@ -46,15 +57,22 @@ class Cifar100(Cifar):
     """60 000 photographs of 32×32 pixels, 100 classes, in DATA/cifar100/cifar-100-python."""
 
     name = "cifar100"
+    origin = Origin(
+        "cifar-100-python.tar.gz unpacked in DATA/cifar100", PAGE, "not stated", 186_000_000, COUNTS
+    )
     folder = "cifar-100-python"
     archive = "cifar-100-python.tar.gz"
 
 
-@functools.lru_cache(maxsize=2)
-def _load(name: str, folder: Path) -> Data:
+def _kind(name: str) -> Any:
     from torchvision import datasets
 
-    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+    return {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+
+
+@functools.lru_cache(maxsize=2)
+def _load(name: str, folder: Path) -> Data:
+    kind = _kind(name)
     # The files are pickles: torchvision compares their checksums before it opens any of them.
     try:
         train, test = (kind(folder.parent, train=training, download=False) for training in (1, 0))

@@ -14,7 +14,7 @@ import pydantic
 import torch
 from torch import Tensor
 
-from reldrop_bench import DataFiles, Recipe, UserError
+from reldrop_bench import DataFiles, Origin, Recipe, UserError
 from reldrop_bench.errors import one_line
 
 from ._image_arrays import Data, FileState, ImageArrays, as_data, file_states
@@ -42,6 +42,12 @@ class FashionMnist(ImageArrays):
     """
 
     name = "fashion-mnist"
+    origin = Origin(
+        "the four idx files in DATA/fashion-mnist, or Debian's package dataset-fashion-mnist",
+        "https://github.com/zalandoresearch/fashion-mnist",
+        "MIT",
+        31_000_000,
+    )
     default_model = "small-cnn"
     recipe = Recipe(
         epochs=8, batch_size=64, optimizer="adam", learning_rate=3e-3, weight_decay=1e-4

@@ -13,6 +13,7 @@ from torch import Tensor
 from reldrop_bench import (
     DataFiles,
     Facts,
+    Origin,
     Recipe,
     Shifts,
     Task,
@@ -41,6 +42,12 @@ class Furniture(Task):
     """
 
     name = "furniture"
+    origin = Origin(
+        "*.sh3f in DATA/furniture, or Debian's package sweethome3d-furniture",
+        "https://www.sweethome3d.com",
+        "CC0 and CC-BY 3.0, by maker",
+        120_000_000,
+    )
     modalities = {"cloud"}
     synthetic = False
     default_model = "pointnet"

@@ -20,7 +20,7 @@ from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted
 
 from ._holdout import cut_validation
 from ._local_folder import list_classes, local_folder, same_classes
-from ._meshes import RECIPE, sampled
+from ._meshes import RECIPE, sampled, unread
 
 ENDINGS = (".off",)
 UNREAD = (".obj", ".ply", ".stl", ".glb", ".gltf", ".3ds", ".dae", ".fbx", ".pcd", ".las", ".xyz")
@@ -81,12 +81,29 @@ class MeshFolder(Task):
             ),
         )
 
+    def unprepared(self, root: Path | None) -> str:
+        folder = self._folder(root)
+        texts = (
+            unread(
+                self.name,
+                self._meshes(root, part),
+                folder / "sampled",
+                part.replace("/", "-"),
+                self.points,
+            )
+            for part in ("train", self.test_folder)
+        )
+        return "; ".join(filter(None, texts))
+
+    def _meshes(self, root: Path | None, part: str) -> DataFiles:
+        listed = self._listed(root, part).values()
+        names = tuple(f"{part}/{name}" for names in listed for name in names)
+        return DataFiles(self._folder(root), names)
+
     def _split(self, root: Path | None, part: str) -> TensorSplit:
         listed = list(self._listed(root, part).values())
-        names = tuple(f"{part}/{name}" for names in listed for name in names)
         targets = [target for target, names in enumerate(listed) for _ in names]
-        folder = self._folder(root)
-        meshes = DataFiles(folder, names)
+        folder, meshes = self._folder(root), self._meshes(root, part)
         label = part.replace("/", "-")
         clouds = sampled(self.name, meshes, folder / "sampled", label, self.points)
         return TensorSplit(clouds if self.normals else clouds[:, :3], torch.tensor(targets))

@@ -9,6 +9,7 @@ import torch
 from reldrop_bench import (
     DataFiles,
     Facts,
+    Origin,
     Shifts,
     Task,
     TensorSplit,
@@ -19,7 +20,7 @@ from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted
 
 from ._holdout import cut_validation
 from ._local_folder import local_folder
-from ._meshes import RECIPE, sampled
+from ._meshes import RECIPE, sampled, unread
 
 # fmt: off
 CLASSES_10: tuple[str, ...] = (
@@ -34,6 +35,10 @@ CLASSES_40: tuple[str, ...] = (
     "toilet", "tv_stand", "vase", "wardrobe", "xbox",
 )
 # fmt: on
+
+
+PAGE = "https://modelnet.cs.princeton.edu"
+TERMS = "for academic use (its page)"
 
 
 class ModelNet(Task):
@@ -75,6 +80,15 @@ class ModelNet(Task):
         raw = self._raw(root)
         parts = (self._listed(raw, part) for part in ("train", "test"))
         return DataFiles(raw, tuple(name for part in parts for name in part))
+
+    def unprepared(self, root: Path | None) -> str:
+        raw = self._raw(root)
+        parts = (
+            (part, DataFiles(raw, tuple(self._listed(raw, part)))) for part in ("train", "test")
+        )
+        folder = raw.parent / "sampled"
+        texts = (unread(self.name, meshes, folder, part, self.points) for part, meshes in parts)
+        return "; ".join(filter(None, texts))
 
     def _split(self, root: Path | None, part: str) -> TensorSplit:
         raw = self._raw(root)
@@ -120,6 +134,12 @@ class ModelNet10(ModelNet):
     """3991 + 908 household CAD models of 10 classes, in DATA/modelnet10/raw/CLASS/train/*.off."""
 
     name = "modelnet10"
+    origin = Origin(
+        "ModelNet10.zip unpacked, its folder named raw, in DATA/modelnet10",
+        PAGE,
+        TERMS,
+        counts={"train": 3_991, "test": 908},
+    )
     categories = CLASSES_10
 
 
@@ -127,4 +147,10 @@ class ModelNet40(ModelNet):
     """9843 + 2468 CAD models of 40 classes, in DATA/modelnet40/raw/CLASS/train/*.off."""
 
     name = "modelnet40"
+    origin = Origin(
+        "ModelNet40.zip unpacked, its folder named raw, in DATA/modelnet40",
+        PAGE,
+        TERMS,
+        counts={"train": 9_843, "test": 2_468},
+    )
     categories = CLASSES_40

@@ -24,7 +24,7 @@ from .kinds.record import Metric, Record
 from .kinds.regularizer import Regularizer
 from .kinds.section import Block, Figure, Prose, ReportSection, Table
 from .kinds.step import Step
-from .kinds.task import Task
+from .kinds.task import Origin, Task
 from .matrix.spec import BenchmarkSpec
 from .occlusion import shape
 from .occlusion.fill import CloudFill, ImageFill
@@ -43,7 +43,7 @@ from .store.load import load_results
 __all__ = [
     "Attributor", "Batch", "BenchmarkSpec", "Block", "CloudFill", "Context", "Count",
     "DataFiles", "Evaluation", "Executor", "Facts", "Figure", "Finished", "GuidedOcclusion",
-    "ImageFill", "Job", "Metric", "Model", "NonNegative", "OccludingRegularizer", "Positive", "Probability",
+    "ImageFill", "Job", "Metric", "Model", "NonNegative", "OccludingRegularizer", "Origin", "Positive", "Probability",
     "Prose", "Queue", "Recipe", "Record", "Regularizer", "Report", "ReportSection", "Resources",
     "Results", "Shifts", "Split", "Step", "Style", "SubsetSplit", "Table", "Task",
     "TensorSplit", "TrainingSplits", "UnexplainableError", "UserError", "compare", "evaluate",

@@ -10,6 +10,7 @@ import typer
 from reldrop_bench.cli import (  # noqa: F401
     benchmark_commands,
     collection_commands,
+    data_commands,
     model_commands,
     plugin_commands,
 )

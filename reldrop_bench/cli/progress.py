@@ -110,7 +110,7 @@ def print_plan(plan: Plan, benchmark: Benchmark, console: Console) -> None:
         )  # fmt: skip
     console.print(table, soft_wrap=False)
     console.print(plan_line(plan), markup=False)
-    for text in told(benchmark.unfit):
+    for text in [*benchmark.notes, *told(benchmark.unfit)]:
         console.print(text, markup=False)
     if plan.not_counted and plan.span is not None:
         console.print(f"not counted in the time: {', '.join(plan.not_counted)}", markup=False)

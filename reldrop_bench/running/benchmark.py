@@ -9,9 +9,17 @@ from typing import Any
 from reldrop_bench.data import Facts
 from reldrop_bench.errors import UserError
 from reldrop_bench.kinds.executor import DEFAULT_EXECUTOR, INLINE_EXECUTOR, Executor
+from reldrop_bench.kinds.task import Task
 from reldrop_bench.matrix.cells import CellSpec, expand, select
 from reldrop_bench.matrix.data import data_of
-from reldrop_bench.matrix.entries import by_name, entry_name, measured, single, with_evaluations
+from reldrop_bench.matrix.entries import (
+    ResolvedPlugin,
+    by_name,
+    entry_name,
+    measured,
+    single,
+    with_evaluations,
+)
 from reldrop_bench.matrix.outcomes import (
     Declaration,
     DeclaredOutcome,
@@ -160,11 +168,33 @@ def _check_plugins(cells: Sequence[CellSpec], root: Path | None) -> Mapping[str,
     UserError
         Data is missing, or a file has changed.
     """
-    facts = {cell.task.label: cell.task.plugin.facts(root) for cell in cells}
+    facts = {cell.task.label: _facts(cell.task, root) for cell in cells}
     plugins = {(plugin.kind, plugin.name) for cell in cells for plugin in cell.plugins}
     for kind, name in sorted(plugins):
         registry.find(kind, name).check_unchanged()
     return facts
+
+
+def _facts(task: ResolvedPlugin, root: Path | None) -> Facts:
+    """Return a task's facts; an error of its data names the command that says what they are."""
+    plugin: Task = task.plugin
+    try:
+        return plugin.facts(root)
+    except UserError as error:
+        if plugin.origin is None:
+            raise
+        raise UserError(f"{error}; reldrop-bench data {task.name} says what it needs") from None
+
+
+def _unprepared(cells: Sequence[CellSpec], root: Path | None) -> list[str]:
+    """Say of which tasks the data are yet to be read, which takes minutes."""
+    tasks = {cell.task.label: cell.task for cell in cells}
+    found = {label: task.plugin.unprepared(root) for label, task in tasks.items()}
+    return [
+        f"{label}: {text}, by the first cell that needs them (before: reldrop-bench data {tasks[label].name} --prepare)"
+        for label, text in found.items()
+        if text
+    ]
 
 
 def prepare(spec: Source, options: Options = Options()) -> Benchmark:
@@ -200,7 +230,7 @@ def assemble(
     root = data_root(options.data)
     whole = with_evaluations(spec, [*usable, *asked])
     cells, unfit = expand(
-        whole, lambda task: data_of(task, root), lambda task: task.plugin.facts(root).offers
+        whole, lambda task: data_of(task, root), lambda task: _facts(task, root).offers
     )
     facts = _check_plugins(cells, root)
     workers, executor = _computing(options, spec.threads)
@@ -220,7 +250,8 @@ def assemble(
             for entry in kept
             if entry not in usable
         ]
-        + notes_of_imports(state),
+        + notes_of_imports(state)
+        + _unprepared(cells, root),
         surroundings=surroundings,
         outcomes=declared_outcomes(
             spec.outcomes, declared_directions(cells), [each.offers for each in facts.values()]
