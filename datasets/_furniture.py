@@ -192,7 +192,7 @@ def _mesh(content: bytes, turned: tuple[float, ...]) -> trimesh.Trimesh:
     """Return a model's surface, upright along the third axis; raises ValueError where it has none."""
     import trimesh
 
-    # Places and faces alone: materials and textures take as long to read, and are not used.
+    # Places and faces alone: nothing here uses textures, and trimesh warns of some that are incomplete.
     lines = re.findall(rb"^[ \t]*[vf][ \t].*$", content, re.MULTILINE)
     shape = re.sub(rb"/[\d/-]*", b"", b"\n".join(lines))
     read = trimesh.load_mesh(io.BytesIO(shape), file_type="obj", process=False)
