@@ -105,7 +105,9 @@ TASK = Furniture(points=POOL, normals=True, validation=0.3)
 BY_MAKER = replace(TASK, split="maker")
 
 
-def models_of(split: Split, root: Path, task: Furniture = TASK) -> list[_furniture.Furniture]:
+def models_of(
+    split: Split, root: Path | None, task: Furniture = TASK
+) -> list[_furniture.Furniture]:
     """Return which models a split holds, known by the normals of their first 64 points."""
     models, clouds, _ = _furniture.load_furniture(task.name, task.data_files(root))
     known = {
@@ -354,6 +356,11 @@ def test_pointnet_learns_the_package(installed: Furniture, tmp_path: Path) -> No
     of = {model.path.split("/")[1]: group for model, group in zip(models, groups, strict=True)}
     assert of["concept-sedan-01v1"] == of["concept-sedan-01v2"]
     assert of["pine"] == of["pineSnow"] != of["cypress"]
+    group_of = dict(zip(models, groups.tolist(), strict=True))
+    for task in (TASK, BY_MAKER):
+        parts = [*task.splits(None, 0), task.test(None)]
+        known = [{group_of[model] for model in models_of(part, None, task)} for part in parts]
+        assert len(set().union(*known)) == sum(map(len, known))
     spec = {"name": "f", "tasks": ["furniture"], "regularizers": ["none"], "seeds": 1,
             "evaluations": ["accuracy"], "recipe": {"epochs": 12}}  # fmt: skip
     metrics = run(spec, output=tmp_path / "results", workers=0).metrics
