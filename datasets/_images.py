@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reldrop_bench import UserError
 from reldrop_bench.errors import one_line
@@ -25,10 +26,11 @@ ORIENTATION, PHOTOMETRIC, BITS = 0x0112, 262, 258
 SIXTEEN_BITS, TWELVE_BITS = 65535, 4095
 
 
-def read_image(path: Path, white: float | None) -> Image.Image:
+def read_image(name: str, path: Path, white: float | None) -> Image.Image:
     """Return an image as it is to be seen: mode RGB, or F with grey in [0, 1] where 8 bits are too few.
 
     Turned as its EXIF orientation says; the first of several pictures; transparency is dropped.
+    name: the task, for messages.
     white: what grey of 16 bits or of floats has where it is white; None where the type says it.
 
     Raises
@@ -56,9 +58,41 @@ def read_image(path: Path, white: float | None) -> Image.Image:
         unknown = isinstance(error, UnidentifiedImageError)  # its text is the file's name once more
         reason = "Pillow knows no such kind" if unknown else one_line(error, 160)
         raise UserError(
-            f"image-folder: {path} is no image that can be read ({reason or type(error).__name__}); "
+            f"{name}: {path} is no image that can be read ({reason or type(error).__name__}); "
             "replace or remove it, or save it as PNG"
         ) from None
+
+
+def read_mask(name: str, path: Path, size: tuple[int, int], background: int) -> NDArray[np.uint8]:
+    """Return (height, width) uint8: 1 where a mask's number, or any of its colours, is not `background`.
+
+    Numbers are those of the file, indices of a palette included; transparency is dropped. size: (width,
+    height) of the image that it belongs to.
+
+    Raises
+    ------
+    UserError
+        It cannot be read, or has another size; the message names the file.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            image = (
+                file.convert("RGB" if file.mode == "RGBA" else "L") if "A" in file.mode else file
+            )
+            values = np.asarray(image)
+    except Exception as error:  # noqa: BLE001 - as above
+        raise UserError(
+            f"{name}: {path} is no mask that can be read ({one_line(error, 160)}); replace it"
+        ) from None
+    if image.size != size:
+        raise UserError(
+            f"{name}: {path} has {image.width}×{image.height} pixels, its image {size[0]}×{size[1]}; "
+            "a mask has the size of its image, as it is to be seen"
+        )
+    inside = values != background
+    return (inside.any(2) if inside.ndim == 3 else inside).astype(np.uint8)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -77,15 +77,17 @@ def trains_one_step() -> Callable[[Task, Path | None], None]:
             if batch.masks is not None:
                 assert batch.masks.dtype == torch.uint8
                 assert batch.masks.shape == (len(split), *facts.element_shape)
+        # A list would be one entry for each of its values.
+        given = {k: [v] if isinstance(v, list) else v for k, v in task.parameters().items()}
         spec = {
             "name": "one-step",
-            "tasks": [{task.name: task.parameters()}],
+            "tasks": [{task.name: given}],
             "model": "small-cnn",
             "regularizers": ["none"],
             "seeds": 1,
             "recipe": {"epochs": 1, "batch_size": 4},
         }
-        (cell,) = expand(load_spec(spec))
+        (cell,) = expand(load_spec(spec)).cells
         (row,) = train(cell, root, steps=1, fabric=Bare(torch.device("cpu"))).epochs.to_dict(
             "records"
         )

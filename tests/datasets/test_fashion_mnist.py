@@ -160,7 +160,7 @@ def test_the_real_images_are_learnt() -> None:
         "regularizers": ["none"],
         "seeds": 1,
     }
-    (cell,) = expand(load_spec(spec))
+    (cell,) = expand(load_spec(spec)).cells
     model = train(cell, None, fabric=Bare(torch.device("cpu"))).model.eval()
     test = cell.task.plugin.test(None)
     with torch.inference_mode():

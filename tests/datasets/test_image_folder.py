@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from reldrop_bench.errors import UserError
+from reldrop_bench.kinds.task import Task
 from reldrop_bench.plugins.datasets.image_folder import ImageFolder
 
 
@@ -119,3 +121,57 @@ def test_what_is_no_file_is_refused_and_not_waited_for(root: Path) -> None:
     os.mkfifo(root / "pets" / "train" / "cat" / "pipe.png")
     with pytest.raises(UserError, match=r"pipe\.png is no file that can be read"):
         TASK.facts(root)
+
+
+def masked(root: Path) -> Path:
+    """Write a mask for every image of pets: its left half."""
+    for path in list((root / "pets").rglob("*.png")):
+        with Image.open(path) as image:
+            pixels = np.zeros(image.size[::-1], np.uint8)
+        pixels[:, : pixels.shape[1] // 2] = 7
+        mask = root / "pets" / "masks" / path.relative_to(root / "pets")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(mask)
+    return root / "pets" / "masks"
+
+
+def test_masks_lie_over_their_images(
+    root: Path, trains_one_step: Callable[[Task, Path], None]
+) -> None:
+    masked(root)
+    task = ImageFolder(folder="pets", size=16, masks="masks")
+    trains_one_step(task, root)
+    assert task.facts(root).masks
+    masks = task.test(root).batch(torch.arange(6)).masks
+    assert masks is not None
+    # The square is cut from the centre, so that its left half is that of the image.
+    assert (masks[:, :, :7] == 1).all()
+    assert not masks[:, :, 9:].any()
+    assert "masks/test/dog/01.png" in task.data_files(root).names
+    assert len(task.data_files(root).names) == 2 * 26
+
+
+def test_a_mask_may_be_a_png_beside_a_jpeg_and_numbers_of_a_palette_count(root: Path) -> None:
+    folder = masked(root)
+    image = root / "pets" / "train" / "cat" / "00.png"
+    with Image.open(image) as opened:
+        opened.convert("RGB").save(image.with_suffix(".jpg"))
+    image.unlink()
+    palette = Image.new("P", (30, 20), 0)
+    palette.putpalette([9, 9, 9] * 256)
+    palette.paste(1, (0, 0, 30, 20))
+    palette.save(folder / "train" / "cat" / "00.png")
+    pool = ImageFolder(folder="pets", size=16, masks="masks").splits(root, 0).train.whole
+    assert pool.batch(torch.tensor([0])).masks.all()
+
+
+def test_masks_that_do_not_fit_are_named(root: Path, refuses: Callable[..., None]) -> None:
+    task = ImageFolder(folder="pets", size=16, masks="masks")
+    refuses(task, root, "pets/masks/test is missing")
+    mask = masked(root) / "train" / "dog" / "04.png"
+    Image.new("L", (5, 5)).save(mask)
+    refuses(task, root, f"{mask} has 5×5 pixels, its image 30×24")
+    mask.write_bytes(mask.read_bytes()[:40])
+    refuses(task, root, f"{mask} is no mask that can be read")
+    mask.unlink()
+    refuses(task, root, f"{mask} is missing")
