@@ -51,11 +51,13 @@ class ByteImages:
 
 
 class Data(NamedTuple):
-    """What a task holds: training and test images, normalised alike, and the names of the classes."""
+    """What a task holds: images, normalised alike, and the names of the classes."""
 
     train: ByteImages
     test: ByteImages
     classes: tuple[str, ...]
+    validation: ByteImages | None = None
+    """Where the data set has a part for it; else it is cut from training."""
 
 
 class ImageArrays(Task):
@@ -65,7 +67,7 @@ class ImageArrays(Task):
     synthetic = False
 
     validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
-    """The share of the training data that validates."""
+    """The share of the training data that validates, where the data set has no part for it."""
 
     @abstractmethod
     def data(self, root: Path | None) -> Data:
@@ -82,7 +84,10 @@ class ImageArrays(Task):
         )
 
     def splits(self, root: Path | None, seed: int) -> TrainingSplits:
-        return cut_validation(self.data(root).train, self.validation, self.name, seed)
+        data = self.data(root)
+        if data.validation is not None:
+            return TrainingSplits(data.train, data.validation)
+        return cut_validation(data.train, self.validation, self.name, seed)
 
     def test(self, root: Path | None) -> ByteImages:
         return self.data(root).test
@@ -91,7 +96,14 @@ class ImageArrays(Task):
         return corrupted(lambda: self.test(root), self.name, LEVELS)
 
 
-def as_data(name: str, folder: Path, train: Pair, test: Pair, classes: Iterable[str]) -> Data:
+def as_data(
+    name: str,
+    folder: Path,
+    train: Pair,
+    test: Pair,
+    classes: Iterable[str],
+    validation: Pair | None = None,
+) -> Data:
     """Return what task `name` has read from `folder`, with the mean and deviation of training.
 
     Raises
@@ -100,7 +112,10 @@ def as_data(name: str, folder: Path, train: Pair, test: Pair, classes: Iterable[
         Images and labels differ in number, or a label is no class.
     """
     names = tuple(classes)
-    for part, (images, targets) in (("training", train), ("test", test)):
+    parts = {"training": train, "test": test}
+    if validation is not None:
+        parts["validation"] = validation
+    for part, (images, targets) in parts.items():
         if len(images) != len(targets) or not len(images):
             raise UserError(
                 f"{name}: {folder.absolute()} holds {len(images)} {part} images and {len(targets)} labels; "
@@ -113,7 +128,8 @@ def as_data(name: str, folder: Path, train: Pair, test: Pair, classes: Iterable[
                 f"{len(names)} classes from 0 to {len(names) - 1}; get its files again"
             )
     mean, std = moments(train[0])
-    return Data(ByteImages(*train, mean, std), ByteImages(*test, mean, std), names)
+    first, second, *third = (ByteImages(*pair, mean, std) for pair in parts.values())
+    return Data(first, second, names, *third)
 
 
 def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

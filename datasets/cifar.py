@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from reldrop_bench import Origin, Recipe, UserError
+from reldrop_bench import DataFiles, Origin, Recipe, Shifts, UserError
 from reldrop_bench.errors import one_line
 
-from ._image_arrays import Data, ImageArrays, as_data
+from ._common_corruptions import FILES, common_corruptions
+from ._image_arrays import Data, ImageArrays, as_data, file_states
 from ._local_folder import local_folder
 
 PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
@@ -19,7 +20,10 @@ COUNTS = {"train": 50_000, "test": 10_000}
 
 
 class Cifar(ImageArrays):
-    """What both CIFAR tasks share (Krizhevsky 2009)."""
+    """What both CIFAR tasks share (Krizhevsky 2009).
+
+    Where DATA/NAME-c is there, the published corruptions are shifts as well (`c-fog/1` to `/5`).
+    """
 
     default_model = "resnet18"
     recipe = Recipe(epochs=200, batch_size=128, learning_rate=0.1, augmentation=("crop", "flip"))
@@ -27,8 +31,23 @@ class Cifar(ImageArrays):
     """Folder of the unpacked archive, below DATA/NAME."""
     archive = ""
 
-    def data_files(self, root: Path | None) -> None:
-        """Return None: torchvision lets no files through but those of one checksum."""
+    def shifts(self, root: Path | None) -> Shifts:
+        folder = self._corrupted(root)
+        if folder is None:
+            return super().shifts(root)
+        return {**super().shifts(root), **common_corruptions(self.name, folder, self.test(root))}
+
+    def data_files(self, root: Path | None) -> DataFiles | None:
+        """Return the corrupted test sets, if any: of the rest, torchvision lets one checksum through."""
+        folder = self._corrupted(root)
+        return None if folder is None else DataFiles(folder, FILES)
+
+    def _corrupted(self, root: Path | None) -> Path | None:
+        folder = None if root is None else Path(root) / f"{self.name}-c"
+        if folder is None or not folder.is_dir():
+            return None
+        file_states(self.name, folder, FILES, "unpack the archive again, or remove the folder")
+        return folder
 
     def fetch(self, root: Path) -> None:
         """Download the archive by torchvision, which compares its checksum."""
@@ -43,7 +62,10 @@ class Cifar(ImageArrays):
 
 
 class Cifar10(Cifar):
-    """60 000 photographs of 32×32 pixels, 10 classes, in DATA/cifar10/cifar-10-batches-py."""
+    """60 000 photographs of 32×32 pixels, 10 classes, in DATA/cifar10/cifar-10-batches-py.
+
+    The published corruptions, where DATA/cifar10-c holds them, are shifts `c-fog/1` to `c-fog/5` and so on.
+    """
 
     name = "cifar10"
     origin = Origin(
@@ -54,7 +76,10 @@ class Cifar10(Cifar):
 
 
 class Cifar100(Cifar):
-    """60 000 photographs of 32×32 pixels, 100 classes, in DATA/cifar100/cifar-100-python."""
+    """60 000 photographs of 32×32 pixels, 100 classes, in DATA/cifar100/cifar-100-python.
+
+    The published corruptions, where DATA/cifar100-c holds them, are shifts `c-fog/1` to `c-fog/5` and so on.
+    """
 
     name = "cifar100"
     origin = Origin(

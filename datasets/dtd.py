@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import pydantic
 
+from reldrop_bench import Origin
+
 from ._image_files import ImageFiles, ImageFilesTask, Part
 from ._local_folder import local_folder, same_classes
 from ._torchvision import opened
@@ -22,6 +24,13 @@ class Dtd(ImageFilesTask):
     """
 
     name = "dtd"
+    origin = Origin(
+        "dtd-r1.0.1.tar.gz unpacked in DATA/dtd/dtd",
+        "https://www.robots.ox.ac.uk/~vgg/data/dtd",
+        "research purposes",
+        size=625_000_000,
+        counts={"train": 1_880, "test": 1_880},
+    )
     synthetic = False
     validates = True
 

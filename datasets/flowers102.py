@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reldrop_bench import Origin
+
 from ._image_files import ImageFiles, ImageFilesTask, Part
 from ._local_folder import local_folder
 from ._torchvision import opened
@@ -20,6 +22,13 @@ class Flowers102(ImageFilesTask):
     """
 
     name = "flowers102"
+    origin = Origin(
+        "102flowers.tgz unpacked, beside its two .mat files, in DATA/flowers102/flowers-102",
+        "https://www.robots.ox.ac.uk/~vgg/data/flowers/102",
+        "not stated",
+        size=345_000_000,
+        counts={"train": 1_020, "test": 6_149},
+    )
     validates = True
     synthetic = False
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reldrop_bench import Origin
+
 from ._image_files import ImageFiles, ImageFilesTask, Part
 from ._local_folder import local_folder
 from ._torchvision import opened
@@ -20,6 +22,13 @@ class OxfordPet(ImageFilesTask):
     """
 
     name = "oxford-pet"
+    origin = Origin(
+        "images.tar.gz and annotations.tar.gz unpacked in DATA/oxford-pet/oxford-iiit-pet",
+        "https://www.robots.ox.ac.uk/~vgg/data/pets",
+        "CC BY-SA 4.0",
+        size=812_000_000,
+        counts={"train": 3_680, "test": 3_669},
+    )
     synthetic = False
 
     def tables(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from reldrop_bench import Count, Recipe
+from reldrop_bench import Count, Origin, Recipe
 
 from ._image_arrays import Data, ImageArrays, Pair, as_data
 from ._local_folder import local_folder
@@ -27,6 +27,13 @@ class Stl10(ImageArrays):
     """
 
     name = "stl10"
+    origin = Origin(
+        "stl10_binary.tar.gz unpacked in DATA/stl10",
+        "https://cs.stanford.edu/~acoates/stl10",
+        "not stated",
+        size=3_120_000_000,
+        counts={"train": 5_000, "test": 8_000},
+    )
     default_model = "resnet18"
     recipe = Recipe(epochs=200, batch_size=128, learning_rate=0.1, augmentation=("crop", "flip"))
 

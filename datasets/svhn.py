@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from reldrop_bench import Recipe
+from reldrop_bench import Origin, Recipe
 
 from ._image_arrays import Data, ImageArrays, Pair, as_data
 from ._local_folder import local_folder
@@ -22,6 +22,13 @@ class Svhn(ImageArrays):
     """
 
     name = "svhn"
+    origin = Origin(
+        "train_32x32.mat and test_32x32.mat in DATA/svhn",
+        "http://ufldl.stanford.edu/housenumbers",
+        "non-commercial use only",
+        size=246_000_000,
+        counts={"train": 73_257, "test": 26_032},
+    )
     default_model = "resnet18"
     recipe = Recipe(epochs=200, batch_size=128, learning_rate=0.1, augmentation=("crop",))
 
