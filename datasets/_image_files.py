@@ -44,6 +44,8 @@ class ImageFiles:
     """Of every image, the name of its mask, below the folder or whole."""
     background: int = 0
     """The number in masks that is not the object."""
+    among: Tensor | None = None
+    """The classes (k,) int64 that answers are taken from, of a test set of some classes; None: all."""
 
     @cached_property
     def targets(self) -> Tensor:

@@ -120,6 +120,14 @@ class Split(Protocol):
         ...
 
 
+def told_apart_among(split: Split) -> Tensor | None:
+    """Return the classes (k,) int64 that answers on a split are taken from, its `among`; None: all.
+
+    For test sets of some of the classes, whose protocol leaves the others' logits out (ImageNet-A).
+    """
+    return getattr(split, "among", None)
+
+
 @dataclass(frozen=True)
 class TensorSplit:
     """A split held in memory: inputs (N, C, …) float32, targets (N,) int64, masks (N, …) uint8."""

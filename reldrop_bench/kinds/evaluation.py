@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reldrop_bench.data import Batch, Facts, Shifts, Split, SubsetSplit
+from reldrop_bench.data import Batch, Facts, Shifts, Split, SubsetSplit, told_apart_among
 from reldrop_bench.kinds.attributor import Attributor, explain_with
 from reldrop_bench.kinds.labels import check_split
 from reldrop_bench.kinds.recipe import Recipe
@@ -161,6 +161,8 @@ class Context:
     def logits(self, name: str = "test") -> Tensor:
         """Return logits (N, K) on the CPU for "test" or a shifted test set, computed once.
 
+        -inf for classes that the set is not told apart among.
+
         Raises
         ------
         ValueError
@@ -168,10 +170,7 @@ class Context:
         """
         if name not in self._logits:
             split = self.test if name == "test" else self.shifts[name]()
-            logits = torch.cat([self.predict(batch.inputs) for batch in self.batches(split)])
-            if not logits.isfinite().all():
-                raise ValueError(f"the model's outputs on {name!r} are not all finite")
-            self._logits[name] = logits
+            self._logits[name] = self._answers(name, split, split)
             self._targets[name] = split.targets.cpu()
         return self._logits[name]
 
@@ -197,10 +196,17 @@ class Context:
         # Anew, even of a set that is predicted as a whole: last bits depend on what is beside.
         items = _mixed_order(split.targets, self.task.name)[:size].sort().values
         part = SubsetSplit(split, items)
+        return self._answers(name, part, split), part.targets.cpu()
+
+    def _answers(self, name: str, part: Split, whole: Split) -> Tensor:
+        """Return logits (n, K) of `part`; -inf for classes that `whole` is not told apart among."""
         logits = torch.cat([self.predict(batch.inputs) for batch in self.batches(part)])
         if not logits.isfinite().all():
             raise ValueError(f"the model's outputs on {name!r} are not all finite")
-        return logits, part.targets.cpu()
+        among = told_apart_among(whole)
+        if among is None:
+            return logits
+        return torch.full_like(logits, -torch.inf).index_copy(1, among, logits[:, among])
 
     def explained(
         self, size: int, stage: str, attributor: Attributor | None = None

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from reldrop_bench.data import told_apart_among
 from reldrop_bench.errors import UserError
 from reldrop_bench.plugins.datasets._common_corruptions import CORRUPTIONS
 from reldrop_bench.plugins.datasets.imagenet import ImageNet
@@ -74,3 +75,18 @@ def test_what_is_not_there_is_one_line(
     refuses(TASK, root, f"no file of the class {CLASSES[1]}")
     path.parent.rmdir()
     refuses(TASK, root, f"only one of them has {CLASSES[1]}")
+
+
+def test_of_some_classes_answers_are_taken_from_these_alone(root: Path) -> None:
+    write(root, "imagenet-a", ["0.1_fly_2.jpg"], 90)
+    for path in (root / "imagenet-a" / CLASSES[0]).iterdir():
+        path.unlink()
+    (root / "imagenet-a" / CLASSES[0]).rmdir()
+    (root / "imagenet-a" / "README.txt").write_text("200 classes")
+    (split,) = (make() for make in TASK.shifts(root).values())
+    assert split.targets.tolist() == [1]
+    assert told_apart_among(split).tolist() == [1]
+    assert "imagenet-a/n02123045/0.1_fly_2.jpg" in TASK.data_files(root).names
+    (root / "imagenet-a" / CLASSES[1]).rename(root / "imagenet-a" / "n09999999")
+    with pytest.raises(UserError, match=r"imagenet: .*has the folder n09999999"):
+        TASK.shifts(root)["imagenet-a"]()

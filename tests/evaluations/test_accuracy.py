@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import balanced_accuracy_score
 
+from reldrop_bench.data import TensorSplit
 from reldrop_bench.evaluations.accuracy import Accuracy, class_mean_accuracy
 from reldrop_bench.evaluations.shifts import ShiftAccuracy
 
@@ -52,3 +54,20 @@ def test_every_shift_is_measured_under_its_name(context_of, cue_reader, measure)
 
 def test_a_task_without_shifts_writes_nothing(context_of, clouds, measure, cue_reader):
     assert measure(ShiftAccuracy(), context_of(cue_reader((0,)), clouds())).empty
+
+
+class OfTwoClasses(TensorSplit):
+    """A test set that is told apart among the classes 0 and 2 alone."""
+
+    among = torch.tensor([0, 2])
+
+
+def test_answers_on_a_set_of_some_classes_are_taken_from_these(context_of, cue_reader):
+    context = context_of(cue_reader((0, 1)))
+    split = OfTwoClasses(context.test.inputs, context.test.targets)
+    context.shifts = {"some": lambda: split}
+    for size in (None, 16):
+        logits, _ = context.sampled("some", size)
+        whole, _ = context.sampled("test", size)
+        assert torch.equal(logits[:, [0, 2]], whole[:, [0, 2]])
+        assert (logits[:, [1, 3, 4]] == -torch.inf).all()
