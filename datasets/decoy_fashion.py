@@ -21,7 +21,7 @@ PATCH = 4
 
 
 class DecoyFashion(FashionMnist):
-    """Fashion-MNIST with a 4×4 patch in a random corner (Ross et al. 2017, arXiv 1703.03717, section 4).
+    """Fashion-MNIST with a 4×4 patch in a random corner (Ross et al. 2017, arXiv 1703.03717).
 
     Its shade is 255 − 25 · class in training and validation, and that of a random class in the test
     split. Masks are the patch: the shortcut, not the object, so that relevance there is a fault. A
