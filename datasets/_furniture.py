@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from reldrop_bench import DataFiles, UserError
@@ -22,6 +21,7 @@ from reldrop_bench.files import cache_folder
 from reldrop_bench.kinds.content import content_of
 from reldrop_bench.seeding import derive_seed
 
+from ._clouds import in_unit_sphere
 from ._duplicates import duplicate_groups
 from ._kept import kept
 
@@ -206,9 +206,3 @@ def _mesh(content: bytes, turned: tuple[float, ...]) -> trimesh.Trimesh:
     if not mesh.area > 0:
         raise ValueError("its faces have no area")
     return mesh
-
-
-def in_unit_sphere(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centre points (…, N, 3) and scale the farthest to distance 1."""
-    centred = points - points.mean(-2, keepdims=True)
-    return centred / np.linalg.norm(centred, axis=-1).max(-1)[..., None, None]

@@ -51,13 +51,13 @@ def kept(
                     content_of(files).digest != digest
                 ):  # they would be kept under the name of others
                     raise UserError(
-                        f"{name}: meshes of {files.folder} changed while they were read; run again"
+                        f"{name}: files of {files.folder} changed while they were read; run again"
                     )
                 _write(tensors, cache)
     except OSError as error:
         warnings.warn(
             f"{name}: {cache} cannot be written ({one_line(error, 120)}); "
-            "the meshes are read again each time",
+            "the files are read again each time",
             stacklevel=2,
         )
         return make()
@@ -106,6 +106,6 @@ def _read(name: str, cache: Path, shapes: Mapping[str, tuple[int, ...]]) -> Tens
     except (OSError, SafetensorError) as error:
         reason = one_line(error, 120)
     warnings.warn(
-        f"{name}: {cache} was damaged ({reason}) and is made again from the meshes", stacklevel=2
+        f"{name}: {cache} was damaged ({reason}) and is made again from the files", stacklevel=2
     )
     return None

@@ -25,7 +25,8 @@ from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted
 from reldrop_bench.errors import require_library, suggest
 from reldrop_bench.seeding import numpy_generator
 
-from ._furniture import CLASSES, POOL, catalogue_files, in_unit_sphere, load_furniture
+from ._clouds import in_unit_sphere
+from ._furniture import CLASSES, POOL, catalogue_files, load_furniture
 from ._holdout import cut_validation, grouped_split
 from ._packages import packaged_folder
 

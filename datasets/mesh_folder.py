@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-import pydantic
 import torch
 
-from reldrop_bench import (
-    DataFiles,
-    Facts,
-    Shifts,
-    Task,
-    TensorSplit,
-    TrainingSplits,
-)
-from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted
+from reldrop_bench import DataFiles, TensorSplit
 
-from ._holdout import cut_validation
+from ._cloud_task import CloudTask
 from ._local_folder import list_classes, local_folder, same_classes
-from ._meshes import RECIPE, sampled, unread
-
-ENDINGS = (".off",)
-UNREAD = (".obj", ".ply", ".stl", ".glb", ".gltf", ".3ds", ".dae", ".fbx", ".pcd", ".las", ".xyz")
+from ._meshes import sampled, unread
 
 
-class MeshFolder(Task):
+class MeshFolder(CloudTask):
     """Your own meshes: DATA/FOLDER/train/CLASS/*.off and DATA/FOLDER/test/CLASS/*.off.
 
     Points are drawn evenly over each mesh's area, centred, and scaled into the unit sphere. Validation
@@ -34,86 +22,72 @@ class MeshFolder(Task):
     """
 
     name = "mesh-folder"
-    modalities = {"cloud"}
-    default_model = "pointnet"
-    recipe = RECIPE
+    endings: ClassVar[tuple[str, ...]] = (".off",)
+    """Of files that count."""
+    unread_endings: ClassVar[tuple[str, ...]] = (
+        ".obj", ".ply", ".stl", ".glb", ".gltf", ".3ds", ".dae", ".fbx", ".pcd", ".las", ".xyz",
+    )  # fmt: skip
+    """Of files that would be lost in silence."""
 
     folder: str
     """Where it lies, below the folder of local data."""
     test_folder: str = "test"
-    """The folder beside train/ that holds the test meshes."""
-    points: Annotated[int, pydantic.Field(ge=8)] = 1024
-    """Points a cloud."""
-    normals: bool = False
-    """Whether points have normals: 6 channels instead of 3."""
-    validation: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.1
-    """The share of the training data that validates."""
+    """The folder beside train/ that holds the test data."""
 
-    def facts(self, root: Path | None) -> Facts:
-        channels = 6 if self.normals else 3
-        return Facts(
-            modality="cloud",
-            classes=tuple(self._listed(root, "train")),
-            input_shape=(channels, self.points),
-            mean=(0.0,) * channels,
-            std=(1.0,) * channels,
-        )
+    @property
+    def stream(self) -> str:
+        return f"{self.name} {self.folder}"
 
-    def splits(self, root: Path | None, seed: int) -> TrainingSplits:
-        pool = self._split(root, "train")
-        return cut_validation(pool, self.validation, f"{self.name} {self.folder}", seed)
+    @property
+    def kept_channels(self) -> int:
+        """Channels of the clouds that are kept: a mesh has normals, whether or not they are wanted."""
+        return 6
 
-    def test(self, root: Path | None) -> TensorSplit:
-        same_classes(self.name, self._listed(root, "train"), self._listed(root, self.test_folder))
-        return self._split(root, self.test_folder)
+    @property
+    def points_by(self) -> str:
+        """How points are chosen of files that are clouds; "" where all are meshes."""
+        return ""
 
-    def shifts(self, root: Path | None) -> Shifts:
-        return corrupted(lambda: self.test(root), f"{self.name} {self.folder}", CLOUD_LEVELS)
+    def classes(self, root: Path | None) -> tuple[str, ...]:
+        return tuple(self._listed(root, "train"))
+
+    def part(self, root: Path | None, part: str) -> TensorSplit:
+        if part == "test":
+            part = self.test_folder
+            same_classes(self.name, self._listed(root, "train"), self._listed(root, part))
+        listed = list(self._listed(root, part).values())
+        targets = [target for target, names in enumerate(listed) for _ in names]
+        clouds = sampled(*self._kept(root, part))[:, : self.channels]
+        return TensorSplit(clouds.contiguous(), torch.tensor(targets))
 
     def data_files(self, root: Path | None) -> DataFiles:
-        return DataFiles(
-            self._folder(root),
-            tuple(
-                f"{part}/{name}"
-                for part in ("train", self.test_folder)
-                for names in self._listed(root, part).values()
-                for name in names
-            ),
-        )
+        parts = (self._files(root, part).names for part in ("train", self.test_folder))
+        return DataFiles(self._folder(root), tuple(name for names in parts for name in names))
 
     def unprepared(self, root: Path | None) -> str:
-        folder = self._folder(root)
-        texts = (
-            unread(
-                self.name,
-                self._meshes(root, part),
-                folder / "sampled",
-                part.replace("/", "-"),
-                self.points,
-            )
-            for part in ("train", self.test_folder)
-        )
+        texts = (unread(*self._kept(root, part)) for part in ("train", self.test_folder))
         return "; ".join(filter(None, texts))
 
-    def _meshes(self, root: Path | None, part: str) -> DataFiles:
+    def _kept(
+        self, root: Path | None, part: str
+    ) -> tuple[str, DataFiles, Path, str, int, int, str]:
+        """Return what `sampled` and `unread` are asked with."""
+        files, label = self._files(root, part), part.replace("/", "-")
+        into = files.folder / "sampled"
+        return self.name, files, into, label, self.points, self.kept_channels, self.points_by
+
+    def _files(self, root: Path | None, part: str) -> DataFiles:
         listed = self._listed(root, part).values()
         names = tuple(f"{part}/{name}" for names in listed for name in names)
         return DataFiles(self._folder(root), names)
 
-    def _split(self, root: Path | None, part: str) -> TensorSplit:
-        listed = list(self._listed(root, part).values())
-        targets = [target for target, names in enumerate(listed) for _ in names]
-        folder, meshes = self._folder(root), self._meshes(root, part)
-        label = part.replace("/", "-")
-        clouds = sampled(self.name, meshes, folder / "sampled", label, self.points)
-        return TensorSplit(clouds if self.normals else clouds[:, :3], torch.tensor(targets))
-
     def _folder(self, root: Path | None) -> Path:
-        advice = "put train/CLASS/*.off and test/CLASS/*.off there"
+        kinds = " ".join(f"*{ending}" for ending in self.endings)
+        advice = f"put train/CLASS/* and test/CLASS/* there ({kinds})"
         return local_folder(self.name, root, self.folder, advice)
 
     def _listed(self, root: Path | None, part: str) -> dict[str, list[str]]:
-        """Return by class the names of its meshes, below the part's folder."""
-        advice = "make one folder a class there, with its meshes"
+        """Return by class the names of its files, below the part's folder."""
+        advice = "make one folder a class there, with its files"
         folder = local_folder(self.name, root, f"{self.folder}/{part}", advice)
-        return list_classes(self.name, folder, ENDINGS, UNREAD)
+        return list_classes(self.name, folder, self.endings, self.unread_endings)

@@ -18,9 +18,10 @@ from reldrop_bench import (
 )
 from reldrop_bench.corruptions import CLOUD_LEVELS, corrupted
 
+from ._cloud_task import CloudTask
 from ._holdout import cut_validation
 from ._local_folder import local_folder
-from ._meshes import RECIPE, sampled, unread
+from ._meshes import sampled, unread
 
 # fmt: off
 CLASSES_10: tuple[str, ...] = (
@@ -46,7 +47,7 @@ class ModelNet(Task):
 
     modalities = {"cloud"}
     default_model = "pointnet"
-    recipe = RECIPE
+    recipe = CloudTask.recipe
     categories = CLASSES_40
 
     points: Annotated[int, pydantic.Field(ge=8)] = 1024

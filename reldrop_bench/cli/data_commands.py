@@ -96,15 +96,14 @@ def _task(name: str, settings: list[str] | tuple[str, ...]) -> Task:
 def _row(name: str, root: Path | None) -> dict[str, Any]:
     """Return what is known of a task without its parameters."""
     from reldrop_bench.plugins import registry
+    from reldrop_bench.plugins.base import parameters_of
 
     cls = registry.find("tasks", name).cls
     try:
         task: Task = registry.create("tasks", name)
     except UserError as error:
         # A folder of the user's has no default; what else cannot be made is a broken plugin.
-        yours = cls is not None and any(
-            field == "folder" for field in vars(cls).get("__annotations__", ())
-        )
+        yours = cls is not None and "folder" in parameters_of(cls)
         state = "yours" if yours else "broken"
         return {"task": name, "state": state, "data": one_line(error, 160)}
     facts = _facts(task)

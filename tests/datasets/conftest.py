@@ -82,7 +82,7 @@ def trains_one_step() -> Callable[[Task, Path | None], None]:
         spec = {
             "name": "one-step",
             "tasks": [{task.name: given}],
-            "model": "small-cnn",
+            "model": "small-cnn" if task.modality == "image" else "pointnet",
             "regularizers": ["none"],
             "seeds": 1,
             "recipe": {"epochs": 1, "batch_size": 4},
