@@ -190,9 +190,8 @@ def _plain(value: Any) -> str:
 
 
 def _protocol(results: Results) -> list[Block]:
-    given = results.spec.get("recipe") or {}
     recipes: dict[str, Mapping[str, Any]] = {
-        name: {**(results.tasks.get(task, {}).get("recipe") or {}), **given}
+        name: results.tasks.get(task, {}).get("recipe") or {}
         for (task, _), name in settings(results).items()
     }
     keys = dict.fromkeys(key for recipe in recipes.values() for key in recipe)

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pydantic
-
 from reldrop_bench.errors import UserError, suggest
 from reldrop_bench.kinds.evaluation import Evaluation
 from reldrop_bench.kinds.recipe import AUGMENTATIONS, Recipe
@@ -33,7 +31,8 @@ from reldrop_bench.matrix.entries import (
     single,
 )
 from reldrop_bench.matrix.fitting import Offers, on_purpose, unfit
-from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec, first_error
+from reldrop_bench.matrix.recipe import changes_of, recipe_of
+from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec
 from reldrop_bench.plugins import registry
 from reldrop_bench.results import IDENTITY, Place, Unfit
 from reldrop_bench.statistics.wording import counted
@@ -69,7 +68,7 @@ class CellSpec:
             model=self.model.identity,
             regularizer=self.regularizer.identity,
             relevance=self.relevance.identity if self.uses_relevance else None,
-            recipe=self.recipe.model_dump(mode="json"),
+            recipe=self.recipe.components(),
             seed=self.seed,
             threads=self.threads,
             data=self.data,
@@ -124,16 +123,6 @@ class CellSpec:
     def place(self) -> Place:
         """What names the cell in its benchmark, whatever its key is."""
         return (self.task.label, self.model.label, self.regularizer.label, self.seed)
-
-
-def _recipe(task: Task, changes: Mapping[str, Any]) -> Recipe:
-    try:
-        recipe = Recipe.model_validate({**task.recipe.model_dump(), **changes})
-    except pydantic.ValidationError as error:
-        raise first_error(error, Recipe, "spec: recipe") from None
-    # One recipe may serve tasks of several modalities: each takes what is made for it.
-    fitting = [name for name in recipe.augmentation if AUGMENTATIONS[name] == task.modality]
-    return recipe.model_copy(update={"augmentation": tuple(fitting)})
 
 
 def _models(spec: BenchmarkSpec, task: Task, task_label: str) -> list[ResolvedPlugin]:
@@ -192,7 +181,8 @@ def expand(
         raise UserError(
             f"spec: baseline = {spec.baseline!r} is no regularizer of the spec; {suggest(spec.baseline, labels)}"
         )
-    tasks = [task for task, _ in resolve_all(spec.tasks, "tasks")]
+    resolved = resolve_all(spec.tasks, "tasks", ("label", "recipe"))
+    tasks = [task for task, _ in resolved]
     for task in tasks:
         if task.error:
             registry.create("tasks", task.name)
@@ -217,8 +207,10 @@ def expand(
             f"{MOST_CELLS} fit into a benchmark"
         )
     cells = []
-    for task in tasks:
-        recipe = _recipe(task.plugin, spec.recipe)
+    for_all = changes_of(spec.recipe, "spec: recipe")
+    for task, own in resolved:
+        where = f"spec: {task.label}: recipe" if "recipe" in own else "spec: recipe"
+        recipe = recipe_of(task.plugin, for_all | changes_of(own.get("recipe", {}), where), where)
         identity = data(task)
         fitting = _models(spec, task.plugin, task.label)
         for model, seed, (regularizer, settings) in itertools.product(fitting, seeds, regularizers):
@@ -288,7 +280,8 @@ def _refuse_equal_cells(cells: Sequence[CellSpec]) -> None:
 
 def _refuse_idle_augmentations(spec: BenchmarkSpec, tasks: Sequence[ResolvedPlugin]) -> None:
     modalities = {task.plugin.modality for task in tasks}
-    for name in spec.recipe.get("augmentation", ()):
+    asked = spec.recipe.get("augmentation", ()) if isinstance(spec.recipe, Mapping) else ()
+    for name in asked:
         if AUGMENTATIONS[name] not in modalities:
             raise UserError(
                 f"spec: recipe.augmentation: {name!r} is for {AUGMENTATIONS[name]} inputs, "

@@ -67,8 +67,8 @@ class BenchmarkSpec(pydantic.BaseModel):
     """The networks; "default" is each task's own."""
     relevance: SpecEntry = DEFAULT_RELEVANCE
     """The attribution method of guided training, and of every evaluation that explains."""
-    recipe: dict[str, Any] = {}
-    """Changes to each task's recipe."""
+    recipe: str | dict[str, Any] = {}
+    """Changes to each task's recipe, or a named recipe; both: `{name: NAME, …}`."""
     evaluations: list[SpecEntry] | None = None
     """What is measured; left out: every installed evaluation that is on by default."""
     keep_models: Literal["all", "none"] = "all"
@@ -286,10 +286,12 @@ def first_error(
         )
     if detail["type"] == "missing":
         return UserError(f"{where}: the key {'.'.join(location)!r} is required")
+    message = MESSAGES.get(detail["type"], one_line(detail["msg"].removeprefix("Value error, ")))
+    if not location:  # of what the keys say together
+        return UserError(f"{where}: {message}")
     key = (
         ".".join(part for part in location if part.isdigit() or part in _keys(model)) or location[0]
     )
-    message = MESSAGES.get(detail["type"], one_line(detail["msg"].removeprefix("Value error, ")))
     given = one_line(reprlib.repr(detail["input"]), 120)
     return UserError(f"{where}: {key} = {given} is not allowed: {message}")
 

@@ -44,6 +44,9 @@ class Bare:
     def backward(self, loss: Tensor) -> None:
         loss.backward()
 
+    def clip_gradients(self, model: nn.Module, optimizer: Any, *, max_norm: float) -> Any:
+        return nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+
 
 def measure_unknown(cells: Sequence[CellSpec], book: Book, root: Path | None) -> None:
     """Time a few steps of each kind of cell that the book does not know, for `SECONDS` about.

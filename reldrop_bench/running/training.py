@@ -7,6 +7,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,16 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reldrop_bench.data import Batch, Facts, Split, SubsetSplit
+from reldrop_bench.data import Facts, Split, SubsetSplit
 from reldrop_bench.kinds.labels import check_split
 from reldrop_bench.kinds.memory import RelevanceMemory
-from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.kinds.regularizer import Regularizer
 from reldrop_bench.kinds.step import Step
 from reldrop_bench.matrix.cells import CellSpec
 from reldrop_bench.running.augmentation import augment
+from reldrop_bench.running.averaging import MovingAverage
 from reldrop_bench.running.energy import EnergyMeter
 from reldrop_bench.running.inspection import Inspector, TrainingError
+from reldrop_bench.running.optimization import learning_rate, make_optimizer
+from reldrop_bench.running.totals import LOOK_EVERY, Totals
 from reldrop_bench.seeding import global_seed, torch_generator
 
 if TYPE_CHECKING:  # to import it takes a second, which a plan does not need
@@ -43,6 +46,9 @@ class Place(Protocol):
 
     def backward(self, tensor: Tensor) -> None:
         """Go back through the graph of a loss."""
+
+    def clip_gradients(self, module: Any, optimizer: Any, *, max_norm: float) -> Any:
+        """Scale the gradients down to a norm of at most `max_norm`."""
 
 
 @dataclass(frozen=True)
@@ -86,27 +92,6 @@ def build_model(cell: CellSpec, facts: Facts) -> nn.Module:
     return wrapped
 
 
-def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer over all parameters of the model."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=recipe.momentum, weight_decay=decay)
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
-    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
-
-
-def learning_rate(recipe: Recipe, progress: float, epoch: int) -> float:
-    """Return the learning rate at `progress` (0 to 1) of training, in `epoch` (from 0)."""
-    if recipe.schedule == "cosine":
-        low, high = recipe.final_learning_rate, recipe.learning_rate
-        return low + (high - low) * (1 + math.cos(math.pi * progress)) / 2
-    if recipe.schedule == "step":
-        return recipe.learning_rate * recipe.decay ** (epoch // recipe.decay_epochs)
-    return recipe.learning_rate
-
-
 def epoch_batches(count: int, size: int, generator: torch.Generator) -> list[Tensor]:
     """Return shuffled index batches; an incomplete last one is left out where there is a full one."""
     order = torch.randperm(count, generator=generator)
@@ -133,25 +118,6 @@ def loss_and_accuracy(
         correct += int((logits.argmax(1) == batch.labels).sum())
     count = len(split)
     return (total / count, correct / count) if count else (math.nan, math.nan)
-
-
-@dataclass
-class _Totals:
-    """Sums over an epoch's samples."""
-
-    loss: float = 0.0
-    correct: int = 0
-    samples: int = 0
-    occluded: float | None = None
-    """None where the regularizer hides nothing."""
-
-    def add(self, loss: float, logits: Tensor, batch: Batch) -> None:
-        self.loss += loss * len(batch)
-        self.correct += int((logits.detach().argmax(1) == batch.labels).sum())
-        self.samples += len(batch)
-        if batch.occluded is not None:
-            hidden = batch.occluded.float().flatten(1).mean(1).sum().item()
-            self.occluded = (self.occluded or 0.0) + hidden
 
 
 @dataclass(frozen=True)
@@ -237,6 +203,8 @@ def train(
     inspector = Inspector(regularizer, cell.regularizer.label)
     learns_maps = step.memory is not None and step.attributor.from_training
 
+    average = None if recipe.average is None else MovingAverage(model, recipe.average)
+
     rows: list[dict[str, float]] = []
     step_seconds: list[float] = []
     best: tuple[float, int, dict[str, Tensor]] | None = None
@@ -248,7 +216,7 @@ def train(
         for epoch in range(recipe.epochs):
             epoch_started, explained_before = time.perf_counter(), step.explained
             model.train()
-            totals = _Totals()
+            totals = Totals()
             batches = epoch_batches(len(setup.train), recipe.batch_size, setup.order)
             for index, indices in enumerate(batches[:steps]):
                 step_started = time.perf_counter()
@@ -266,25 +234,39 @@ def train(
                 if regularizer.needs_input_gradient and logits._backward_hooks:
                     # Fabric's, which ends any backward pass through the logits but its own.
                     logits._backward_hooks.clear()
-                loss = F.cross_entropy(logits.float(), batch.targets)
+                smoothing = recipe.label_smoothing
+                loss = F.cross_entropy(logits.float(), batch.targets, label_smoothing=smoothing)
                 penalty = inspector.penalty(logits, batch, step)
                 if penalty is not None:
                     loss = loss + penalty
-                if not math.isfinite(value := loss.item()):
-                    raise TrainingError(
-                        f"the loss is {value} at epoch {epoch + 1}, step {index + 1} of {len(batches)}"
-                    )
-                optimizer.zero_grad(set_to_none=True)
-                fabric.backward(loss)
-                optimizer.step()
+                if index % recipe.accumulate == 0:
+                    optimizer.zero_grad(set_to_none=True)
+                    parts = min(recipe.accumulate, len(batches) - index)
+                totals.add(index, loss, logits, batch)
+                last = index + 1 == len(batches[:steps])
+                if (last or (index + 1) % LOOK_EVERY == 0) and (wrong := totals.read()):
+                    at = f"at epoch {epoch + 1}, step {wrong[0] + 1} of {len(batches)}"
+                    raise TrainingError(f"the loss is {wrong[1]} {at}")
+                fabric.backward(loss / parts if parts > 1 else loss)
+                if last or (index + 1) % recipe.accumulate == 0:
+                    if recipe.clip is not None:
+                        fabric.clip_gradients(setup.forward, optimizer, max_norm=recipe.clip)
+                    optimizer.step()
+                    if average is not None:
+                        average.update()
                 if learns_maps:
                     step.learn(batch)
-                totals.add(value, logits, batch)
                 step_seconds.append(time.perf_counter() - step_started)
 
             model.eval()
-            loss_now, accuracy = loss_and_accuracy(model, setup.validation, 512, fabric.device)
-            clean_loss, clean_accuracy = loss_and_accuracy(model, setup.probe, 512, fabric.device)
+            with nullcontext() if average is None else average.in_place():
+                now, clean = (
+                    loss_and_accuracy(model, split, 512, fabric.device)
+                    for split in (setup.validation, setup.probe)
+                )
+                is_best = recipe.select == "best-validation" and (best is None or now[1] > best[0])
+                if is_best:
+                    best = now[1], epoch + 1, copy.deepcopy(model.state_dict())
             energy.read()
             occluded = math.nan if totals.occluded is None else totals.occluded / totals.samples
             rows.append(
@@ -292,10 +274,10 @@ def train(
                     "epoch": epoch + 1,
                     "train_loss": totals.loss / totals.samples,
                     "train_accuracy": totals.correct / totals.samples,
-                    "clean_train_loss": clean_loss,
-                    "clean_train_accuracy": clean_accuracy,
-                    "validation_loss": loss_now,
-                    "validation_accuracy": accuracy,
+                    "clean_train_loss": clean[0],
+                    "clean_train_accuracy": clean[1],
+                    "validation_loss": now[0],
+                    "validation_accuracy": now[1],
                     "learning_rate": optimizer.param_groups[0]["lr"],
                     "occluded_fraction": occluded,
                     "explained": step.explained - explained_before,
@@ -303,12 +285,12 @@ def train(
                     "samples": totals.samples,
                 }
             )
-            if recipe.select == "best-validation" and (best is None or accuracy > best[0]):
-                best = accuracy, epoch + 1, copy.deepcopy(model.state_dict())
             progress(epoch + 1, recipe.epochs)
 
     if best is not None:
         model.load_state_dict(best[2])
+    elif average is not None:
+        average.swap()
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
             raise TrainingError(

@@ -25,12 +25,12 @@ from reldrop_bench.checking.rules import run_check
 from reldrop_bench.matrix.cells import CellSpec, expand
 from reldrop_bench.matrix.entries import ResolvedPlugin
 from reldrop_bench.matrix.spec import load_spec
+from reldrop_bench.running.optimization import make_optimizer
 from reldrop_bench.running.training import (
     build_model,
     cell_stream,
     epoch_batches,
     learning_rate,
-    make_optimizer,
     train,
 )
 from reldrop_bench.seeding import global_seed, torch_generator

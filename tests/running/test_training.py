@@ -14,7 +14,8 @@ from reldrop_bench.kinds.recipe import Recipe
 from reldrop_bench.matrix.cells import CellSpec, expand
 from reldrop_bench.matrix.spec import load_spec
 from reldrop_bench.running.augmentation import PADDING, augment
-from reldrop_bench.running.training import epoch_batches, learning_rate, train
+from reldrop_bench.running.optimization import learning_rate
+from reldrop_bench.running.training import epoch_batches, train
 from reldrop_bench.seeding import derive_seed, global_seed, numpy_generator, torch_generator
 
 IMAGE = Facts("image", ("a", "b"), (2, 12, 10), (0.0,) * 2, (1.0,) * 2, fill=-1.0)
