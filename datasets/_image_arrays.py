@@ -15,6 +15,7 @@ from torch import Tensor
 
 from reldrop_bench import Batch, Facts, Shifts, Task, TrainingSplits, UserError
 from reldrop_bench.corruptions import Levels, corrupted, image_blur, image_noise, image_occlusion
+from reldrop_bench.statistics.wording import counted
 
 from ._holdout import cut_validation
 
@@ -118,7 +119,8 @@ def as_data(
     for part, (images, targets) in parts.items():
         if len(images) != len(targets) or not len(images):
             raise UserError(
-                f"{name}: {folder.absolute()} holds {len(images)} {part} images and {len(targets)} labels; "
+                f"{name}: {folder.absolute()} holds {counted(len(images), f'{part} image')} and "
+                f"{counted(len(targets), 'label')}; "
                 "get its files again"
             )
         low, high = int(targets.min()), int(targets.max())
