@@ -148,7 +148,7 @@ def _counts(task: Task, root: Path | None, prepare: bool, verify: bool) -> dict[
     if prepare:
         found["prepared in"] = f"{time.perf_counter() - started:.0f} s"
     if verify:
-        expected = {} if task.origin is None else task.origin.counts
+        expected = task.published(root)
         there = {"train": len(train) + len(validation), "test": found["test"]}
         for part, count in expected.items():
             if there[part] != count:

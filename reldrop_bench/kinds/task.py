@@ -83,6 +83,13 @@ class Task(Plugin, ABC):
         """
         return None
 
+    def published(self, root: Path | None) -> Mapping[str, int]:
+        """Return how many samples were published of what lies there, "train" (with validation) and "test".
+
+        Those of `origin`, unless a parameter chooses other data.
+        """
+        return {} if self.origin is None else self.origin.counts
+
     def unprepared(self, root: Path | None) -> str:
         """Say what is read once, for minutes, before the first sample is seen; "" where it is done, or quick.
 
