@@ -68,9 +68,7 @@ class Cifar10(Cifar):
     """
 
     name = "cifar10"
-    origin = Origin(
-        "cifar-10-python.tar.gz unpacked in DATA/cifar10", PAGE, "not stated", 186_000_000, COUNTS
-    )
+    origin = Origin("cifar-10-python.tar.gz unpacked in DATA/cifar10", PAGE, counts=COUNTS)
     folder = "cifar-10-batches-py"
     archive = "cifar-10-python.tar.gz"
 
@@ -82,9 +80,7 @@ class Cifar100(Cifar):
     """
 
     name = "cifar100"
-    origin = Origin(
-        "cifar-100-python.tar.gz unpacked in DATA/cifar100", PAGE, "not stated", 186_000_000, COUNTS
-    )
+    origin = Origin("cifar-100-python.tar.gz unpacked in DATA/cifar100", PAGE, counts=COUNTS)
     folder = "cifar-100-python"
     archive = "cifar-100-python.tar.gz"
 

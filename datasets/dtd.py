@@ -27,8 +27,6 @@ class Dtd(ImageFilesTask):
     origin = Origin(
         "dtd-r1.0.1.tar.gz unpacked in DATA/dtd/dtd",
         "https://www.robots.ox.ac.uk/~vgg/data/dtd",
-        "research purposes",
-        size=625_000_000,
         counts={"train": 1_880, "test": 1_880},
     )
     synthetic = False

@@ -25,8 +25,6 @@ class Flowers102(ImageFilesTask):
     origin = Origin(
         "102flowers.tgz unpacked, beside its two .mat files, in DATA/flowers102/flowers-102",
         "https://www.robots.ox.ac.uk/~vgg/data/flowers/102",
-        "not stated",
-        size=345_000_000,
         counts={"train": 1_020, "test": 6_149},
     )
     validates = True

@@ -34,7 +34,6 @@ class ImageNet(ImageFilesTask):
     origin = Origin(
         "the ILSVRC 2012 archives unpacked, a folder a class, in DATA/imagenet",
         "https://www.image-net.org",
-        "non-commercial research and education",
         counts={"train": 1_281_167, "test": 50_000},
     )
 

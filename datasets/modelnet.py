@@ -33,7 +33,6 @@ CLASSES_40: tuple[str, ...] = (
 
 
 PAGE = "https://modelnet.cs.princeton.edu"
-TERMS = "for academic use (its page)"
 LAYOUTS = {
     "raw": "raw",
     "normal-resampled": "modelnet40_normal_resampled",
@@ -193,7 +192,6 @@ class ModelNet10(ModelNet):
     origin = Origin(
         "ModelNet10.zip unpacked, its folder named raw, in DATA/modelnet10",
         PAGE,
-        TERMS,
         counts={"train": 3_991, "test": 908},
     )
     categories = CLASSES_10
@@ -213,7 +211,6 @@ class ModelNet40(ModelNet):
     origin = Origin(
         "ModelNet40.zip unpacked, its folder named raw, in DATA/modelnet40",
         PAGE,
-        TERMS,
         counts={"train": 9_843, "test": 2_468},
     )
     categories = CLASSES_40

@@ -25,8 +25,6 @@ class OxfordPet(ImageFilesTask):
     origin = Origin(
         "images.tar.gz and annotations.tar.gz unpacked in DATA/oxford-pet/oxford-iiit-pet",
         "https://www.robots.ox.ac.uk/~vgg/data/pets",
-        "CC BY-SA 4.0",
-        size=812_000_000,
         counts={"train": 3_680, "test": 3_669},
     )
     synthetic = False

@@ -30,8 +30,6 @@ class Stl10(ImageArrays):
     origin = Origin(
         "stl10_binary.tar.gz unpacked in DATA/stl10",
         "https://cs.stanford.edu/~acoates/stl10",
-        "not stated",
-        size=3_120_000_000,
         counts={"train": 5_000, "test": 8_000},
     )
     default_model = "resnet18"

@@ -25,8 +25,6 @@ class Svhn(ImageArrays):
     origin = Origin(
         "train_32x32.mat and test_32x32.mat in DATA/svhn",
         "http://ufldl.stanford.edu/housenumbers",
-        "non-commercial use only",
-        size=246_000_000,
         counts={"train": 73_257, "test": 26_032},
     )
     default_model = "resnet18"

@@ -21,8 +21,8 @@ class Origin:
     """What they are, and where they are to lie below the folder of local data."""
     page: str
     """Where they are to be had: an address, or the name of a package."""
-    licence: str
-    """Under which terms; "not stated" where its page says nothing."""
+    licence: str = "see its page"
+    """Under which terms, where they are known for sure."""
     size: int | None = None
     """Bytes, as they lie there; None: not known."""
     counts: Mapping[str, int] = field(default_factory=dict)
