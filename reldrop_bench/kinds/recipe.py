@@ -5,12 +5,28 @@ from typing import Any, Literal
 
 import pydantic
 
-Augmentation = Literal["crop", "flip", "scale-shift"]
-AUGMENTATIONS: Mapping[str, str] = {"crop": "image", "flip": "image", "scale-shift": "cloud"}
+Augmentation = Literal[
+    "crop", "flip", "resized-crop", "rotate", "colour-jitter", "scale-shift", "turn", "jitter"
+]
+AUGMENTATIONS: Mapping[str, str] = {
+    "crop": "image",
+    "flip": "image",
+    "resized-crop": "image",
+    "rotate": "image",
+    "colour-jitter": "image",
+    "scale-shift": "cloud",
+    "turn": "cloud",
+    "jitter": "cloud",
+}
 """The modality that each is for."""
 TRAINED_KINDS: Mapping[str, frozenset[str]] = {
     "crop": frozenset({"shift", "translation"}),
+    "resized-crop": frozenset({"scale", "shift", "translation"}),
+    "rotate": frozenset({"rotation"}),
+    "colour-jitter": frozenset({"brightness", "contrast", "saturation"}),
     "scale-shift": frozenset({"scale", "shift", "translation"}),
+    "turn": frozenset({"rotation"}),
+    "jitter": frozenset({"jitter"}),
 }
 """The kinds of shift that training with an augmentation makes familiar."""
 
