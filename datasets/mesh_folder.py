@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 
@@ -22,12 +21,10 @@ class MeshFolder(CloudTask):
     """
 
     name = "mesh-folder"
-    endings: ClassVar[tuple[str, ...]] = (".off",)
-    """Of files that count."""
-    unread_endings: ClassVar[tuple[str, ...]] = (
+    endings = (".off",)
+    unread_endings = (
         ".obj", ".ply", ".stl", ".glb", ".gltf", ".3ds", ".dae", ".fbx", ".pcd", ".las", ".xyz",
     )  # fmt: skip
-    """Of files that would be lost in silence."""
 
     folder: str
     """Where it lies, below the folder of local data."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 
@@ -46,7 +46,7 @@ class ModelNet(CloudTask):
 
     recipe = CloudTask.recipe
     categories = CLASSES_40
-    layouts: ClassVar[tuple[str, ...]] = tuple(LAYOUTS)
+    layouts = tuple(LAYOUTS)
 
     layout: Literal["auto", "raw", "normal-resampled", "hdf5"] = "auto"
     """Which copy is read, where several lie there: raw meshes, or clouds that were sampled by others."""
