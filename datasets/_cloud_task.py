@@ -49,12 +49,17 @@ class CloudTask(Task):
 
     @abstractmethod
     def part(self, root: Path | None, part: str) -> TensorSplit:
-        """Return the "train" or "test" part: clouds (N, C, points) with C = 3 or 6."""
+        """Return the "train" or "test" part: clouds (N, C, points) with C = 3 or 6; masks with `masked`."""
 
     @property
     def channels(self) -> int:
         """How many numbers a point has."""
         return 6 if self.normals else 3
+
+    @property
+    def masked(self) -> bool:
+        """Whether its clouds have masks."""
+        return False
 
     @property
     def stream(self) -> str:
@@ -68,6 +73,7 @@ class CloudTask(Task):
             input_shape=(self.channels, self.points),
             mean=(0.0,) * self.channels,
             std=(1.0,) * self.channels,
+            masks=self.masked,
         )
 
     def splits(self, root: Path | None, seed: int) -> TrainingSplits:

@@ -58,17 +58,17 @@ def _fault(found: dict[str, NDArray[Any]], classes: int) -> str:
     """Say what is wrong with arrays, "" where nothing is."""
     for key, values in found.items():
         if values.dtype.kind not in "fiu":
-            return f"its {key} are no numbers"
+            return f"its array {key} holds no numbers"
         if not np.isfinite(values).all():
-            return f"its {key} are not all finite numbers"
+            return f"its array {key} holds what is no finite number"
     data, label = found["data"], found["label"]
     if data.ndim != 3 or data.shape[2] != 3 or not data.size:
-        return f"its data have the shape {data.shape}, not clouds × points × 3"
+        return f"its array data has the shape {data.shape}, not clouds × points × 3"
     if label.size != len(data):
         return f"it holds {counted(len(data), 'cloud')} and {counted(label.size, 'label')}"
     for key, shape in (("normal", data.shape), ("mask", data.shape[:2])):
         if key in found and found[key].shape != shape:
-            return f"its {key} have the shape {found[key].shape}, not {shape}"
+            return f"its array {key} has the shape {found[key].shape}, not {shape}"
     if label.min() < 0 or label.max() >= classes:
         return f"its labels go from {label.min()} to {label.max()}, the classes from 0 to {classes - 1}"
     flat = (data == data[:, :1]).all((1, 2))

@@ -133,10 +133,13 @@ H5_FAULTS = {
     "labels": ({"label": np.full((40, 1), 40, np.uint8)}, "its labels go from 40 to 40"),
     "count": ({"label": np.zeros((39, 1), np.uint8)}, "40 clouds and 39 labels"),
     "columns": ({"data": np.ones((40, 24, 2))}, "not clouds × points × 3"),
-    "nan": ({"data": np.full((40, 24, 3), np.nan)}, "its data are not all finite numbers"),
+    "nan": (
+        {"data": np.full((40, 24, 3), np.nan)},
+        "its array data holds what is no finite number",
+    ),
     "place": ({"data": np.ones((40, 24, 3))}, "the points of cloud 1 all lie in one place"),
-    "normals": ({"normal": np.ones((40, 2, 3))}, "its normal have the shape (40, 2, 3)"),
-    "text": ({"label": np.array([b"x"] * 40)}, "its label are no numbers"),
+    "normals": ({"normal": np.ones((40, 2, 3))}, "its array normal has the shape (40, 2, 3)"),
+    "text": ({"label": np.array([b"x"] * 40)}, "its array label holds no numbers"),
 }
 
 
