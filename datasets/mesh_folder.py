@@ -12,6 +12,11 @@ from ._cloud_task import CloudTask
 from ._local_folder import list_classes, local_folder, same_classes
 from ._meshes import sampled, unread
 
+ENDINGS: tuple[str, ...] = (".off",)
+UNREAD: tuple[str, ...] = (
+    ".obj", ".ply", ".stl", ".glb", ".gltf", ".3ds", ".dae", ".fbx", ".pcd", ".las", ".xyz",
+)  # fmt: skip
+
 
 class MeshFolder(CloudTask):
     """Your own meshes: DATA/FOLDER/train/CLASS/*.off and DATA/FOLDER/test/CLASS/*.off.
@@ -21,10 +26,8 @@ class MeshFolder(CloudTask):
     """
 
     name = "mesh-folder"
-    endings = (".off",)
-    unread_endings = (
-        ".obj", ".ply", ".stl", ".glb", ".gltf", ".3ds", ".dae", ".fbx", ".pcd", ".las", ".xyz",
-    )  # fmt: skip
+    endings = ENDINGS
+    unread_endings = UNREAD
 
     folder: str
     """Where it lies, below the folder of local data."""
