@@ -84,7 +84,8 @@ class ModelNet(CloudTask):
         files = DataFiles(folder, tuple(self._names(layout, folder, part)))
         asked = (self.name, files, folder.parent / "sampled", part, self.points)
         if layout == "hdf5":
-            return *asked, self.sampling, len(self.categories), ("normal",)
+            beside = ("normal",) if self.normals else ()
+            return *asked, self.sampling, len(self.categories), beside
         return *asked, 6, "" if layout == "raw" else self.sampling
 
     def _names(self, layout: str, folder: Path, part: str) -> list[str]:

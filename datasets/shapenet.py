@@ -41,6 +41,11 @@ class ShapeNet(CloudTask):
     sampling: Literal["replacement", "uniform", "farthest"] = "replacement"
     """How points are chosen: at random with or without replacement, or each farthest from those before."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.validation != CloudTask.validation:
+            raise UserError(f"{self.name}: its validation part is its own; leave validation out")
+
     @property
     def masked(self) -> bool:
         return True

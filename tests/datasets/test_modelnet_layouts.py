@@ -147,7 +147,9 @@ H5_FAULTS = {
 def test_wrong_arrays_are_refused(tmp_path: Path, refuses: Refuses, fault: str) -> None:
     changes, message = H5_FAULTS[fault]
     write_h5(hdf5(tmp_path) / "ply_data_test0.h5", np.arange(40), **changes)
-    refuses(TASK, tmp_path, "ply_data_test0.h5 cannot be read", message)
+    refuses(
+        ModelNet40(points=16, normals=True), tmp_path, "ply_data_test0.h5 cannot be read", message
+    )
 
 
 def test_cut_and_missing_hdf5_files_are_refused(
@@ -204,6 +206,18 @@ def test_published_corruptions_are_shifts_beside_the_harness_own(corrupted: Path
     with_normals = ModelNet40(points=16, normals=True)
     assert not any(name.startswith("modelnet") for name in with_normals.shifts(corrupted))
     assert len(with_normals.data_files(corrupted).names) == 6
+
+
+def test_raw_meshes_have_no_published_corruptions(corrupted: Path) -> None:
+    for label in CLASSES_40:
+        for part in ("train", "test"):
+            path = corrupted / "modelnet40" / "raw" / label / part / f"{label}_0001.off"
+            path.parent.mkdir(parents=True)
+            path.write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+    raw = ModelNet40(points=16, layout="raw")
+    assert not any(name.startswith("modelnet") for name in raw.shifts(corrupted))
+    assert len(raw.data_files(corrupted).names) == 80
+    assert len(raw.test(corrupted)) == 40
 
 
 def test_damaged_corruptions_are_refused(corrupted: Path) -> None:

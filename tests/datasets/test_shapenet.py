@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from torch_geometric.datasets import ShapeNet as Published
 
+from reldrop_bench.errors import UserError
 from reldrop_bench.plugins.datasets.shapenet import FOLDER, ShapeNet
 
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -103,5 +104,7 @@ def test_damaged_lists_are_refused(folder: Path, tmp_path: Path, refuses: Refuse
         refuses(TASK, tmp_path, "shuffled_test_file_list.json", message)
     table.unlink()
     refuses(TASK, tmp_path, "shuffled_test_file_list.json is missing")
+    with pytest.raises(UserError, match=r"^shapenet: its validation part is its own; leave"):
+        ShapeNet(validation=0.2)
     (folder / "synsetoffset2category.txt").write_text("Airplane\t02691156\n")
     refuses(TASK, tmp_path, "does not name the 16 categories")
