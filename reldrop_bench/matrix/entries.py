@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from reldrop_bench.errors import UserError
+from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.matrix.components import PluginIdentity
 from reldrop_bench.matrix.spec import MOST_CELLS, BenchmarkSpec, SpecEntry
 from reldrop_bench.plugins import registry
@@ -94,10 +94,11 @@ def _expand(cls: type[Plugin], parameters: dict[str, Any]) -> list[tuple[dict[st
     }
     for key, value in lists.items():
         if not value:
-            raise UserError(f"{cls.name}: {key} = [] holds no value to run")
+            raise UserError(f"{cls.name}: {one_line(key, 120)} = [] holds no value to run")
     if (count := math.prod(map(len, lists.values()))) > MOST_CELLS:
+        names = one_line(" × ".join(lists), 200)
         raise UserError(
-            f"{cls.name}: {' × '.join(lists)} are {count} combinations; at most {MOST_CELLS} are possible"
+            f"{cls.name}: {names} are {count} combinations; at most {MOST_CELLS} are possible"
         )
     expanded = []
     for combination in itertools.product(*lists.values()):
