@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import pydantic
 
@@ -30,11 +30,6 @@ class CloudTask(Task):
         decay_epochs=20,
         augmentation=("scale-shift",),
     )
-
-    endings: ClassVar[tuple[str, ...]] = ()
-    """Of files of a user's that count."""
-    unread_endings: ClassVar[tuple[str, ...]] = ()
-    """Of files of a user's that would be lost in silence."""
 
     points: Annotated[int, pydantic.Field(ge=8)] = 1024
     """Points a cloud."""
