@@ -168,7 +168,7 @@ class Forked(Executor):
         try:
             while True:
                 while len(running) < resources.workers and (job := queue.take()) is not None:
-                    running.append(self.start(job))
+                    self.start(job, running)
                 if not running:
                     return
                 time.sleep(0.01)
@@ -184,12 +184,13 @@ class Forked(Executor):
                 each.job.note_stopped("interrupted", "interrupted")
             raise
 
-    def start(self, job: Job) -> Process:
+    def start(self, job: Job, running: list[Process]) -> None:
         here, there = FORK.Pipe(duplex=False)
         process = FORK.Process(target=send_status, args=(job, there))
+        # Before it starts: an interrupt may come as soon as the job runs.
+        running.append(Process(job, time.monotonic(), process, here))
         process.start()
         there.close()
-        return Process(job, time.monotonic(), process, here)
 
     def over(self, each: Process, limit: float) -> bool:
         return not each.process.is_alive() or time.monotonic() - each.since > limit
