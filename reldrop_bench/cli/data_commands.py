@@ -12,7 +12,7 @@ from typer import Option
 
 from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
-from reldrop_bench.cli.output import add_plugins, make_console, print_json
+from reldrop_bench.cli.output import add_plugins, make_console, plugin_parameters, print_json
 from reldrop_bench.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def data_command(
     data: options.Data = None,
     settings: Annotated[
         list[str] | None,
-        Option("--set", metavar="KEY=VALUE", help="A parameter of the task, such as folder=pets."),
+        Option("--set", metavar="NAME=VALUE", help="A parameter of the task, such as folder=pets."),
     ] = None,
     prepare: Annotated[
         bool, Option("--prepare", help="Read what is kept between runs now, and not in a cell.")
@@ -65,7 +65,7 @@ def data_command(
         rows = [_row(name, root) for name in registry.names("tasks")]
         print_json(rows) if as_json else _print_table(rows, make_console())
         return
-    plugin = _task(task, settings or ())
+    plugin: Task = registry.create("tasks", task, plugin_parameters(settings or ()))
     if download:
         if root is None:
             raise UserError(f"{task}: nowhere to put it; pass --data DIR or set RELDROP_DATA")
@@ -77,20 +77,6 @@ def data_command(
             raise
         found = _facts(plugin) | {"state": "absent", "to do": str(error)}
     print_json(found) if as_json else _print_facts(found, make_console())
-
-
-def _task(name: str, settings: list[str] | tuple[str, ...]) -> Task:
-    from reldrop_bench.matrix.spec import read_value
-    from reldrop_bench.plugins import registry
-
-    parameters = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UserError(f"--set {setting!r} is no KEY=VALUE")
-        parameters[key] = read_value(value, f"--set {key}")
-    task: Task = registry.create("tasks", name, parameters)
-    return task
 
 
 def _row(name: str, root: Path | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import typer
 
-from reldrop_bench.errors import one_line
+from reldrop_bench.errors import UserError, one_line
 from reldrop_bench.files import write_atomically
 
 if TYPE_CHECKING:
@@ -37,6 +37,19 @@ def add_plugins(plugins: Sequence[Path] | None) -> None:
 
     for folder in plugins or []:
         add_folder(folder)
+
+
+def plugin_parameters(settings: Sequence[str]) -> dict[str, Any]:
+    """Return what ``--set NAME=VALUE`` says of the parameters of a plugin."""
+    from reldrop_bench.matrix.spec import read_value
+
+    parameters = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"--set {text!r}: write NAME=VALUE, such as folder=pets")
+        parameters[name.strip()] = read_value(value, f"--set {name.strip()}")
+    return parameters
 
 
 def print_json(value: Any) -> None:

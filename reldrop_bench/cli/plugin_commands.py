@@ -7,14 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reldrop_bench.cli import options
 from reldrop_bench.cli.application import app
-from reldrop_bench.cli.output import add_plugins, make_console, print_json
-from reldrop_bench.errors import UserError
+from reldrop_bench.cli.output import add_plugins, make_console, plugin_parameters, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,19 +96,6 @@ def new(
     typer.echo(f"next: reldrop-bench check {name} --plugins {folder}")
 
 
-def _parameters(settings: Sequence[str]) -> dict[str, Any]:
-    """Return what ``--set NAME=VALUE`` says of the parameters of a plugin."""
-    from reldrop_bench.matrix.spec import read_value
-
-    parameters = {}
-    for text in settings:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise UserError(f"--set {text!r}: write NAME=VALUE, such as folder=pets")
-        parameters[name.strip()] = read_value(value, f"--set {name.strip()}")
-    return parameters
-
-
 @app.command(epilog="Example: reldrop-bench check my-drop --plugins my-plugins")
 def check(
     name: Annotated[str, typer.Argument(help="Name of a plugin of any kind.")],
@@ -128,7 +114,7 @@ def check(
     from reldrop_bench.running.benchmark import DATA_VARIABLE, data_root
 
     add_plugins(plugins)
-    parameters = _parameters(settings or ())
+    parameters = plugin_parameters(settings or ())
     if data is not None:  # for whatever a check opens
         os.environ[DATA_VARIABLE] = str(data_root(data))
     console = make_console()

@@ -133,7 +133,7 @@ def test_a_wrong_count_is_told(run: Run, root: Path, monkeypatch: pytest.MonkeyP
     [
         (["nope"], "no task is called 'nope'"),
         (["--verify"], "--verify is about one task"),
-        (["digits", "--set", "x"], "'x' is no KEY=VALUE"),
+        (["digits", "--set", "x"], "--set 'x': write NAME=VALUE"),
         (["digits", "--set", "valdation=0.2"], "did you mean"),
         (["cifar10", "--download"], "nowhere to put it"),
         (["digits", "--data", "nowhere"], "does not exist"),
